@@ -1,0 +1,21 @@
+"""The architectures a search can train, one a file, each with its own preprocessing.
+
+To add one: write a file beside these that defines `ARCHITECTURE`, and name it in the table below.
+The table holds module names rather than objects, so that checking a search space imports no torch.
+"""
+
+from importlib import import_module
+
+from cifar_models.architecture import Architecture, Preprocessing
+
+__all__ = ["NAMES", "Architecture", "Preprocessing", "load"]
+
+NAMES = ("simple_cnn", "resnet18", "resnet50")
+
+
+def load(name: str) -> Architecture:
+    """The architecture called `name`; ValueError if there is none."""
+    if name not in NAMES:
+        raise ValueError(f"There is no model {name!r}; choose one of {', '.join(NAMES)}.")
+    architecture: Architecture = import_module(f"cifar_models.{name}").ARCHITECTURE
+    return architecture

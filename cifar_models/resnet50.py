@@ -1,0 +1,80 @@
+"""ResNet-50: torchvision's at 224 px, from ImageNet weights, with a new classifier for 100 classes."""
+
+import urllib.error
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet, ResNet50_Weights, resnet50
+
+from cifar_models.architecture import Architecture, Preprocessing
+
+IMAGENET = ResNet50_Weights.IMAGENET1K_V2
+
+
+def build(weights: Path | None = None) -> ResNet:
+    """(batch, 3, side, side) -> logits (batch, 100). ValueError if the file's weights do not fit."""
+    model = resnet50(weights=None)
+    if weights is not None:
+        _load_imagenet(model, weights)
+    model.fc = nn.Linear(model.fc.in_features, 100)
+    return model
+
+
+def _load_imagenet(model: ResNet, path: Path) -> None:
+    """Loads a state_dict on torchvision's keys. Its classifier is thrown away afterwards, so it may be missing."""
+    try:
+        given = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen types for "this is no state_dict"
+        raise ValueError(
+            f"--weights {path} can not be read as a state_dict: {str(error).splitlines()[0]}"
+        ) from error
+    own = model.state_dict()
+    if not isinstance(given, dict) or not all(isinstance(value, Tensor) for value in given.values()):
+        raise ValueError(f"--weights {path} holds no state_dict (a dict of tensors on torchvision's keys).")
+    given = {key: value for key, value in given.items() if not key.startswith("fc.")}
+    wanted = {key for key in own if not key.startswith("fc.") and not key.endswith("num_batches_tracked")}
+    wrong = [f"missing {key}" for key in sorted(wanted - given.keys())]
+    wrong += [f"unknown {key}" for key in sorted(given.keys() - own.keys())]
+    wrong += [
+        f"{key} is {tuple(given[key].shape)}, not {tuple(own[key].shape)}"
+        for key in sorted(given.keys() & own.keys())
+        if given[key].shape != own[key].shape
+    ]
+    if wrong:
+        shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
+        raise ValueError(f"--weights {path} does not fit torchvision's resnet50: {shown}.")
+    model.load_state_dict(given, strict=False)
+
+
+def pretrained() -> Path:
+    """torchvision's ImageNet weights, downloaded into torch's own cache unless they lie there already."""
+    url = IMAGENET.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # The file name ends in the first 8 digits of its SHA-256, which check_hash holds it against.
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
+        except (urllib.error.URLError, OSError, RuntimeError) as error:
+            raise ValueError(
+                f"The ImageNet weights of ResNet-50 could not be downloaded ({error}). "
+                f"Put {path.name} from torchvision into {path.parent}, or give a state_dict with --weights PATH."
+            ) from error
+    return path
+
+
+ARCHITECTURE = Architecture(
+    build=build,
+    preprocessing=Preprocessing(
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        image_size=224,
+        standard="resized_crop_flip",
+        resize=256,
+    ),
+    head="fc",
+    early=("conv1", "bn1", "layer1", "layer2"),
+    any_image_size=True,
+    pretrained=pretrained,
+)

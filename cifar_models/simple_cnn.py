@@ -1,0 +1,40 @@
+"""SimpleCNN: two convolutions and two linear layers, 1.1 million parameters, the report's first model."""
+
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cifar_models.architecture import Architecture, Preprocessing
+
+
+class SimpleCNN(nn.Module):
+    """(batch, 3, 32, 32) -> logits (batch, 100)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
+        self.fc1 = nn.Linear(64 * 8 * 8, 256)
+        self.fc2 = nn.Linear(256, 100)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.relu(self.fc1(x.flatten(1)))
+        out: Tensor = self.fc2(x)
+        return out
+
+
+def build(weights: Path | None = None) -> SimpleCNN:
+    if weights is not None:
+        raise ValueError("SimpleCNN starts from random weights: leave --weights out.")
+    return SimpleCNN()
+
+
+ARCHITECTURE = Architecture(
+    build=build,
+    preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), image_size=32, standard="none"),
+    head="fc2",
+    early=("conv1",),
+)

@@ -1,0 +1,103 @@
+"""Images as trials share them: uint8 in one Arrow IPC file, memory-mapped, so that no trial holds a copy of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SIDE = 32
+PIXELS = SIDE * SIDE * 3
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Rows `index` of a table of images. Several sets may view the same memory."""
+
+    pixels: Tensor
+    """uint8 (N, 32, 32, 3), channels R, G, B."""
+
+    labels: Tensor
+    """int64 (N,)."""
+
+    index: Tensor
+    """int64 (n,), the rows that belong to this set."""
+
+    class_names: tuple[str, ...]
+
+    fingerprint: str
+    """SHA-256 of the pixels and labels of the whole table."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def select(self, rows: Tensor) -> ImageSet:
+        """The set that holds `rows` of this one, int64 (m,)."""
+        return replace(self, index=self.index[rows])
+
+    def to(self, device: torch.device) -> ImageSet:
+        """The same on `device`: on the CPU the shared memory map itself."""
+        return replace(
+            self, pixels=self.pixels.to(device), labels=self.labels.to(device), index=self.index.to(device)
+        )
+
+
+def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata: dict[str, Any]) -> None:
+    """Writes images uint8 (N, 32, 32, 3) and labels (N,) to `path`, whole or not at all.
+
+    `metadata` must hold `class_names`; it is kept as JSON in the schema, beside the fingerprint of the content.
+    """
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[1:] == (SIDE, SIDE, 3)
+    pixels = np.ascontiguousarray(pixels)
+    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    fingerprint = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+    image = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), PIXELS)
+    batch = pa.record_batch({"image": image, "label": pa.array(labels)})
+    about = json.dumps(metadata | {"fingerprint": fingerprint})
+    batch = batch.replace_schema_metadata({"about": about})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of one's own, so that two searches that start together do not write into one file.
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `write` was told, and `fingerprint`. ValueError if `path` is no such file."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            about: dict[str, Any] = json.loads(pa.ipc.open_file(source).schema.metadata[b"about"])
+            return about
+    except (pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it, and it is made anew.") from error
+
+
+def read(path: Path) -> ImageSet:
+    """Every image of the file, memory-mapped: nothing is copied but the labels."""
+    about = read_metadata(path)
+    source = pa.memory_map(str(path))
+    batch = pa.ipc.open_file(source).get_batch(0)
+    flat = batch.column("image").flatten().to_numpy(zero_copy_only=True)
+    with warnings.catch_warnings():
+        # torch warns that the map is read-only. Nothing here writes into it, and the system would stop who tried.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        pixels = torch.from_numpy(flat.reshape(-1, SIDE, SIDE, 3))
+    labels = torch.tensor(batch.column("label").to_numpy(), dtype=torch.int64)
+    return ImageSet(
+        pixels, labels, torch.arange(len(labels)), tuple(about["class_names"]), str(about["fingerprint"])
+    )
