@@ -34,7 +34,9 @@ class Preprocessing:
     """Evaluation resizes the image to this side first, then crops the centre; None: straight to `image_size`."""
 
     def at(self, image_size: int) -> Preprocessing:
-        """The same for another input size, `resize` kept in proportion."""
+        """The same for another input size, `resize` kept in proportion; 0 means its own."""
+        if image_size in (0, self.image_size):
+            return self
         resize = None if self.resize is None else round(self.resize * image_size / self.image_size)
         return replace(self, image_size=image_size, resize=resize)
 

@@ -14,7 +14,7 @@ def build(weights: Path | None = None) -> ResNet:
         raise ValueError("ResNet-18 starts from random weights: leave --weights out.")
     model = resnet18(weights=None, num_classes=100)
     model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
-    model.maxpool = nn.Identity()  # type: ignore[assignment]  # torchvision types it as a MaxPool2d
+    model.maxpool = nn.Identity()
     return model
 
 

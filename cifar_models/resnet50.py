@@ -26,9 +26,7 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
     try:
         given = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen types for "this is no state_dict"
-        raise ValueError(
-            f"--weights {path} can not be read as a state_dict: {str(error).splitlines()[0]}"
-        ) from error
+        raise ValueError(f"--weights {path} can not be read as a state_dict: {str(error).splitlines()[0]}") from error
     own = model.state_dict()
     if not isinstance(given, dict) or not all(isinstance(value, Tensor) for value in given.values()):
         raise ValueError(f"--weights {path} holds no state_dict (a dict of tensors on torchvision's keys).")
@@ -49,7 +47,7 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
 
 def pretrained() -> Path:
     """torchvision's ImageNet weights, downloaded into torch's own cache unless they lie there already."""
-    url = IMAGENET.url
+    url: str = IMAGENET.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -47,9 +47,7 @@ class ImageSet:
 
     def to(self, device: torch.device) -> ImageSet:
         """The same on `device`: on the CPU the shared memory map itself."""
-        return replace(
-            self, pixels=self.pixels.to(device), labels=self.labels.to(device), index=self.index.to(device)
-        )
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), index=self.index.to(device))
 
 
 def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata: dict[str, Any]) -> None:
@@ -98,6 +96,4 @@ def read(path: Path) -> ImageSet:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         pixels = torch.from_numpy(flat.reshape(-1, SIDE, SIDE, 3))
     labels = torch.tensor(batch.column("label").to_numpy(), dtype=torch.int64)
-    return ImageSet(
-        pixels, labels, torch.arange(len(labels)), tuple(about["class_names"]), str(about["fingerprint"])
-    )
+    return ImageSet(pixels, labels, torch.arange(len(labels)), tuple(about["class_names"]), str(about["fingerprint"]))

@@ -1,0 +1,32 @@
+# The same commands for people and for CI. Each sets up what it needs on a machine with Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: install demo test check
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# A search and a short final training on synthetic data: about two minutes on two cores.
+demo: install
+	rm -rf results/demo
+	$(BIN)/python -m tune.run --space search_spaces/simple_cnn.py --data synthetic --name demo \
+	    --trials 12 --max-epochs 4 --seed 0 --wandb offline
+	$(BIN)/python -m tune.finalize demo --epochs 6
+	@echo
+	@echo "The search lies in results/demo, the final model and its predictions in results/demo/final:"
+	@ls -l results/demo results/demo/final
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

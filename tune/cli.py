@@ -1,0 +1,71 @@
+"""What the commands have in common: how they are ended, and the options they share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (`{self.prog} --help` lists the options)")
+
+
+class WorkFailed(Exception):
+    """The input was right and the work failed all the same. Its text is all the user needs."""
+
+
+def parser(command: str, about: str) -> Parser:
+    return Parser(f"python -m tune.{command}", description=about, allow_abbrev=False)
+
+
+def add_storage(group: argparse._ActionsContainer) -> None:
+    """The option that every command takes."""
+    group.add_argument("--storage", type=Path, default=Path("results"), metavar="DIR",
+                       help="where runs lie (default: results)")  # fmt: skip
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `low`."""
+
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{value} is less than {low}")
+        return value
+
+    whole_number.__name__ = f"whole number of at least {low}"
+    return whole_number
+
+
+def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str] | None = None) -> int:
+    """Runs a command; returns its exit code, having said on stderr why it is not 0.
+
+    `prepare` checks the arguments and returns the work. A ValueError is the user's only until the work begins:
+    later it is ours, and its traceback is needed.
+    """
+    try:
+        work = prepare(sys.argv[1:] if arguments is None else arguments)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    try:
+        work()
+    except WorkFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE

@@ -1,0 +1,142 @@
+"""Parameters of a search space as plain facts: what a Ray Tune domain holds, and where a configuration lies in it.
+
+A parameter is a constant, a Ray Tune domain, or a conditional: a `tune.choice` of dicts, whose keys are
+parameters that exist only in that branch. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUniform, Normal, Quantized
+
+Parameters = Mapping[str, Any]
+
+
+def is_conditional(parameter: Any) -> bool:
+    """Whether it is a choice between dicts of further parameters."""
+    return isinstance(parameter, Categorical) and any(isinstance(item, Mapping) for item in parameter.categories)
+
+
+def check_domain(name: str, parameter: Any) -> None:
+    """ValueError if HyperOpt could not search it, or it holds nothing."""
+    if isinstance(parameter, Mapping):
+        mend = "use tune.choice" if "grid_search" in parameter else "use tune.choice([{...}, {...}])"
+        raise ValueError(f"parameter {name} is a dict; {mend} instead.")
+    if not isinstance(parameter, Domain):
+        return
+    if isinstance(parameter, Categorical):
+        if not parameter.categories:
+            raise ValueError(f"parameter {name} is an empty choice; give it at least one value.")
+        dicts = [isinstance(item, Mapping) for item in parameter.categories]
+        if any(dicts) and not all(dicts):
+            raise ValueError(f"parameter {name} mixes dicts and plain values; give every branch a dict.")
+    elif not isinstance(parameter, Float | Integer):
+        raise ValueError(f"parameter {name} is a {type(parameter).__name__}, which no searcher can model; "
+                         "use tune.choice, uniform, loguniform, randint or their quantised forms.")  # fmt: skip
+    elif isinstance(_continuous_sampler(parameter), Normal):
+        raise ValueError(f"parameter {name} has no bounds; use tune.uniform or tune.loguniform.")
+    elif not parameter.lower <= _upper(parameter):
+        raise ValueError(f"parameter {name} holds nothing: {parameter.lower} is over {_upper(parameter)}.")
+
+
+def leaves(parameters: Parameters) -> Iterator[tuple[str, Any]]:
+    """Every parameter that carries a value, those of all branches included."""
+    for name, parameter in parameters.items():
+        if is_conditional(parameter):
+            for branch in parameter.categories:
+                yield from leaves(branch)
+        else:
+            yield name, parameter
+
+
+def extremes(parameter: Any) -> list[Any]:
+    """The values to try a check on: every category, or both ends of a range."""
+    if isinstance(parameter, Categorical):
+        return list(parameter.categories)
+    if isinstance(parameter, Domain):
+        return [parameter.lower, _upper(parameter)]
+    return [parameter]
+
+
+def contains(parameter: Any, value: Any) -> bool:
+    """Whether a constant or a plain domain holds `value`."""
+    if isinstance(parameter, Categorical):
+        return any(_same(value, item) for item in parameter.categories)
+    if not isinstance(parameter, Domain):
+        return _same(value, parameter)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if isinstance(parameter, Integer) and value != int(value):
+        return False
+    return bool(parameter.lower <= value <= _upper(parameter))
+
+
+def locate(parameters: Parameters, point: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The choices that make `point` (a flat configuration): label -> value, or index for a choice.
+
+    Labels are paths such as `schedule/1/gamma`. ValueError names the parameter that does not fit.
+    """
+    found: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        label = prefix + name
+        if is_conditional(parameter):
+            found |= _locate_branch(label, parameter, point)
+        elif name not in point:
+            raise ValueError(f"{name} is missing")
+        elif not contains(parameter, point[name]):
+            raise ValueError(f"{name} is {point[name]!r}, outside {describe(parameter)}")
+        elif isinstance(parameter, Categorical):
+            found[label] = next(i for i, item in enumerate(parameter.categories) if _same(point[name], item))
+        elif isinstance(parameter, Domain):
+            found[label] = point[name]
+    return found
+
+
+def _locate_branch(label: str, parameter: Categorical, point: Mapping[str, Any]) -> dict[str, Any]:
+    """The branch that `point` lies in, and its place there."""
+    reasons = []
+    for index, branch in enumerate(parameter.categories):
+        try:
+            return {label: index, **locate(branch, point, f"{label}/{index}/")}
+        except ValueError as error:
+            reasons.append(str(error))
+    raise ValueError(f"no branch of {label} fits: {'; '.join(reasons)}")
+
+
+def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """A drawn sample as a flat configuration: the branch that was drawn takes the place of its conditional."""
+    flat: dict[str, Any] = {}
+    for name, value in sample.items():
+        flat |= flatten(value) if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def describe(parameter: Any) -> str:
+    """For people: `log-uniform 0.001 to 0.3`."""
+    if is_conditional(parameter):
+        branches = (", ".join(f"{k}: {describe(v)}" for k, v in item.items()) for item in parameter.categories)
+        return " | ".join(f"({branch})" for branch in branches)
+    if isinstance(parameter, Categorical):
+        return "one of " + ", ".join(map(str, parameter.categories))
+    if isinstance(parameter, Domain):
+        log = "log-" if isinstance(_continuous_sampler(parameter), LogUniform) else ""
+        kind = "integer" if isinstance(parameter, Integer) else "uniform"
+        return f"{log}{kind} {parameter.lower:g} to {_upper(parameter):g}"
+    return str(parameter)
+
+
+def _same(value: Any, item: Any) -> bool:
+    """Equal, and not merely as True equals 1."""
+    return bool(value == item) and isinstance(value, bool) == isinstance(item, bool)
+
+
+def _upper(domain: Any) -> Any:
+    """The largest value; Ray's integers exclude their upper bound."""
+    return domain.upper - 1 if isinstance(domain, Integer) else domain.upper
+
+
+def _continuous_sampler(domain: Domain) -> Any:
+    sampler = domain.get_sampler()
+    return sampler.sampler if isinstance(sampler, Quantized) else sampler

@@ -1,0 +1,174 @@
+"""The result folder: what a run leaves behind, in and out. Plain data: no torch, no Ray.
+
+Files are replaced atomically, so that a reader at any moment sees a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune.training.config import TrainConfig
+
+Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
+Origin = Literal["reference", "baseline", "search", "warm_start"]
+
+_ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+EPOCHS = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("epoch", pa.int64()),
+        *((name, pa.float64()) for name in ("train_loss", "train_acc", "val_loss", "val_acc", "val_robust_acc")),
+        ("lr", pa.float64()),
+        ("wall_s", pa.float64()),
+        ("images_per_s", pa.float64()),
+    ]
+)
+"""One row a trial and epoch. Accuracies are percentages; what is missing or not finite is null."""
+
+TRIALS = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("status", pa.string()),
+        ("origin", pa.string()),
+        ("epochs", pa.int64()),
+        ("best_val_acc", pa.float64()),
+        ("best_epoch", pa.int64()),
+        *((name, pa.float64()) for name in ("train_loss", "train_acc", "val_loss", "val_acc", "val_robust_acc")),
+        ("wall_s", pa.float64()),
+        ("images_per_s", pa.float64()),
+        ("peak_memory_mb", pa.float64()),
+        ("error", pa.string()),
+        *((f"config.{name}", _ARROW.get(kind, pa.string())) for name, kind in get_type_hints(TrainConfig).items()),
+    ]
+)
+"""One row a trial: its last figures, its best epoch, and each field of its TrainConfig."""
+
+Row = dict[str, Any]
+
+
+def config_of(row: Mapping[str, Any]) -> TrainConfig:
+    """The TrainConfig in a row of trials.parquet."""
+    return TrainConfig.from_dict({name: row[f"config.{name}"] for name in TrainConfig.fields()})
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`results/NAME`, with the names of the contract."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def final(self) -> Path:
+        return self.path / "final"
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        text = json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
+        replace_file(self.path / name, text.encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """ValueError if the file is missing or no JSON object."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.path / name} is damaged: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{self.path / name} is damaged: it holds no JSON object.")
+        return content
+
+    def write_table(self, name: str, rows: Iterable[Row], schema: pa.Schema) -> None:
+        write_table(self.path / name, rows, schema)
+
+    def read_rows(self, name: str) -> list[Row]:
+        """A Parquet file as a list of dicts. ValueError if it is missing or damaged."""
+        try:
+            rows: list[Row] = pq.read_table(self.path / name).to_pylist()
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{self.path / name} is damaged: {error}") from error
+        return rows
+
+
+def create(storage: Path, name: str) -> RunFolder:
+    """A new result folder. ValueError if the name is taken or the place can not be written."""
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"--name is {name!r}; it must be a plain name without slashes.")
+    folder = RunFolder((storage / name).absolute())
+    try:
+        folder.path.mkdir(parents=True)
+    except FileExistsError:
+        raise ValueError(f"{folder.path} exists already; give another --name, or remove it.") from None
+    except OSError as error:
+        raise ValueError(f"{folder.path} can not be made ({error.strerror}); give another --storage.") from error
+    return folder
+
+
+def find(run: str | None, storage: Path) -> RunFolder:
+    """The folder of `run`, a name in `storage` or a path; None is the newest run there. ValueError if there is none."""
+    if run is not None:
+        for path in (storage / run, Path(run)):
+            if (path / "experiment.json").is_file():
+                return RunFolder(path.absolute())
+        raise ValueError(f"There is no run {run!r} in {storage}; `ls {storage}` lists them.")
+    runs = [path.parent for path in storage.glob("*/experiment.json")]
+    if not runs:
+        raise ValueError(f"There is no run in {storage}; start one with `python -m tune.run --space FILE`.")
+    return RunFolder(max(runs, key=lambda path: _started(path / "experiment.json")).absolute())
+
+
+def _started(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text())["started"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return ""  # damaged: older than any other
+
+
+def finite(value: Any) -> Any:
+    """The value with every float that is not finite replaced by None, as JSON and Parquet want it here."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
+    """Rows as Parquet; a key that is missing is null."""
+    table = pa.Table.from_pylist([finite(row) for row in rows], schema=schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    replace_file(path, sink.getvalue())
+
+
+def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
+    """Puts `content` in the place of `path` in one step."""
+    unfinished = path.with_name(f".{path.name}.tmp")
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def now() -> str:
+    """The time as ISO 8601, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

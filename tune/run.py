@@ -1,0 +1,107 @@
+"""Search: python -m tune.run --space search_spaces/simple_cnn.py"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from tune import cli, results, space
+from tune.cli import at_least
+from tune.settings import Method, Source
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = cli.parser("run", "Search hyperparameters with Ray Tune.")
+    add = parser.add_argument_group("what to try").add_argument
+    add("--space", type=Path, required=True, metavar="FILE", help="the search-space file; it is run as code")
+    add("--trials", type=at_least(1), metavar="N", help="configurations to try (default: the space's)")
+    add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a whole trial (default: the space's)")
+    add("--time-budget", type=seconds, metavar="TIME", help="end after 90s, 30m or 2h with what there is")
+    add("--search", choices=get_args(Method), default="hyperopt", help="who proposes (default: hyperopt)")
+    add("--scheduler", choices=("asha", "none"), default="asha", help="who stops poor trials (default: asha)")
+    add("--metric", choices=("val_acc",), default="val_acc", help="what is maximised (default: val_acc)")
+    add("--seed", type=at_least(0), default=42, metavar="N", help="of proposals, split and training (default: 42)")
+
+    add = parser.add_argument_group("data and weights").add_argument
+    add("--data", choices=get_args(Source), default="cifar100", help="the data set (default: cifar100)")
+    add("--data-dir", type=Path, default=Path("data"), metavar="DIR",
+        help="holds cifar-100-python/, which is downloaded and checked if absent (default: data)")  # fmt: skip
+    add("--train-subset", type=at_least(100), metavar="N", help="train on N images, an even share a class")
+    add("--val-fraction", type=float, default=0.2, metavar="F", help="share to validate on (default: 0.2)")
+    add("--weights", type=Path, metavar="PATH", help="state_dict to start from (ResNet-50)")
+
+    add = parser.add_argument_group("machine").add_argument
+    add("--gpus-per-trial", type=gpu_share, default="auto", metavar="{auto,0,0.25,1}",
+        help="share of a GPU, 0 is CPU (default: auto, the space's share where there is a GPU)")  # fmt: skip
+    add("--cpus-per-trial", type=at_least(1), metavar="N", help="CPU cores a trial (default: the space's)")
+
+    group = parser.add_argument_group("results and tracking")
+    cli.add_storage(group)
+    group.add_argument("--name", help="of the run's folder (default: the model and the time)")
+    group.add_argument("--wandb", choices=("auto", "online", "offline", "disabled"), default="auto",
+                       help="Weights & Biases (default: auto, online where there is a key, else offline)")  # fmt: skip
+    group.add_argument("--wandb-project", default="cifar100-tune", metavar="NAME",
+                       help="W&B project (default: cifar100-tune)")  # fmt: skip
+    group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,
+                       help="Ray's dashboard (default: on)")  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def prepare(arguments: list[str]) -> Callable[[], None]:
+    """Checks everything, makes the run's folder, and returns the search."""
+    options = parse(arguments)
+    if not 0 < options.val_fraction < 1:
+        raise ValueError(f"--val-fraction is {options.val_fraction:g}; it must lie between 0 and 1.")
+    search_space, digest = space.load(options.space)
+    # What needs torch and Ray comes after what may be wrong without them.
+    from tune.search import plan, summary
+    from tune.search.launch import search
+
+    console = Console()
+    prepared = plan.prepare(options, search_space, digest, default_name(search_space.model))
+    folder = results.create(options.storage, prepared.settings.name)
+    for warning in prepared.warnings:
+        console.print(f"Warning: {warning}", highlight=False)
+
+    def work() -> None:
+        try:
+            search(prepared, folder, console)
+        finally:
+            summary.show(folder, prepared.settings, console)
+        if reason := summary.why_nothing(folder):
+            raise cli.WorkFailed(reason)
+
+    return work
+
+
+def default_name(model: str) -> str:
+    return f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def seconds(text: str) -> float:
+    """An argparse type: 90, 90s, 30m or 2h."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def gpu_share(text: str) -> float | None:
+    """An argparse type: None for `auto`, else 0 to 1."""
+    if text == "auto":
+        return None
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1; a trial uses one device")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(prepare))

@@ -1,0 +1,86 @@
+"""ASHA, the asynchronous successive halving of Li et al. (2018, arXiv:1810.05934), in its stopping variant.
+
+`Asha` decides and knows neither Ray nor training; `AshaScheduler` lets Ray Tune ask it.
+
+Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, counts reports instead of the
+trial's epoch, keeps its rungs where no restart finds them, and by default (grace 1, reduction 4) keeps the best
+of 32 in half of the cases only, against 85 % for grace E/10 and reduction 2 at 35 % of the epochs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+REDUCTION = 2
+
+
+def default_grace(horizon: int) -> int:
+    """Epochs before the first rung: about a tenth of the horizon, so that short searches stop trials too."""
+    return max(1, round(horizon / 10))
+
+
+@dataclass
+class Asha:
+    """At each rung a trial goes on if it is among the best 1/reduction of those that have reached it."""
+
+    horizon: int
+    """Epochs of a whole trial; nothing is decided there."""
+
+    grace: int
+    """Epoch of the first rung; the next ones lie at grace x reduction, grace x reduction^2, ..."""
+
+    reduction: int = REDUCTION
+
+    rungs: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Epoch -> trial -> its metric there."""
+
+    stopped: set[str] = field(default_factory=set)
+    """The trials that were told to stop."""
+
+    def __post_init__(self) -> None:
+        level = self.grace
+        while level < self.horizon:
+            self.rungs.setdefault(level, {})
+            level *= self.reduction
+
+    def report(self, trial_id: str, epoch: int, value: float) -> bool:
+        """Records the metric (larger is better) after `epoch`; False stops the trial.
+
+        A trial is recorded on a rung only in the very epoch of the rung, and once.
+        """
+        rung = self.rungs.get(epoch)
+        if rung is None or trial_id in rung:
+            return True
+        rung[trial_id] = value
+        best_first = sorted(rung.values(), reverse=True)
+        goes_on = value >= best_first[max(1, len(rung) // self.reduction) - 1]
+        if not goes_on:
+            self.stopped.add(trial_id)
+        return goes_on
+
+    def to_json(self) -> dict[str, Any]:
+        """The table, as rungs.json holds it."""
+        return {
+            "horizon": self.horizon,
+            "grace": self.grace,
+            "reduction": self.reduction,
+            "rungs": {str(level): dict(rung) for level, rung in sorted(self.rungs.items())},
+            "stopped": sorted(self.stopped),
+        }
+
+
+class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types for it
+    """Asks `Asha` after each epoch of a trial."""
+
+    def __init__(self, asha: Asha) -> None:
+        super().__init__()
+        self.asha = asha
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric])
+        decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        return decision

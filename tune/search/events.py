@@ -1,0 +1,80 @@
+"""What happens in a search, told to whoever listens: Ray's callbacks in terms of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from tune.results import Origin, Status
+from tune.search.asha import Asha
+from tune.training.config import TrainConfig
+
+
+class Listener(Protocol):
+    """Hears of every trial, in the driver."""
+
+    def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None: ...
+    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None: ...
+    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None: ...
+    def tick(self) -> None:
+        """Called some times a second while the search runs."""
+
+
+class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
+    """Translates Ray's callbacks and passes them on."""
+
+    def __init__(self, listeners: list[Listener], asha: Asha | None) -> None:
+        self.listeners = listeners
+        self.asha = asha
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles its callbacks to restore an experiment by itself. A search is resumed from the result folder
+        # instead, and a terminal can not be pickled.
+        return {"listeners": [], "asha": None}
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        for listener in self.listeners:
+            listener.tick()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        values = dict(trial.config)
+        trial_id, origin = values.pop("trial_id"), values.pop("origin")
+        for listener in self.listeners:
+            listener.trial_started(trial_id, origin, TrainConfig.from_dict(values))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        for listener in self.listeners:
+            listener.epoch_ended(trial.config["trial_id"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._ended(trial, self._status(trial), None)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._ended(trial, "failed", error_line(trial))
+
+    def _ended(self, trial: Trial, status: Status, error: str | None) -> None:
+        for listener in self.listeners:
+            listener.trial_ended(trial.config["trial_id"], status, error)
+
+    def _status(self, trial: Trial) -> Status:
+        last = trial.last_result
+        if last.get("diverged"):
+            return "diverged"
+        if last.get("epoch") == trial.config["epochs"]:
+            return "finished"
+        if self.asha is not None and trial.config["trial_id"] in self.asha.stopped:
+            return "stopped"
+        return "interrupted"  # the time budget, or the user, ended it
+
+
+def error_line(trial: Trial) -> str:
+    """The last line of a failed trial's traceback: what went wrong, without where."""
+    if not trial.error_file:
+        return "unknown error"
+    lines = Path(trial.error_file).read_text(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "unknown error")

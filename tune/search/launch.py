@@ -1,0 +1,177 @@
+"""Runs a search: Ray, Tune, and what listens to them, put together and taken apart again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as RayTrial
+from rich.console import Console
+
+from tune.results import RunFolder, now
+from tune.search import tracking
+from tune.search.asha import Asha, AshaScheduler, default_grace
+from tune.search.console import view
+from tune.search.events import Events
+from tune.search.journal import Journal
+from tune.search.plan import Plan
+from tune.search.proposals import ProposalSearcher, Proposer
+from tune.search.trial import Task, Trial
+from tune.settings import Settings
+from tune.training import images
+
+PACKAGES = ("torch", "torchvision", "ray", "hyperopt", "wandb", "pyarrow", "numpy")
+
+
+def search(plan: Plan, folder: RunFolder, console: Console) -> None:
+    """Runs every trial. The folder is whole at any moment.
+
+
+    KeyboardInterrupt if the user ended it; what was learnt until then lies in the folder.
+    """
+    settings, share = plan.settings, plan.share
+    about = {
+        "settings": settings.to_dict(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "git_commit": _git_commit(),
+        "devices": list(plan.machine.names),
+        "data_fingerprint": images.read_metadata(plan.arrow)["fingerprint"],
+        "started": now(),
+        "ended": None,
+    }
+    folder.write_json("experiment.json", about)
+    asha = Asha(settings.max_epochs, default_grace(settings.max_epochs)) if settings.scheduler == "asha" else None
+    journal = Journal(folder, settings.metric, asha)
+    title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
+    task = Task(
+        arrow=plan.arrow.absolute(),
+        val_fraction=settings.val_fraction,
+        split_seed=settings.seed,
+        train_subset=settings.train_subset,
+        weights=None if settings.weights is None else Path(settings.weights),
+        share=share,
+    )
+    proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
+    searcher = ProposalSearcher(proposer, settings.metric, plan.machine.at_once(share))
+    with _interruptible(), _ray(settings, folder, console), view(title, settings.trials, console) as shown:
+        try:
+            tuner = tune.Tuner(
+                tune.with_resources(tune.with_parameters(Trial, task=task), {"cpu": share.cpus, "gpu": share.gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=None if asha is None else AshaScheduler(asha),
+                    metric=settings.metric,
+                    mode="max",
+                    num_samples=settings.trials,
+                    time_budget_s=settings.time_budget_s,
+                    reuse_actors=True,
+                    trial_name_creator=_trial_name,
+                    trial_dirname_creator=_trial_name,
+                ),
+                run_config=tune.RunConfig(
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    name="ray",
+                    storage_path=str(folder.path),
+                    callbacks=[Events([journal, shown], asha), *tracking.callbacks(settings)],
+                    stop=Interrupted(),
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
+        finally:
+            journal.close()
+    folder.write_json("experiment.json", about | {"ended": now(), "repeats_refused": proposer.repeats_refused})
+    if Interrupted.by_user:
+        raise KeyboardInterrupt
+
+
+def _trial_name(trial: RayTrial) -> str:
+    return f"{trial.config['model']}-{trial.config['trial_id']}"
+
+
+class Interrupted(tune.Stopper):  # type: ignore[misc]  # Ray ships no types for it
+    """Ends the search when the user asks for it."""
+
+    by_user = False
+    """Of the class, not the object: Ray runs a pickled copy."""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return Interrupted.by_user
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process."""
+    Interrupted.by_user = False
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def interrupt(number: int, frame: object) -> None:
+        Interrupted.by_user = True
+        for again, handler in before.items():
+            signal.signal(again, handler)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ray(settings: Settings, folder: RunFolder, console: Console) -> Iterator[None]:
+    """A local Ray for the search, ended with it; a Ray that runs already in this process is used and left alone."""
+    os.environ |= {
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends the loggers too
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file a trial; we have Parquet
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    tracking.set_environment(settings.wandb, folder)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield
+        return
+    context = ray.init(
+        include_dashboard=settings.dashboard,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    if settings.dashboard:
+        console.print(
+            f"Ray dashboard: http://{context.dashboard_url} (its token: `ray get-auth-token`)", highlight=False
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _git_commit() -> str | None:
+    """The commit of this project's checkout, where there is one."""
+    try:
+        here = Path(__file__).parent
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,75 @@
+"""What a search found, in a few lines, with the next command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from tune.results import Row, RunFolder
+from tune.settings import Settings
+
+
+def show(folder: RunFolder, settings: Settings, console: Console) -> None:
+    """Prints what was found, what it cost, where it lies and what to do next."""
+    rows = folder.read_rows("trials.parquet")
+    best = folder.read_json("best.json")
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say("")
+    say(f"{len(rows)} trials: {counts(rows)}.")
+    epochs = sum(row["epochs"] for row in rows)
+    say(f"{epochs} epochs trained, of {len(rows) * settings.max_epochs} without early stopping.")
+    for row in rows:
+        if row["origin"] in ("reference", "baseline"):
+            say(f"{row['origin'].capitalize()}: {outcome(row)} ({settings_line(row)}).")
+    if best:
+        row = next(row for row in rows if row["trial_id"] == best["trial_id"])
+        say(f"Best: trial {best['trial_id']} ({best['origin']}), {outcome(row)} ({settings_line(row)}).")
+        say(f"  chosen as {best['chosen']}")
+    say(f"Results: {_short(folder.path)} (trials.parquet, epochs.parquet, best.json)")
+    if settings.wandb == "offline":
+        say(f"W&B, kept offline: wandb sync {_short(folder.path)}/wandb/offline-run-*")
+    if best:
+        storage = Path(settings.storage)
+        place = "" if storage == Path("results").absolute() else f" --storage {_short(storage)}"
+        say(f"Next: python -m tune.finalize {folder.name}{place}")
+
+
+def why_nothing(folder: RunFolder) -> str:
+    """Why no trial finished; empty if one did."""
+    rows = folder.read_rows("trials.parquet")
+    if any(row["status"] == "finished" for row in rows):
+        return ""
+    failed = [row for row in rows if row["status"] == "failed"]
+    if failed:
+        first = f"trial {failed[0]['trial_id']} with: {failed[0]['error']}"
+        return f"no trial finished; {len(failed)} of {len(rows)} failed, {first}"
+    return f"no trial finished ({counts(rows)}); see {_short(folder.path)}/trials.parquet"
+
+
+def counts(rows: list[Row]) -> str:
+    """`9 finished, 6 stopped, 1 diverged`."""
+    order = ("finished", "stopped", "diverged", "failed", "interrupted")
+    found = [(status, sum(row["status"] == status for row in rows)) for status in order]
+    return ", ".join(f"{number} {status}" for status, number in found if number) or "none"
+
+
+def outcome(row: Row) -> str:
+    """How a trial ended, and with what accuracy."""
+    accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} % validation accuracy"
+    return f"{accuracy} after {row['epochs']} epochs, {row['status']}"
+
+
+def settings_line(row: Row) -> str:
+    return (
+        f"lr {row['config.lr']:.4g}, batch {row['config.batch_size']}, "
+        f"{row['config.scheduler']}, {row['config.augmentation']}"
+    )
+
+
+def _short(path: Path) -> str:
+    """Relative to where the user stands, where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

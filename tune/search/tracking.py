@@ -1,0 +1,99 @@
+"""Weights & Biases, through Ray's callback."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import ray
+import wandb
+from ray.air.integrations import wandb as ray_wandb
+from ray.tune import Callback
+
+from tune.results import RunFolder
+from tune.settings import Settings
+
+Mode = Literal["online", "offline", "disabled"]
+
+UPLOAD_TIMEOUT_S = 30
+"""How long the end of a search waits for uploads; Ray's default is half an hour."""
+
+RAYS_OWN = [
+    "batch_loss", "date", "diverged", "done", "experiment_tag", "hostname", "iterations_since_restore", "node_ip",
+    "pid", "should_checkpoint", "steps", "time_since_restore", "time_this_iter_s", "time_total_s", "timestamp",
+    "training_iteration", "trial_id", "warmup_time", "config",
+]  # fmt: skip
+"""What Ray adds to a result, and what `batch_loss` becomes points of its own from."""
+
+
+def resolve(mode: Literal["auto", "online", "offline", "disabled"]) -> Mode:
+    """`auto` is WANDB_MODE, or online where a key is at hand, else offline.
+
+    ValueError if online is asked for without a key.
+    """
+    if mode == "auto" and os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        mode = "offline" if os.environ["WANDB_MODE"] == "offline" else "disabled"
+    if mode in ("offline", "disabled"):
+        return mode
+    os.environ["WANDB_SILENT"] = "true"
+    has_key = wandb.login(prompt=False, verify=False)
+    if mode == "online" and not has_key:
+        raise ValueError("--wandb online needs a key: run `wandb login`, set WANDB_API_KEY, or use --wandb offline.")
+    return "online" if has_key else "offline"
+
+
+def set_environment(mode: Mode, folder: RunFolder) -> None:
+    """Before Ray starts: its workers take the environment over, and the callback can not pass the mode on itself."""
+    os.environ |= {"WANDB_MODE": mode, "WANDB_DIR": str(folder.path), "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
+
+
+def callbacks(settings: Settings) -> list[Callback]:
+    """One W&B run a trial, grouped by the search."""
+    if settings.wandb == "disabled":
+        return []
+    return [
+        Wandb(
+            project=settings.wandb_project,
+            group=settings.name,
+            excludes=["trial_id"],
+            upload_timeout=UPLOAD_TIMEOUT_S,
+        )
+    ]
+
+
+class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray ships no types for it
+    """Logs under the report's names: `batch_loss` over steps, all else over `epoch`."""
+
+    def run(self) -> None:
+        os.environ["WANDB_START_METHOD"] = "thread"
+        run = wandb.init(*self.args, **self.kwargs)
+        run.define_metric("step")
+        run.define_metric("batch_loss", step_metric="step")
+        run.define_metric("epoch")
+        for name in ("train_loss", "val_loss", "train_acc", "val_acc", "lr"):
+            run.define_metric(name, step_metric="epoch")
+        while True:
+            kind, result = self.queue.get()
+            if kind == ray_wandb._QueueItem.END:
+                break
+            losses, steps = result["batch_loss"], result["steps"]
+            for point, loss in enumerate(losses, start=1):
+                step = (result["epoch"] - 1) * steps + steps * point // len(losses)
+                run.log({"batch_loss": loss, "step": step})
+            run.log({name: value for name, value in result.items() if name not in RAYS_OWN})
+        run.finish()
+
+
+class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
+    """Ray's callback with that actor, and with run ids that a resumed search finds again."""
+
+    _logger_actor_cls = WandbActor
+
+    def _start_logging_actor(self, trial: Any, exclude_results: list[str], **init: Any) -> None:
+        trial_id = trial.config["trial_id"]
+        if self._remote_logger_class is None:
+            # Ray's own would put the key into a runtime environment, and so into a log of Ray's; the logger
+            # inherits it from us. It would also restart for ever, and Ray prints an error about that.
+            self._remote_logger_class = ray.remote(num_cpus=0, **ray_wandb._force_on_current_node())(WandbActor)
+        init |= {"id": f"{self.group}-{trial_id}", "name": str(trial)}
+        super()._start_logging_actor(trial, exclude_results, **init)

@@ -1,0 +1,97 @@
+"""A trial as Ray Tune runs it: `fit`, one epoch a step, in an actor that the next trial takes over warm."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from tune.search.devices import Share
+from tune.training import data
+from tune.training.config import TrainConfig
+from tune.training.data import TrainingData
+from tune.training.loop import EpochResult, fit
+
+BATCH_LOSS_POINTS = 100
+"""At most so many points an epoch go to the trackers; each is the mean of the steps it stands for."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all trials of a search have in common. Paths are absolute: Ray starts trials in folders of its own."""
+
+    arrow: Path
+    val_fraction: float
+    split_seed: int
+    train_subset: int | None
+    weights: Path | None
+    share: Share
+
+
+@functools.cache
+def load_data(task: Task) -> TrainingData:
+    """The images, on the device: loaded by an actor's first trial, used by all that follow."""
+    loaded = data.load_training(task.arrow, task.val_fraction, task.split_seed, task.train_subset)
+    return loaded.to(task.share.device)
+
+
+class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
+    """Trains one configuration; `fit` reseeds everything, so a warm actor gives what a fresh one does."""
+
+    def setup(self, config: dict[str, Any], task: Task) -> None:
+        # Ray sets OMP_NUM_THREADS only where a trial asks for whole cores, and torch reads it once.
+        torch.set_num_threads(task.share.cpus)
+        self._task = task
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        values = {key: value for key, value in config.items() if key not in ("trial_id", "origin")}
+        train_config = TrainConfig.from_dict(values)
+        self._horizon = train_config.epochs
+        self._epochs: Iterator[EpochResult] = fit(
+            train_config, load_data(self._task), self._task.share.device, weights=self._task.weights
+        )
+
+    def step(self) -> dict[str, Any]:
+        result = next(self._epochs)
+        return {**metrics(result), "done": result.diverged or result.epoch == self._horizon}
+
+    def cleanup(self) -> None:
+        del self._epochs
+
+
+def metrics(result: EpochResult) -> dict[str, Any]:
+    """What is reported of an epoch, under the report's names."""
+    return {
+        "epoch": result.epoch,
+        "train_loss": result.train_loss,
+        "train_acc": result.train_acc,
+        "val_loss": math.nan if result.val_loss is None else result.val_loss,
+        # The searchers compare this one: a diverged trial must be the worst, and NaN compares with nothing.
+        "val_acc": 0.0 if result.val_acc is None else result.val_acc,
+        "lr": result.lr,
+        "wall_s": result.wall_s,
+        "images_per_s": result.images_per_s,
+        "peak_memory_mb": result.peak_memory_mb,
+        "diverged": result.diverged,
+        "steps": len(result.batch_loss),
+        "batch_loss": thinned(result.batch_loss, BATCH_LOSS_POINTS),
+    }
+
+
+def thinned(values: tuple[float, ...], points: int) -> list[float]:
+    """At most `points` means over neighbouring values."""
+    points = min(points, len(values))
+    edges = [len(values) * i // points for i in range(points + 1)]
+    return [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]

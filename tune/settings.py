@@ -1,0 +1,51 @@
+"""What a search was asked to do, as resolved from the command line and the search space. Plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Source = Literal["cifar100", "synthetic"]
+Method = Literal["hyperopt", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One search, whole. It is written to experiment.json, from which tune.finalize reads it back."""
+
+    space: str
+    """Path of the search-space file."""
+
+    space_sha256: str
+    model: str
+    data: Source
+    data_dir: str
+    train_subset: int | None
+    val_fraction: float
+    trials: int
+    max_epochs: int
+    time_budget_s: float | None
+    gpus_per_trial: float
+    cpus_per_trial: int
+    search: Method
+    scheduler: Literal["asha", "none"]
+    metric: Literal["val_acc"]
+    seed: int
+    name: str
+    storage: str
+    wandb: Literal["online", "offline", "disabled"]
+    wandb_project: str
+    weights: str | None
+    dashboard: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Settings:
+        """The reverse. ValueError if the keys are not those of this version."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"experiment.json was written by another version of this project: {error}") from error

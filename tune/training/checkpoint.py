@@ -1,0 +1,77 @@
+"""Files that hold a training in progress, or a finished model. Both load with `torch.load(weights_only=True)`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cifar_models import Preprocessing
+from tune.training import evaluate
+from tune.training.config import TrainConfig
+from tune.training.loop import Training
+from tune.training.model import build_model
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Writes plain values and tensors to `path`, whole or not at all."""
+    unfinished = path.with_suffix(".tmp")
+    try:
+        torch.save(state, unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `save` wrote, on the CPU. ValueError if it can not be read."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there.") from None
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        raise ValueError(f"{path} can not be read: {str(error).splitlines()[0]}") from error
+    return state
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A finished model with the evaluation transform it was trained for."""
+
+    model: nn.Module
+    config: TrainConfig
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) on the model's device -> float32 (B, 100)."""
+        return evaluate.logits(self.model, pixels, self.preprocessing)
+
+
+def save_model(path: Path, training: Training, class_names: tuple[str, ...]) -> None:
+    """Writes a finished model: its state_dict, TrainConfig, preprocessing and class names."""
+    content = {
+        "model": {key: value.cpu() for key, value in training.model.state_dict().items()},
+        "config": training.config.to_dict(),
+        "preprocessing": dataclasses.asdict(training.preprocessing),
+        "class_names": list(class_names),
+    }
+    save(path, content)
+
+
+def load_model(path: Path, device: torch.device) -> Classifier:
+    """Reads what `save_model` wrote, in eval mode. ValueError if the file is no such thing."""
+    content = load(path)
+    try:
+        config = TrainConfig.from_dict(content["config"])
+        model = build_model(config, device)
+        model.load_state_dict(content["model"])
+        preprocessing = Preprocessing(**content["preprocessing"])
+        return Classifier(model.eval(), config, preprocessing, tuple(content["class_names"]))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} is no model that tune.finalize wrote: {error}") from error

@@ -1,0 +1,149 @@
+"""CIFAR-100: from the published pickles, downloaded where they are absent, to the Arrow files that trials share."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import pickle
+import shutil
+import sys
+import tarfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torchvision.datasets import CIFAR100
+
+from tune.training import images
+
+# Of each file in `cifar-100-python/`, as torchvision publishes them.
+MD5: dict[str, str] = dict([*CIFAR100.train_list, *CIFAR100.test_list, ("meta", CIFAR100.meta["md5"])])
+TIMEOUT_S = 20.0  # A server that says nothing for so long is out of reach.
+
+
+class Unreachable(Exception):
+    """A file could not be fetched: no network, no such server, or one that broke off."""
+
+
+def prepare(root: Path, split: Literal["train", "test"]) -> Path:
+    """The Arrow file of one split, `root/arrow/cifar100-{split}.arrow`; `images.read` opens it.
+
+    If it is not there yet, it is made from `root/cifar-100-python/`, which is downloaded where files are missing.
+    ValueError if a file is damaged, out of reach, or `root` cannot be written to.
+    """
+    arrow = root / "arrow" / f"cifar100-{split}.arrow"
+    try:
+        if arrow.is_file():
+            with suppress(ValueError):  # It is damaged, then, and made anew.
+                images.read_metadata(arrow)
+                return arrow
+        _convert(root, split, arrow)
+        return arrow
+    except OSError as error:
+        raise ValueError(
+            f"CIFAR-100 cannot be prepared in {root.resolve()} ({error}). "
+            "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."
+        ) from error
+
+
+def _convert(root: Path, split: str, arrow: Path) -> None:
+    folder = root / CIFAR100.base_folder
+    # The other split is of no concern here: it may be missing or damaged, and is not opened.
+    if not all((folder / name).exists() for name in (split, "meta")):
+        _unpack_missing(root)
+    names, content = _unpickle(folder / "meta"), _unpickle(folder / split)
+    # A row of the pickle is an image's red plane, then the green, then the blue.
+    pixels = content["data"].reshape(-1, 3, images.SIDE, images.SIDE).transpose(0, 2, 3, 1)
+    about = {
+        "class_names": names["fine_label_names"],
+        "coarse_label_names": names["coarse_label_names"],
+        "source": "CIFAR-100",
+        "md5": {name: MD5[name] for name in (split, "meta")},
+    }
+    images.write(arrow, pixels, np.asarray(content["fine_labels"]), about)
+
+
+def _unpickle(path: Path) -> Any:
+    """What the file holds, if it is the published one: a pickle can run code, so no other is ever loaded."""
+    raw = path.read_bytes()
+    _check(path, hashlib.md5(raw, usedforsecurity=False).hexdigest(), MD5[path.name])
+    return pickle.loads(raw, encoding="latin1")
+
+
+def _check(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise ValueError(
+            f"{path.absolute()} is not the published file: its MD5 is {found}, not {expected}. "
+            "Delete it, and the next start fetches it anew."
+        )
+
+
+def _unpack_missing(root: Path) -> None:
+    """Adds to `root/cifar-100-python/` what it lacks, from the archive; what is there is left as it is."""
+    archive, folder = root / CIFAR100.filename, root / CIFAR100.base_folder
+    try:
+        if not archive.exists():
+            fetch(CIFAR100.url, archive, "md5", CIFAR100.tgz_md5)
+    except Unreachable as error:
+        raise ValueError(
+            f"{error}, and {folder.absolute()} lacks files. Put {archive.name}'s files {', '.join(MD5)} there "
+            "(or the archive itself beside that folder), or choose another --data-dir, or --data synthetic."
+        ) from error
+    with archive.open("rb") as file:
+        _check(archive, hashlib.file_digest(file, "md5").hexdigest(), CIFAR100.tgz_md5)
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(archive) as tar:
+        for name in (name for name in MD5 if not (folder / name).exists()):
+            member = tar.extractfile(f"{folder.name}/{name}")
+            assert member is not None
+            with whole(folder / name) as unfinished, unfinished.open("wb") as sink:
+                shutil.copyfileobj(member, sink)
+
+
+def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
+    """Downloads `url` to `target`, which appears whole and with the right digest (hexadecimal), or not at all.
+
+    Unreachable if the network fails, ValueError for another digest, OSError if `target` cannot be written.
+    """
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole(target) as unfinished:
+        with unfinished.open("wb") as sink:
+            for block in _download(url):
+                hasher.update(block)
+                sink.write(block)
+        if hasher.hexdigest() != digest:
+            raise ValueError(
+                f"{url} is not the file it should be: its {algorithm.upper()} is {hasher.hexdigest()}, not {digest}. "
+                f"Start again later, or put the right file at {target.absolute()} yourself."
+            )
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A name to write to. The file becomes `target` when the block ends well, and is removed when it does not."""
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        yield unfinished
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _download(url: str) -> Iterator[bytes]:
+    """The content, block by block. Not torchvision's own: that waits for ever, and goes on without https."""
+    request = urllib.request.Request(url, headers={"User-Agent": "cifar100-tune"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            # Only now that the server has answered: without a network the error is all there is to read.
+            print(f"Downloading {url} ({(response.length or 0) / 1e6:.0f} MB) ...", file=sys.stderr, flush=True)
+            while block := response.read(1 << 20):
+                yield block
+            if response.length:
+                raise Unreachable(f"{url} could not be fetched (the connection broke off)")
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"{url} could not be fetched ({str(error).strip('<>')})") from error

@@ -1,0 +1,50 @@
+"""What a network says of images it does not learn from."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cifar_models import Preprocessing
+from tune.training.augment import evaluation_batch
+from tune.training.images import ImageSet
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
+    """bfloat16 autocast where the hardware multiplies it, float32 elsewhere."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.13 or so
+        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    context: AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    return context
+
+
+def batch_size_at(image_size: int) -> int:
+    """Images a batch when nothing is learnt: about the memory of 1,024 images of 32 px, at least 16."""
+    return max(16, 1024 * 32 * 32 // image_size**2)
+
+
+@torch.inference_mode()
+def logits(model: nn.Module, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """uint8 (B, H, W, 3) -> float32 (B, 100), through the evaluation transform. The model must be in eval mode."""
+    with mixed_precision(pixels.device):
+        out: Tensor = model(evaluation_batch(pixels, preprocessing))
+    return out.float()
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, data: ImageSet, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and correctness of each image: float32 (n,) and bool (n,), on the images' device."""
+    model.eval()
+    losses, correct = [], []
+    for rows in torch.split(data.index, batch_size_at(preprocessing.image_size)):
+        labels = data.labels[rows]
+        out = logits(model, data.pixels[rows], preprocessing)
+        losses.append(F.cross_entropy(out, labels, reduction="none"))
+        correct.append(out.argmax(1) == labels)
+    return torch.cat(losses), torch.cat(correct)

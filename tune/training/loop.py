@@ -1,0 +1,213 @@
+"""The training loop: `fit` yields one EpochResult an epoch; trials, the final retrain and tests all drive it."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from cifar_models import Preprocessing
+from tune.training import augment
+from tune.training.config import TrainConfig
+from tune.training.data import TrainingData
+from tune.training.evaluate import evaluate, mixed_precision
+from tune.training.images import ImageSet
+from tune.training.model import (
+    build_model,
+    build_optimizer,
+    build_schedule,
+    preprocessing_of,
+    set_training_mode,
+)
+
+
+@dataclass
+class Training:
+    """What changes while a model learns. Everything random is drawn anew from (seed, epoch), so it holds no RNG."""
+
+    config: TrainConfig
+    preprocessing: Preprocessing
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+    epoch: int = 0
+    """Epochs completed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later process needs to go on as if nothing had happened."""
+        return {
+            "config": self.config.to_dict(),
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The reverse. ValueError if the state belongs to another configuration."""
+        if state["config"] != self.config.to_dict():
+            raise ValueError("The checkpoint was written by another configuration; start without it.")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.epoch = state["epoch"]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch. Losses are mean cross-entropies (nats), accuracies percentages."""
+
+    epoch: int
+    """From 1."""
+
+    train_loss: float
+    """Mean over the epoch's batches, of the loss that was minimised (smoothed and mixed, where that is on)."""
+
+    train_acc: float
+    """On the augmented images as they were trained on; a mixed image counts by the shares of its two labels."""
+
+    val_loss: float | None
+    val_acc: float | None
+    """None without validation images, or after the loss stopped being finite."""
+
+    lr: float
+    """Learning rate of the last step."""
+
+    wall_s: float
+    """Seconds the epoch took, validation included."""
+
+    images_per_s: float
+    """Training images over the seconds spent training on them."""
+
+    peak_memory_mb: float
+    """CUDA: the most that tensors took. CPU: the high-water mark of the process (a reused one's earlier trials too)."""
+
+    batch_loss: tuple[float, ...] = field(repr=False)
+    """The loss of each step, for trackers."""
+
+    training: Training = field(repr=False, compare=False)
+    """The live objects; they change when the generator goes on."""
+
+    @property
+    def diverged(self) -> bool:
+        """The loss is no longer a finite number. A finite loss at chance is a poor result, not a diverged one."""
+        return not math.isfinite(self.train_loss)
+
+
+def fit(
+    config: TrainConfig,
+    data: TrainingData,
+    device: torch.device,
+    start: dict[str, Any] | None = None,
+    *,
+    weights: Path | None = None,
+) -> Iterator[EpochResult]:
+    """Trains, and yields after each epoch; ends after `config.epochs`, or at once when the loss is not finite.
+
+    `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
+    (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
+    """
+    data = data.to(device)
+    batch_size = min(config.batch_size, len(data.train))
+    model = build_model(config, device, weights)
+    optimizer = build_optimizer(model, config)
+    schedule = build_schedule(optimizer, config, len(data.train) // batch_size)
+    training = Training(config, preprocessing_of(config), model, optimizer, schedule)
+    if start is not None:
+        training.load_state_dict(start)
+    while training.epoch < config.epochs:
+        result = _epoch(training, data, batch_size)
+        yield result
+        if result.diverged:
+            return
+
+
+def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResult:
+    """Trains on each image once, then validates."""
+    began = time.perf_counter()
+    training.epoch += 1
+    losses, train_acc, lr = _learn(training, data.train, batch_size)
+    train_loss = losses.mean().item()
+    trained = time.perf_counter()
+    val_loss = val_acc = None
+    if data.val is not None and math.isfinite(train_loss):
+        each_loss, each_correct = evaluate(training.model, data.val, training.preprocessing)
+        val_loss, val_acc = each_loss.mean().item(), 100 * each_correct.double().mean().item()
+    return EpochResult(
+        epoch=training.epoch,
+        train_loss=train_loss,
+        train_acc=train_acc,
+        val_loss=val_loss,
+        val_acc=val_acc,
+        lr=lr,
+        wall_s=time.perf_counter() - began,
+        images_per_s=len(losses) * batch_size / (trained - began),
+        peak_memory_mb=_peak_memory_mb(losses.device),
+        batch_loss=tuple(losses.tolist()),
+        training=training,
+    )
+
+
+def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor, float, float]:
+    """One pass over `data`: the loss of each step, float32 (steps,), the accuracy in per cent, the last step's rate."""
+    config, device = training.config, data.pixels.device
+    lr = config.lr
+    generator = _seed(config.seed, training.epoch, device)
+    set_training_mode(training.model, config, training.epoch)
+    order = data.index[torch.randperm(len(data), generator=generator, device=device)]
+    steps = len(data) // batch_size
+    losses = torch.empty(steps, device=device)
+    correct = torch.zeros((), device=device)
+    for step in range(steps):
+        rows = order[step * batch_size : (step + 1) * batch_size]
+        labels = data.labels[rows]
+        batch = augment.training_batch(data.pixels[rows], config, training.preprocessing, generator)
+        batch, partner, share = augment.mix(batch, labels, config, generator)
+        with mixed_precision(device):
+            out = training.model(batch)
+        loss = _loss(out.float(), labels, partner, share, config)
+        training.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        lr = float(training.optimizer.param_groups[0]["lr"])
+        training.optimizer.step()
+        training.schedule.step()
+        # Nothing here waits for the device: losses and hits are read once, after the last step.
+        losses[step] = loss.detach()
+        guess = out.detach().argmax(1)
+        correct += (share * (guess == labels) + (1 - share) * (guess == partner)).sum()
+    return losses, 100 * correct.item() / (steps * batch_size), lr
+
+
+def _loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
+    """Mean cross-entropy of logits (B, C) against labels (B,), mixed with the partner's by `share` (B,)."""
+    smoothing = config.label_smoothing
+    if not config.mixup and not config.cutmix:
+        return F.cross_entropy(out, labels, label_smoothing=smoothing)
+    own = F.cross_entropy(out, labels, label_smoothing=smoothing, reduction="none")
+    other = F.cross_entropy(out, partner, label_smoothing=smoothing, reduction="none")
+    return (share * own + (1 - share) * other).mean()
+
+
+def _seed(seed: int, epoch: int, device: torch.device) -> torch.Generator:
+    """Seeds an epoch: its order and augmentation by the generator returned, dropout by torch's global one."""
+    mixed = (seed * 1_000_003 + epoch) % 2**63
+    torch.manual_seed(mixed)
+    return torch.Generator(device).manual_seed(mixed)
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,98 @@
+"""From a TrainConfig to the network, its preprocessing, its optimiser and its schedule."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+    StepLR,
+)
+
+import cifar_models
+from cifar_models import Preprocessing
+from tune.training.config import TrainConfig
+
+
+def preprocessing_of(config: TrainConfig) -> Preprocessing:
+    """The architecture's own, at the configuration's image size. ValueError if it can not take that size."""
+    architecture = cifar_models.load(config.model)
+    own = architecture.preprocessing
+    if not architecture.any_image_size and config.image_size not in (0, own.image_size):
+        raise ValueError(
+            f"image_size is {config.image_size}, but {config.model} takes {own.image_size} px only; leave it at 0."
+        )
+    return own.at(config.image_size)
+
+
+def build_model(config: TrainConfig, device: torch.device, weights: Path | None = None) -> nn.Module:
+    """The network on `device`, seeded by the configuration, with its dropout in place."""
+    architecture = cifar_models.load(config.model)
+    torch.manual_seed(config.seed)
+    model = architecture.build(weights).to(device).to(memory_format=torch.channels_last)
+    if config.dropout:
+        # A hook, so that the modules and the keys of the state_dict stay those of the printed architecture.
+        def drop(module: nn.Module, args: tuple[Tensor, ...]) -> Tensor:
+            return F.dropout(args[0], config.dropout, module.training)
+
+        model.get_submodule(architecture.head).register_forward_pre_hook(drop)
+    return model  # (batch, 3, side, side) -> logits (batch, 100)
+
+
+def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None:
+    """Training mode, the early layers frozen (batch norm included) while `epoch` (from 1) is within freeze_epochs."""
+    model.train()
+    frozen = epoch <= config.freeze_epochs
+    for name in cifar_models.load(config.model).early:
+        module = model.get_submodule(name)
+        module.requires_grad_(not frozen)
+        module.train(not frozen)
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+    """SGD or AdamW over every parameter; frozen ones have no gradient and are passed over."""
+    parameters = model.parameters()
+    if config.optimizer == "adamw":
+        return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    return SGD(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov and config.momentum > 0,  # torch refuses Nesterov without momentum
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
+    """torch's schedule for the configuration; it is stepped after each batch, over the whole horizon."""
+    total = config.epochs * steps_per_epoch
+    if config.scheduler == "one_cycle":
+        return OneCycleLR(
+            optimizer, config.lr, total_steps=total + 1, pct_start=config.warmup or 0.3, cycle_momentum=False
+        )
+    warmup = min(round(config.warmup * total), total - 1)
+    schedule: LRScheduler
+    if config.scheduler == "cosine":
+        schedule = CosineAnnealingLR(optimizer, T_max=total - warmup)
+    elif config.scheduler == "step":
+        schedule = StepLR(optimizer, step_size=steps_per_epoch, gamma=config.gamma)
+    else:
+        schedule = ConstantLR(optimizer, factor=1.0)
+    if not warmup:
+        return schedule
+    with warnings.catch_warnings():
+        # SequentialLR rewinds its parts with an argument that torch itself has deprecated.
+        warnings.filterwarnings("ignore", message="The epoch parameter in `scheduler.step")
+        rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+        return SequentialLR(optimizer, [rise, schedule], milestones=[warmup])

@@ -1,0 +1,176 @@
+"""The out-of-distribution challenge: 19 files of distorted images, predicted into one CSV file to submit.
+
+Nothing here knows how a model sees: the caller hands over a function from pixels to logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tune.training import images
+from tune.training.cifar100 import Unreachable, fetch, whole
+
+SEVERITIES = 5
+UPSTREAM = "https://media.githubusercontent.com/media/DL4DS/ood-test-files/main/ood-test/{name}.npy"
+SHA256 = {
+    "distortion00": "776391036473e944144809983ce9cb0c7831593e84a1be7cf29ccc72f194a120",
+    "distortion01": "4d661214412045f79fdbc8a5095506e8682a883bcb61693dc17b48a9f7d7a51b",
+    "distortion02": "7dcf455178224fb63c956d2f2bd50c1da71c57671ac7f7238610752f91a23e84",
+    "distortion03": "134ab1cb3765e4551b7ee121f099c8dafb88c096f45deee5bee98e96a16c0d61",
+    "distortion04": "4c612859c74e1cf1751763eddaaf55e742650f4f9c67b8321faf47e524707d5b",
+    "distortion05": "cb2d7dc6dcbabf3f0ac198397186846ec57985a6c4f4dab10999f17835555233",
+    "distortion06": "f0c746dec1c23438fa4e22a90e18eed7b6b96b71fd35776cad709b163bef0a56",
+    "distortion07": "359b96dc23af57c3210fefbd37a007576e8190ac492881920d475517e0ee5647",
+    "distortion08": "9ca999b14435f20b60412cdf9c4d054bad563d656d80cf71795f0a9a3d2271d2",
+    "distortion09": "0a8c65f809028fd7867271988932477e3efb7d781a367927f28674076389bc20",
+    "distortion10": "5a81b1cb9365e6ce853fca57740a4156c6b724e97d95b0673df3820ee2056ab9",
+    "distortion11": "a838439f52a70006cf20825ef78c59b25574ff77689a97f69056df50e272dddb",
+    "distortion12": "690437cd574582378fbd57b25923b87d39f7069166e7a319beec6e5b612e2aab",
+    "distortion13": "4fa41f887ffeccc2ab0c3c235345c8dfd8e19d0fcb3cd104d5a274d5ba4d337d",
+    "distortion14": "97d3e7fa79f231b4423901965a8f7a992e22831e99735e7cd3bb8bdfbd3ab892",
+    "distortion15": "a2b4023cd3126fe90c2fca620f27314fcb1b82c88d16344c3a82345db27221ba",
+    "distortion16": "3b86a720346874b218f2f06a3527b56039a4b9a55c624ea021d9efc78ab01a59",
+    "distortion17": "73053d163a221d61f7c2840a11bad9ee001e256af5ce737a4a69e6551f2b7c1b",
+    "distortion18": "8212ef47526c11d851f74eff306948e77dbca72b0229b8ba4d9890f40bf72c27",
+}
+"""Of each upstream file. A file of the user's own may differ: only what is downloaded is held against this."""
+
+NAMES = tuple(SHA256)
+
+
+class OodMissing(Exception):
+    """Files of the challenge are neither there nor to be had."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of the images of one file and severity."""
+
+    name: str
+    """`distortion00` .. `distortion18`."""
+
+    severity: int
+    """1 to 5."""
+
+    labels: NDArray[np.int64]
+    """(n,), in the order of the images."""
+
+
+def locate(folder: Path, *, download: bool = True) -> list[Path]:
+    """The 19 files of the challenge, in order; those that `folder` lacks are downloaded. Other files are ignored.
+
+    Every file may have its own number of images. ValueError if one is not what it should be, or `folder` cannot be
+    written to; OodMissing if some are missing and cannot be had (what did arrive stays).
+    """
+    files = [folder / f"{name}.npy" for name in NAMES]
+    missing = [path for path in files if not path.exists()]
+    for path in files:
+        if path not in missing:
+            read(path)  # First of all, so that nothing is fetched to complete a set that is no good.
+    if missing and not download:
+        raise OodMissing(_tell(missing))
+    for path in missing:
+        _fetch(path, missing)
+        read(path)
+    return files
+
+
+def _fetch(path: Path, missing: Sequence[Path]) -> None:
+    try:
+        fetch(UPSTREAM.format(name=path.stem), path, "sha256", SHA256[path.stem])
+    except Unreachable as error:
+        raise OodMissing(f"{error}. {_tell([path for path in missing if not path.exists()])}") from error
+    except OSError as error:
+        raise ValueError(
+            f"{path.absolute()} cannot be written ({error}). "
+            "Make its folder one that you may write to, with 3 GB free, or choose another --ood-dir."
+        ) from error
+
+
+def _tell(missing: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in missing)
+    if len(missing) == len(NAMES):
+        names = f"all {len(NAMES)}, {NAMES[0]}.npy to {NAMES[-1]}.npy"
+    return (
+        f"Out-of-distribution files are missing in {missing[0].parent.absolute()}: {names}. "
+        f"Put them there (their home is {UPSTREAM.rpartition('/')[0]}/), or choose another --ood-dir."
+    )
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """The images of one file, uint8 (5 n, 32, 32, 3), severity after severity: a read-only memory map.
+
+    ValueError if it holds anything else.
+    """
+    mend = (
+        "Delete it, and the published one is fetched; "
+        f"expected is uint8 ({SEVERITIES}*n, {images.SIDE}, {images.SIDE}, 3), n at least 1, in NumPy's .npy format."
+    )
+    try:
+        # np.load would take archives of arrays, too.
+        pixels = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # A damaged header raises what Python's tokenizer and parser do, too.
+        why = "is only a Git LFS pointer" if _is_lfs_pointer(path) else f"cannot be read ({error})"
+        raise ValueError(f"{path.absolute()} {why}. {mend}") from error
+    rows, *shape = pixels.shape or (0,)
+    if pixels.dtype != np.uint8 or shape != [images.SIDE, images.SIDE, 3] or rows == 0 or rows % SEVERITIES:
+        raise ValueError(f"{path.absolute()} holds {pixels.dtype} {pixels.shape}. {mend}")
+    return pixels
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    """Whether a clone without Git LFS, which upstream uses, left its few lines of text in the file's place."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(64).startswith(b"version https://git-lfs")
+    return False
+
+
+def predict(files: Iterable[Path], logits_of: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Prediction]:
+    """Classifies `files`, one Prediction a file and severity, in the order of the submission.
+
+    `logits_of` maps pixels uint8 (B, 32, 32, 3), on the CPU, to logits (B, classes) on any device; it brings the
+    evaluation transform, and its own no_grad. No more than a batch of pixels is copied into memory at a time.
+    """
+    for path in files:
+        pixels = read(path)
+        n = len(pixels) // SEVERITIES
+        for severity in range(1, SEVERITIES + 1):
+            labels = _classify(pixels[(severity - 1) * n : severity * n], logits_of, batch_size)
+            yield Prediction(path.stem, severity, labels)
+
+
+def _classify(pixels: NDArray[np.uint8], logits_of: Callable[[Tensor], Tensor], batch_size: int) -> NDArray[np.int64]:
+    labels = []
+    for start in range(0, len(pixels), batch_size):
+        batch = torch.from_numpy(np.array(pixels[start : start + batch_size]))
+        logits = logits_of(batch)
+        assert logits.ndim == 2
+        assert len(logits) == len(batch)
+        labels.append(logits.argmax(dim=1))
+    # They stay on the device until here: fetched batch by batch, each would wait for its own.
+    answer: NDArray[np.int64] = torch.cat(labels).cpu().numpy()
+    return answer
+
+
+def write_submission(path: Path, predictions: Iterable[Prediction]) -> int:
+    """Writes the CSV file to submit, whole or not at all, as the predictions come in; the number of its rows.
+
+    A row's id is file, severity and the image's number within the severity: `distortion00_1_0,42`.
+    """
+    rows = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as unfinished, unfinished.open("w", encoding="ascii", newline="\n") as sink:
+        sink.write("id,label\n")
+        for prediction in predictions:
+            stem = f"{prediction.name}_{prediction.severity}"
+            sink.writelines(f"{stem}_{i},{label}\n" for i, label in enumerate(prediction.labels.tolist()))
+            rows += len(prediction.labels)
+    return rows
