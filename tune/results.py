@@ -17,6 +17,7 @@ from typing import Any, Literal, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tune.files import whole
 from tune.training.config import TrainConfig
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
@@ -161,12 +162,10 @@ def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
 
 def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
     """Puts `content` in the place of `path` in one step."""
-    unfinished = path.with_name(f".{path.name}.tmp")
-    with unfinished.open("wb") as file:
+    with whole(path) as unfinished, unfinished.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(unfinished, path)
 
 
 def now() -> str:

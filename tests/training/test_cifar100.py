@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR100
 
-from tune.training import cifar100, images
+from tune.training import cifar100, download, images
 
 REAL = os.environ.get("CIFAR100_ROOT")
 needs_real = pytest.mark.skipif(REAL is None, reason="CIFAR100_ROOT is not set (a folder with cifar-100-python/)")
@@ -268,7 +268,7 @@ def test_a_connection_that_breaks_off_leaves_nothing(tiny: Path, tmp_path: Path)
 
 @pytest.mark.timeout(20)
 def test_a_server_that_says_nothing_is_given_up(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar100, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         CIFAR100.url = f"http://127.0.0.1:{silent.getsockname()[1]}/{CIFAR100.filename}"
         with pytest.raises(ValueError, match=r"could not be fetched \(timed out\)"):

@@ -23,6 +23,7 @@ FINGERPRINTS: dict[Split, str] = {
     "train": "9d382b8e6ad46c40712b46e7f8861bfa9bb5e5960ef5ce30b1a2a28785dc0b78",
     "test": "72238ff0754ef8bb3f4a69d34c483e6763405615404340c1b93c255f9133a027",
 }
+OOD_FINGERPRINT = "eb83c75c02dcc1c2c3a80d37de04ae7e229ec47b514379dd0928f2a802f4dbb0"
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,7 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
     """Ray's callback with that actor, and with run ids that a resumed search finds again."""
 
     _logger_actor_cls = WandbActor
+    _remote_logger_class: Any
 
     def _start_logging_actor(self, trial: Any, exclude_results: list[str], **init: Any) -> None:
         trial_id = trial.config["trial_id"]

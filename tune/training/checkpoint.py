@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_models import Preprocessing
+from tune.files import whole
 from tune.training import evaluate
 from tune.training.config import TrainConfig
 from tune.training.loop import Training
@@ -20,12 +20,8 @@ from tune.training.model import build_model
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes plain values and tensors to `path`, whole or not at all."""
-    unfinished = path.with_suffix(".tmp")
-    try:
+    with whole(path) as unfinished:
         torch.save(state, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load(path: Path) -> dict[str, Any]:

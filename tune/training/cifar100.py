@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import os
 import pickle
 import shutil
-import sys
 import tarfile
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from torchvision.datasets import CIFAR100
 
+from tune.files import whole
 from tune.training import images
+from tune.training.download import Unreachable, fetch
 
 # Of each file in `cifar-100-python/`, as torchvision publishes them.
 MD5: dict[str, str] = dict([*CIFAR100.train_list, *CIFAR100.test_list, ("meta", CIFAR100.meta["md5"])])
-TIMEOUT_S = 20.0  # A server that says nothing for so long is out of reach.
-
-
-class Unreachable(Exception):
-    """A file could not be fetched: no network, no such server, or one that broke off."""
 
 
 def prepare(root: Path, split: Literal["train", "test"]) -> Path:
@@ -102,48 +94,3 @@ def _unpack_missing(root: Path) -> None:
             assert member is not None
             with whole(folder / name) as unfinished, unfinished.open("wb") as sink:
                 shutil.copyfileobj(member, sink)
-
-
-def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
-    """Downloads `url` to `target`, which appears whole and with the right digest (hexadecimal), or not at all.
-
-    Unreachable if the network fails, ValueError for another digest, OSError if `target` cannot be written.
-    """
-    hasher = hashlib.new(algorithm, usedforsecurity=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with whole(target) as unfinished:
-        with unfinished.open("wb") as sink:
-            for block in _download(url):
-                hasher.update(block)
-                sink.write(block)
-        if hasher.hexdigest() != digest:
-            raise ValueError(
-                f"{url} is not the file it should be: its {algorithm.upper()} is {hasher.hexdigest()}, not {digest}. "
-                f"Start again later, or put the right file at {target.absolute()} yourself."
-            )
-
-
-@contextmanager
-def whole(target: Path) -> Iterator[Path]:
-    """A name to write to. The file becomes `target` when the block ends well, and is removed when it does not."""
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        yield unfinished
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _download(url: str) -> Iterator[bytes]:
-    """The content, block by block. Not torchvision's own: that waits for ever, and goes on without https."""
-    request = urllib.request.Request(url, headers={"User-Agent": "cifar100-tune"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            # Only now that the server has answered: without a network the error is all there is to read.
-            print(f"Downloading {url} ({(response.length or 0) / 1e6:.0f} MB) ...", file=sys.stderr, flush=True)
-            while block := response.read(1 << 20):
-                yield block
-            if response.length:
-                raise Unreachable(f"{url} could not be fetched (the connection broke off)")
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"{url} could not be fetched ({str(error).strip('<>')})") from error

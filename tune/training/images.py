@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,8 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from tune.files import whole
 
 SIDE = 32
 PIXELS = SIDE * SIDE * 3
@@ -59,20 +60,19 @@ def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata:
     assert pixels.shape[1:] == (SIDE, SIDE, 3)
     pixels = np.ascontiguousarray(pixels)
     labels = np.ascontiguousarray(labels, dtype=np.int64)
-    fingerprint = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+    digest = hashlib.sha256(pixels.data)
+    digest.update(labels.data)
     image = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), PIXELS)
     batch = pa.record_batch({"image": image, "label": pa.array(labels)})
-    about = json.dumps(metadata | {"fingerprint": fingerprint})
+    about = json.dumps(metadata | {"fingerprint": digest.hexdigest()})
     batch = batch.replace_schema_metadata({"about": about})
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of one's own, so that two searches that start together do not write into one file.
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        whole(path) as unfinished,
+        pa.OSFile(str(unfinished), "wb") as sink,
+        pa.ipc.new_file(sink, batch.schema) as writer,
+    ):
+        writer.write_batch(batch)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tune.files import whole
 from tune.training import images
-from tune.training.cifar100 import Unreachable, fetch, whole
+from tune.training.download import Unreachable, fetch
 
 SEVERITIES = 5
 UPSTREAM = "https://media.githubusercontent.com/media/DL4DS/ood-test-files/main/ood-test/{name}.npy"

@@ -265,7 +265,7 @@ def _pixelate(x: Floats, s: int, rng: Generator) -> Floats:
 
 def _occlude(x: Floats, s: int, rng: Generator) -> Floats:
     axis = np.arange(images.SIDE)
-    rows, columns = (np.abs(axis - _uniform(rng, 6, 26, len(x), 1)) < 2.0 + 1.5 * s for _ in "yx")
+    rows, columns = (np.abs(axis - _uniform(rng, 6, 26, len(x), 1)) < 2.0 + 1.5 * s for _ in range(2))
     return np.where((rows[:, :, None] & columns[:, None, :])[..., None], 127.0, x)
 
 

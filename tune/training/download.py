@@ -1,0 +1,53 @@
+"""Files from the network, held against their published digest before anyone opens them."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tune.files import whole
+
+TIMEOUT_S = 20.0
+"""A server that says nothing for so long is out of reach."""
+
+
+class Unreachable(Exception):
+    """A file could not be fetched: no network, no such server, or one that broke off."""
+
+
+def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
+    """Downloads `url` to `target`, which appears whole and with the right digest (hexadecimal), or not at all.
+
+    Unreachable if the network fails, ValueError for another digest, OSError if `target` cannot be written.
+    """
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole(target) as unfinished:
+        with unfinished.open("wb") as sink:
+            for block in _download(url):
+                hasher.update(block)
+                sink.write(block)
+        if hasher.hexdigest() != digest:
+            raise ValueError(
+                f"{url} is not the file it should be: its {algorithm.upper()} is {hasher.hexdigest()}, not {digest}. "
+                f"Start again later, or put the right file at {target.absolute()} yourself."
+            )
+
+
+def _download(url: str) -> Iterator[bytes]:
+    """The content, block by block. Not torchvision's own: that waits for ever, and goes on without https."""
+    request = urllib.request.Request(url, headers={"User-Agent": "cifar100-tune"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            # Only now that the server has answered: without a network the error is all there is to read.
+            print(f"Downloading {url} ({(response.length or 0) / 1e6:.0f} MB) ...", file=sys.stderr, flush=True)
+            while block := response.read(1 << 20):
+                yield block
+            if response.length:
+                raise Unreachable(f"{url} could not be fetched (the connection broke off)")
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"{url} could not be fetched ({str(error).strip('<>')})") from error
