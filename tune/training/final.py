@@ -122,7 +122,7 @@ class Final:
         def logits_of(pixels: Tensor) -> Tensor:
             return classifier.logits(pixels.to(self.device))
 
-        batch_size = batch_size_at(classifier.preprocessing.image_size)
+        batch_size = batch_size_at(classifier.preprocessing.image_size, self.device)
         return ood.predict(files, logits_of, batch_size)
 
 

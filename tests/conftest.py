@@ -1,0 +1,53 @@
+"""What several rooms' tests share: the real data where it is, one Ray for the session, small searches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch or Ray: the tests share two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["WANDB_MODE"] = "offline"
+os.environ.pop("WANDB_API_KEY", None)
+
+
+@pytest.fixture(scope="session")
+def cifar100_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data-dir with the real CIFAR-100, whose parsed files go to a temporary folder."""
+    root = os.environ.get("CIFAR100_ROOT")
+    if not root or not (Path(root) / "cifar-100-python" / "train").is_file():
+        pytest.skip("the real CIFAR-100 is not here: set CIFAR100_ROOT to a folder that holds cifar-100-python/")
+    here = tmp_path_factory.mktemp("cifar100") / "cifar-100-python"
+    here.mkdir()
+    for name in ("train", "test", "meta"):
+        (here / name).symlink_to(Path(root).absolute() / "cifar-100-python" / name)
+    return here.parent
+
+
+@pytest.fixture(scope="session")
+def resnet50_weights() -> Path:
+    """ImageNet weights of ResNet-50."""
+    path = os.environ.get("RESNET50_WEIGHTS")
+    if not path or not Path(path).is_file():
+        pytest.skip("ResNet-50's weights are not here: set RESNET50_WEIGHTS to a state_dict's file")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def synthetic_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data-dir for `--data synthetic`, drawn once a session."""
+    return tmp_path_factory.mktemp("synthetic")
+
+
+@pytest.fixture(scope="session")
+def one_ray() -> Iterator[None]:
+    """Ray, started once: `tune.run` uses the one that is there. Two cores and a GPU that exists on paper only."""
+    import ray
+
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
