@@ -199,6 +199,7 @@ def accuracy(train: ImageSet, test: ImageSet, lr: float, epochs: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_simple_cnn_tells_a_good_learning_rate_from_a_bad_one(train: ImageSet, test: ImageSet) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

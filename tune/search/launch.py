@@ -23,6 +23,7 @@ from tune.results import RunFolder, now
 from tune.search import tracking
 from tune.search.asha import Asha, AshaScheduler, default_grace
 from tune.search.console import view
+from tune.search.devices import Machine, Share
 from tune.search.events import Events
 from tune.search.journal import Journal
 from tune.search.plan import Plan
@@ -64,9 +65,9 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
         share=share,
     )
     proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
-    searcher = ProposalSearcher(proposer, settings.metric, plan.machine.at_once(share))
     with _interruptible(), _ray(settings, folder, console), view(title, settings.trials, console) as shown:
         try:
+            searcher = ProposalSearcher(proposer, settings.metric, _at_once(share))
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(Trial, task=task), {"cpu": share.cpus, "gpu": share.gpus}),
                 tune_config=tune.TuneConfig(
@@ -95,6 +96,12 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
     folder.write_json("experiment.json", about | {"ended": now(), "repeats_refused": proposer.repeats_refused})
     if Interrupted.by_user:
         raise KeyboardInterrupt
+
+
+def _at_once(share: Share) -> int:
+    """How many trials Ray has room for side by side; at least one, so that Ray itself says what is missing."""
+    resources = ray.cluster_resources()
+    return max(1, Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), ()).at_once(share))
 
 
 def _trial_name(trial: RayTrial) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cifar_models
+from tune import domains
 from tune.search import devices, tracking
 from tune.search.devices import Machine, Share
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import data
+from tune.training.config import TrainConfig
 from tune.training.model import preprocessing_of
 
 RESNET50_IMAGES_PER_S = 3.0
@@ -41,8 +43,7 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
         space_cpus=space.cpus_per_trial,
     )
     epochs = options.max_epochs or space.epochs
-    for _, point in space.points():
-        preprocessing_of(space.config(point, epochs=epochs, seed=options.seed))
+    check_image_sizes(space, space.config(space.reference, epochs=epochs, seed=options.seed))
     weights = find_weights(space.model, options.weights)
     mode = tracking.resolve(options.wandb)
     arrow = data.prepare(options.data, options.data_dir, "train")
@@ -74,6 +75,13 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
         dashboard=options.dashboard,
     )
     return Plan(settings, space, arrow, machine, share, tuple(_warnings(settings, machine, len(images.train))))
+
+
+def check_image_sizes(space: SearchSpace, config: TrainConfig) -> None:
+    """ValueError if the space holds an image size that the network can not take."""
+    for name, parameter in domains.leaves(space.parameters):
+        for value in domains.extremes(parameter) if name == "image_size" else []:
+            preprocessing_of(replace(config, image_size=value))
 
 
 def find_weights(model: str, given: Path | None) -> Path | None:

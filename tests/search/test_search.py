@@ -1,0 +1,222 @@
+"""Real searches: real Ray, real trials on synthetic data, W&B offline. Each test tells what a user would see."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune import cli, run
+from tune.results import RunFolder
+
+pytestmark = pytest.mark.usefixtures("one_ray")
+
+SPACE = """
+from ray import tune
+from tune.space import SearchSpace
+
+SPACE = SearchSpace(
+    model="simple_cnn", epochs=2, trials=4,
+    parameters={
+        "lr": tune.loguniform(1e-4, 1e4),
+        "batch_size": tune.choice([64, 128]),
+        "augmentation": tune.choice(["none", "crop_flip"]),
+        "schedule": tune.choice([{"scheduler": "cosine"}, {"scheduler": "step", "gamma": tune.uniform(0.5, 1.0)}]),
+    },
+    reference={"lr": 0.03, "batch_size": 64, "augmentation": "none", "scheduler": "cosine"},
+    baselines=[{"lr": 1e4, "batch_size": 64, "augmentation": "none", "scheduler": "step", "gamma": 0.9}],
+)
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    path = tmp_path / "space.py"
+    path.write_text(SPACE)
+    return path
+
+
+def search(space: Path, storage: Path, data_dir: Path, name: str, *more: str) -> tuple[int, RunFolder]:
+    given = ["--space", space, "--data", "synthetic", "--data-dir", data_dir, "--storage", storage, "--name", name]
+    defaults = ["--train-subset", "2000", "--seed", "0", "--gpus-per-trial", "0", "--wandb", "disabled"]
+    code = cli.run(run.prepare, [*map(str, given), *defaults, *more])
+    return code, RunFolder(storage / name)
+
+
+def comparable(folder: RunFolder) -> list[dict[str, Any]]:
+    """The rows of epochs.parquet without what the clock says."""
+    timed = ("wall_s", "images_per_s")
+    rows = [{k: v for k, v in row.items() if k not in timed} for row in folder.read_rows("epochs.parquet")]
+    return sorted(rows, key=lambda row: (row["trial_id"], row["epoch"]))
+
+
+def configs(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    rows = folder.read_rows("trials.parquet")
+    return {row["trial_id"]: {k: v for k, v in row.items() if k.startswith("config.")} for row in rows}
+
+
+def test_a_search_leaves_what_the_contract_says(
+    space: Path, tmp_path: Path, synthetic_root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, folder = search(space, tmp_path, synthetic_root, "one", "--trials", "6", "--max-epochs", "4")
+    assert code == cli.DONE
+    trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
+    epochs = folder.read_rows("epochs.parquet")
+
+    assert list(trials) == [f"{n:04d}" for n in range(6)]
+    assert [trials[n]["origin"] for n in ("0000", "0001", "0002")] == ["reference", "baseline", "search"]
+    # A learning rate of 10,000 ends at once, as diverged, and with no accuracy that could be taken for a result.
+    assert trials["0001"]["status"] == "diverged"
+    assert trials["0001"]["epochs"] == 1
+    assert trials["0001"]["val_acc"] is None
+    assert trials["0000"]["status"] == "finished"
+    statuses = {row["status"] for row in trials.values()}
+    assert "stopped" in statuses, "ASHA stopped nothing"
+    assert statuses <= {"finished", "stopped", "diverged"}
+    for trial_id, row in trials.items():
+        own = [epoch for epoch in epochs if epoch["trial_id"] == trial_id]
+        assert [epoch["epoch"] for epoch in own] == list(range(1, row["epochs"] + 1))
+        assert row["epochs"] == 4 or row["status"] != "finished"
+
+    rungs = folder.read_json("rungs.json")
+    assert list(rungs["rungs"]) == ["1", "2"]
+    at_first = {e["trial_id"]: e["val_acc"] for e in epochs if e["epoch"] == 1 and e["val_acc"] is not None}
+    assert at_first.items() <= rungs["rungs"]["1"].items()
+    best = folder.read_json("best.json")
+    assert best["val_acc"] == max(r["val_acc"] for r in trials.values() if r["status"] == "finished") > 5
+    about = folder.read_json("experiment.json")
+    assert about["settings"]["seed"] == 0
+    assert about["versions"]["torch"]
+    assert about["ended"] >= about["started"]
+    assert re.fullmatch("[0-9a-f]{64}", about["data_fingerprint"])
+    # The test images were neither opened nor even drawn.
+    assert not list(synthetic_root.glob("arrow/*test*"))
+
+    out, err = capfd.readouterr()
+    assert "Next: python -m tune.finalize one" in out
+    assert "\x1b" not in out, "control codes in a pipe"
+    assert err == "", "noise on stderr"
+
+
+def test_the_same_seed_one_trial_at_a_time_gives_the_same_to_the_last_digit(
+    space: Path, tmp_path: Path, synthetic_root: Path
+) -> None:
+    _, first = search(space, tmp_path, synthetic_root, "first", "--cpus-per-trial", "2")
+    _, second = search(space, tmp_path, synthetic_root, "second", "--cpus-per-trial", "2")
+    assert configs(first) == configs(second)
+    assert comparable(first) == comparable(second)
+    assert len(comparable(first)) >= 5
+
+
+def test_workers_do_not_change_the_reference_the_baseline_and_the_random_starts(
+    space: Path, tmp_path: Path, synthetic_root: Path
+) -> None:
+    _, two = search(space, tmp_path, synthetic_root, "two", "--max-epochs", "1")
+    _, one = search(space, tmp_path, synthetic_root, "one", "--max-epochs", "1", "--cpus-per-trial", "2")
+    assert configs(one) == configs(two)
+
+
+def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished(
+    space: Path, tmp_path: Path, synthetic_root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The images vanish after the checks and before the trials read them."""
+    arguments = ["--space", str(space), "--data", "synthetic", "--data-dir", str(synthetic_root), "--name", "broken"]
+    arguments += ["--storage", str(tmp_path), "--wandb", "disabled", "--gpus-per-trial", "0", "--trials", "2"]
+    work = run.prepare(arguments)
+    (arrow,) = synthetic_root.glob("arrow/*train.arrow")
+    hidden = arrow.rename(arrow.with_suffix(".hidden"))
+    try:
+        with pytest.raises(cli.WorkFailed, match="2 of 2 failed, trial 0000 with: .*arrow"):
+            work()
+    finally:
+        hidden.rename(arrow)
+    rows = RunFolder(tmp_path / "broken").read_rows("trials.parquet")
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert all("\n" not in row["error"] for row in rows)
+
+
+def test_a_time_budget_ends_the_search_with_what_it_has(space: Path, tmp_path: Path, synthetic_root: Path) -> None:
+    code, folder = search(
+        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "8s"
+    )
+    rows = folder.read_rows("trials.parquet")
+    assert code == cli.FAILED, "no trial can have trained 50 epochs in 8 s"
+    assert 0 < len(rows) < 500
+    assert "interrupted" in {row["status"] for row in rows}
+    assert "running" not in {row["status"] for row in rows}
+    assert folder.read_json("best.json")["chosen"].startswith("no trial finished")
+
+
+def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(
+    space: Path, tmp_path: Path, synthetic_root: Path
+) -> None:
+    code, folder = search(
+        space, tmp_path, synthetic_root, "tracked", "--trials", "1", "--max-epochs", "2", "--wandb", "offline"
+    )
+    assert code == cli.DONE
+    (file,) = folder.path.glob("wandb/offline-run-*/*.wandb")
+    run_record, history = read_offline_run(file)
+    assert run_record["run_id"] == "tracked-0000"
+    assert run_record["run_group"] == "tracked"
+    assert run_record["config"]["lr"] == 0.03
+    names = {name for row in history for name in row}
+    assert {"train_loss", "val_loss", "train_acc", "val_acc", "lr", "batch_loss", "epoch"} <= names
+    assert [row["epoch"] for row in history if "epoch" in row] == [1, 2]
+    logged = [row["val_acc"] for row in history if "val_acc" in row]
+    assert logged == [row["val_acc"] for row in folder.read_rows("epochs.parquet")]
+    points = [row["step"] for row in history if "batch_loss" in row]
+    assert points == sorted(set(points))
+    assert points[-1] == 2 * (2000 // 64)
+
+
+def read_offline_run(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The run record and the history of a .wandb file, record by record."""
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    store = DataStore()
+    store.open_for_scan(str(file))
+    about: dict[str, Any] = {}
+    history = []
+    while (data := store.scan_data()) is not None:
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.HasField("run"):
+            config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            about = {"run_id": record.run.run_id, "run_group": record.run.run_group, "config": config}
+        if record.HasField("history"):
+            items = {(i.key or "/".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item}
+            history.append({name: value for name, value in items.items() if not name.startswith("_")})
+    return about, history
+
+
+def test_ctrl_c_ends_with_130_and_readable_results(space: Path, tmp_path: Path, synthetic_root: Path) -> None:
+    """The command as a user starts it, with a Ray of its own."""
+    command = [sys.executable, "-m", "tune.run", "--space", space, "--data", "synthetic", "--data-dir", synthetic_root]
+    command += ["--storage", tmp_path, "--name", "stopped", "--trials", "50", "--max-epochs", "50"]
+    command += ["--train-subset", "1000", "--wandb", "disabled", "--no-dashboard", "--gpus-per-trial", "0"]
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 1/50" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED, err
+    assert "Traceback" not in err
+    rows = RunFolder(tmp_path / "stopped").read_rows("trials.parquet")
+    assert {"interrupted"} <= {row["status"] for row in rows} <= {"interrupted", "stopped", "diverged"}
+    assert "Interrupted" in out
