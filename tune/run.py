@@ -73,8 +73,11 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     def work() -> None:
         try:
             search(prepared, folder, console)
-        finally:
+        except KeyboardInterrupt:
             summary.show(folder, prepared.settings, console)
+            console.print("Interrupted: the trials that were running did not finish.", highlight=False)
+            raise
+        summary.show(folder, prepared.settings, console)
         if reason := summary.why_nothing(folder):
             raise cli.WorkFailed(reason)
 

@@ -82,8 +82,9 @@ class SearchSpace:
                 domains.locate(self.parameters, point)
                 self.config(point, epochs=self.epochs, seed=0)
             except ValueError as error:
+                why = str(error).rstrip(".")
                 raise ValueError(
-                    f"the {origin} does not lie in the space: {error}. Change it, or widen the parameter."
+                    f"the {origin} does not lie in the space: {why}. Change it, or widen the parameter."
                 ) from error
 
     def _check_values(self) -> None:

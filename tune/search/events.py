@@ -29,6 +29,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     def __init__(self, listeners: list[Listener], asha: Asha | None) -> None:
         self.listeners = listeners
         self.asha = asha
+        self._started: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles its callbacks to restore an experiment by itself. A search is resumed from the result folder
@@ -42,6 +43,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         values = dict(trial.config)
         trial_id, origin = values.pop("trial_id"), values.pop("origin")
+        self._started.add(trial_id)
         for listener in self.listeners:
             listener.trial_started(trial_id, origin, TrainConfig.from_dict(values))
 
@@ -55,6 +57,8 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         self._ended(trial, self._status(trial), None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.config["trial_id"] not in self._started:  # its actor did not even come up
+            self.on_trial_start(iteration, trials, trial)
         self._ended(trial, "failed", error_line(trial))
 
     def _ended(self, trial: Trial, status: Status, error: str | None) -> None:

@@ -30,7 +30,6 @@ from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.search.trial import Task, Trial
 from tune.settings import Settings
-from tune.training import images
 
 PACKAGES = ("torch", "torchvision", "ray", "hyperopt", "wandb", "pyarrow", "numpy")
 
@@ -48,7 +47,7 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
         | {"python": platform.python_version()},
         "git_commit": _git_commit(),
         "devices": list(plan.machine.names),
-        "data_fingerprint": images.read_metadata(plan.arrow)["fingerprint"],
+        "data_fingerprint": plan.data_fingerprint,
         "started": now(),
         "ended": None,
     }
@@ -65,7 +64,7 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
         share=share,
     )
     proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
-    with _interruptible(), _ray(settings, folder, console), view(title, settings.trials, console) as shown:
+    with _interruptible(), _ray(settings, console), view(title, settings.trials, console) as shown:
         try:
             searcher = ProposalSearcher(proposer, settings.metric, _at_once(share))
             tuner = tune.Tuner(
@@ -85,7 +84,7 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     name="ray",
                     storage_path=str(folder.path),
-                    callbacks=[Events([journal, shown], asha), *tracking.callbacks(settings)],
+                    callbacks=[Events([journal, shown], asha), *tracking.callbacks(settings, folder)],
                     stop=Interrupted(),
                     verbose=0,
                 ),
@@ -145,16 +144,17 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _ray(settings: Settings, folder: RunFolder, console: Console) -> Iterator[None]:
+def _ray(settings: Settings, console: Console) -> Iterator[None]:
     """A local Ray for the search, ended with it; a Ray that runs already in this process is used and left alone."""
     os.environ |= {
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends the loggers too
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file a trial; we have Parquet
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view says it in a line; the traceback lies in ray/
         "RAY_AIR_NEW_OUTPUT": "0",
     }
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    tracking.set_environment(settings.wandb, folder)
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats as an error what the summary counts
     if ray.is_initialized():
         yield
         return

@@ -27,6 +27,7 @@ class Plan:
     settings: Settings
     space: SearchSpace
     arrow: Path
+    data_fingerprint: str
     machine: Machine
     share: Share
     warnings: tuple[str, ...]
@@ -74,7 +75,8 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
         weights=None if weights is None else str(weights),
         dashboard=options.dashboard,
     )
-    return Plan(settings, space, arrow, machine, share, tuple(_warnings(settings, machine, len(images.train))))
+    warnings = tuple(_warnings(settings, machine, len(images.train)))
+    return Plan(settings, space, arrow, images.train.fingerprint, machine, share, warnings)
 
 
 def check_image_sizes(space: SearchSpace, config: TrainConfig) -> None:

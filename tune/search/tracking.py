@@ -42,21 +42,20 @@ def resolve(mode: Literal["auto", "online", "offline", "disabled"]) -> Mode:
     return "online" if has_key else "offline"
 
 
-def set_environment(mode: Mode, folder: RunFolder) -> None:
-    """Before Ray starts: its workers take the environment over, and the callback can not pass the mode on itself."""
-    os.environ |= {"WANDB_MODE": mode, "WANDB_DIR": str(folder.path), "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
-
-
-def callbacks(settings: Settings) -> list[Callback]:
+def callbacks(settings: Settings, folder: RunFolder) -> list[Callback]:
     """One W&B run a trial, grouped by the search."""
     if settings.wandb == "disabled":
         return []
+    os.environ["WANDB_MODE"] = settings.wandb  # Ray's callback wants a key unless this says offline
     return [
         Wandb(
             project=settings.wandb_project,
             group=settings.name,
             excludes=["trial_id"],
             upload_timeout=UPLOAD_TIMEOUT_S,
+            mode=settings.wandb,
+            dir=str(folder.path),
+            settings=wandb.Settings(silent=True, console="off"),
         )
     ]
 
