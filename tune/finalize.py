@@ -51,14 +51,14 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # What needs torch comes after what may be wrong without it.
     import torch
 
-    from tune.training import data, ood, synthetic
+    from tune.training import data, ood, synthetic_ood
     from tune.training.final import Final
 
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     check_folder(final, options)
     ood_dir = options.ood_dir
     if ood_dir is None:
-        ood_dir = synthetic.prepare_ood(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
+        ood_dir = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
     try:
         files = ood.locate(ood_dir)
     except ood.OodMissing as error:

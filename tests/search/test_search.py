@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.search.wandb_file import read_run
 from tune import cli, run
 from tune.results import RunFolder
 
@@ -32,7 +32,9 @@ SPACE = SearchSpace(
         "schedule": tune.choice([{"scheduler": "cosine"}, {"scheduler": "step", "gamma": tune.uniform(0.5, 1.0)}]),
     },
     reference={"lr": 0.1, "weight_decay": 0.0, "batch_size": 64, "augmentation": "none", "scheduler": "cosine"},
-    baselines=[{"lr": 100.0, "weight_decay": 10.0, "batch_size": 64, "augmentation": "none", "scheduler": "step", "gamma": 0.9}],
+    baselines=[
+        {"lr": 100.0, "weight_decay": 10.0, "batch_size": 64, "augmentation": "none", "scheduler": "step", "gamma": 0.9}
+    ],
 )
 """
 
@@ -73,7 +75,7 @@ def test_a_search_leaves_what_the_contract_says(
 
     assert list(trials) == [f"{n:04d}" for n in range(6)]
     assert [trials[n]["origin"] for n in ("0000", "0001", "0002")] == ["reference", "baseline", "search"]
-    # Weights that grow a thousandfold a step end the trial at once, as diverged, and with no accuracy that could be taken for a result.
+    # Weights that grow a thousandfold a step end the trial, and no accuracy is left that could pass for a result.
     assert trials["0001"]["status"] == "diverged"
     assert trials["0001"]["epochs"] == 1
     assert trials["0001"]["val_acc"] is None
@@ -163,7 +165,7 @@ def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(
     )
     assert code == cli.DONE
     (file,) = folder.path.glob("wandb/offline-run-*/*.wandb")
-    run_record, history = read_offline_run(file)
+    run_record, history = read_run(file)
     assert run_record["run_id"] == "tracked-0000"
     assert run_record["run_group"] == "tracked"
     assert run_record["config"]["lr"] == 0.1
@@ -175,27 +177,6 @@ def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(
     points = [row["step"] for row in history if "batch_loss" in row]
     assert points == sorted(set(points))
     assert points[-1] == 2 * (2000 // 64)
-
-
-def read_offline_run(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The run record and the history of a .wandb file, record by record."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
-
-    store = DataStore()
-    store.open_for_scan(str(file))
-    about: dict[str, Any] = {}
-    history = []
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        if record.HasField("run"):
-            config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
-            about = {"run_id": record.run.run_id, "run_group": record.run.run_group, "config": config}
-        if record.HasField("history"):
-            items = {(i.key or "/".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item}
-            history.append({name: value for name, value in items.items() if not name.startswith("_")})
-    return about, history
 
 
 def test_ctrl_c_ends_with_130_and_readable_results(space: Path, tmp_path: Path, synthetic_root: Path) -> None:

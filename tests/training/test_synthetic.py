@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from cifar_models.simple_cnn import SimpleCNN
-from tune.training import images, synthetic
+from tune.training import images, synthetic, synthetic_ood
 from tune.training.images import ImageSet
-from tune.training.synthetic import CLASS_NAMES, OOD_IMAGES, Split
+from tune.training.synthetic import CLASS_NAMES, Split
+from tune.training.synthetic_ood import OOD_IMAGES
 
 GROUPS = np.arange(100) // 5
 
@@ -31,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     synthetic.prepare(folder, "train")
     synthetic.prepare(folder, "test")
-    synthetic.prepare_ood(folder)
+    synthetic_ood.prepare(folder)
     return folder
 
 
@@ -108,7 +109,7 @@ def test_what_is_there_and_whole_stays(root: Path) -> None:
     before = [path.stat().st_mtime_ns for path in files]
     synthetic.prepare(root, "train")
     synthetic.prepare(root, "test")
-    synthetic.prepare_ood(root)
+    synthetic_ood.prepare(root)
     assert [path.stat().st_mtime_ns for path in files] == before
     assert len(files) == 2 + 19, "nothing unfinished is left behind"
 
@@ -166,11 +167,11 @@ def test_the_nineteen_corruptions_differ(root: Path) -> None:
 
 
 def test_a_damaged_ood_file_is_drawn_anew(root: Path, tmp_path: Path) -> None:
-    folder = synthetic.prepare_ood(tmp_path)
+    folder = synthetic_ood.prepare(tmp_path)
     damaged, wrong = folder / "distortion03.npy", folder / "distortion07.npy"
     damaged.write_bytes(damaged.read_bytes()[:1000])
     np.save(wrong, np.zeros((5, 32, 32, 3), np.uint8))
-    synthetic.prepare_ood(tmp_path)
+    synthetic_ood.prepare(tmp_path)
     for path in ood_files(root):
         assert path.read_bytes() == (folder / path.name).read_bytes()
 

@@ -7,7 +7,6 @@ no sums of floats in an order of NumPy's choice, and rotations by rational point
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +22,6 @@ VERSION = 1
 
 TRAIN_IMAGES = 12_000
 TEST_IMAGES = 2_000
-OOD_IMAGES = 100
-"""Images a severity: the first ones of the test set, one of each class."""
 
 Split = Literal["train", "test"]
 Bytes = NDArray[np.uint8]
@@ -87,7 +84,7 @@ _SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
 # Patterns: positive where the second colour goes; d is the distance to the shape's edge.
 
 
-def _wave(x: Floats) -> Floats:
+def wave(x: Floats) -> Floats:
     """A triangle wave of period 1 between -1 and 1."""
     wave: Floats = np.abs((x - np.floor(x)) * 4.0 - 2.0) - 1.0
     return wave
@@ -95,9 +92,9 @@ def _wave(x: Floats) -> Floats:
 
 _PATTERNS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
     "plain": lambda x, y, d: np.full_like(d, -1.0),
-    "striped": lambda x, y, d: _wave(y * 1.6),
-    "checked": lambda x, y, d: _wave(x * 1.1) * _wave(y * 1.1) * 2.0,
-    "dotted": lambda x, y, d: _wave(x * 1.7) + _wave(y * 1.7) - 0.7,
+    "striped": lambda x, y, d: wave(y * 1.6),
+    "checked": lambda x, y, d: wave(x * 1.1) * wave(y * 1.1) * 2.0,
+    "dotted": lambda x, y, d: wave(x * 1.7) + wave(y * 1.7) - 0.7,
     "rimmed": lambda x, y, d: (d + 0.16) * 8.0,
 }
 
@@ -108,12 +105,12 @@ CLASS_NAMES: tuple[str, ...] = tuple(f"{pattern} {shape}" for shape in _SHAPES f
 # Drawing
 
 
-def _uniform(rng: Generator, low: float, high: float, *shape: int) -> Floats:
+def uniform(rng: Generator, low: float, high: float, *shape: int) -> Floats:
     # Not rng.uniform: a compiler may fuse its multiplication and addition, which rounds otherwise.
     return low + (high - low) * rng.random(shape, dtype=np.float32)
 
 
-def _bytes(values: Floats) -> Bytes:
+def to_bytes(values: Floats) -> Bytes:
     rounded: Bytes = np.floor(np.clip(values, 0.0, 255.0) + 0.5).astype(np.uint8)
     return rounded
 
@@ -128,7 +125,7 @@ def _rgb(hue: Floats, saturation: Floats, value: Floats) -> Floats:
 
 def _any_colour(rng: Generator, n: int) -> Floats:
     one = (n, 1, 1, 1)
-    return _rgb(_uniform(rng, 0, 1, *one), _uniform(rng, 0.1, 0.9, *one), _uniform(rng, 0.1, 0.9, *one))
+    return _rgb(uniform(rng, 0, 1, *one), uniform(rng, 0.1, 0.9, *one), uniform(rng, 0.1, 0.9, *one))
 
 
 def _pose(rng: Generator, n: int, place: float, tilt: float, sizes: tuple[float, float]) -> tuple[Floats, ...]:
@@ -137,11 +134,11 @@ def _pose(rng: Generator, n: int, place: float, tilt: float, sizes: tuple[float,
     The objects lie within `place` pixels of the centre, turned by up to `tilt`, the tangent of half an angle.
     """
     axis = np.arange(images.SIDE, dtype=np.float32) - (images.SIDE - 1) / 2
-    x = axis[None, None, :] - _uniform(rng, -place, place, n, 1, 1)
-    y = axis[None, :, None] - _uniform(rng, -place, place, n, 1, 1)
-    t = _uniform(rng, -tilt, tilt, n, 1, 1)
+    x = axis[None, None, :] - uniform(rng, -place, place, n, 1, 1)
+    y = axis[None, :, None] - uniform(rng, -place, place, n, 1, 1)
+    t = uniform(rng, -tilt, tilt, n, 1, 1)
     cos, sin = (1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)
-    size = _uniform(rng, *sizes, n, 1, 1)
+    size = uniform(rng, *sizes, n, 1, 1)
     return (x * cos + y * sin) / size, (y * cos - x * sin) / size, size
 
 
@@ -172,14 +169,14 @@ def _draw_class(rng: Generator, label: int, n: int) -> Bytes:
     x, y, size = _pose(rng, n, 5.0, 0.35, (8.0, 12.0))
     edge = list(_SHAPES.values())[shape](x, y)
     inside = 0.5 - edge * size
-    hue = (shape + _uniform(rng, -1.0, 1.0, *one)) / len(_SHAPES)
-    light = _uniform(rng, 0.6, 1.0, *one)
-    _paint(canvas, inside, _rgb(hue, _uniform(rng, 0.6, 1.0, *one), light))
+    hue = (shape + uniform(rng, -1.0, 1.0, *one)) / len(_SHAPES)
+    light = uniform(rng, 0.6, 1.0, *one)
+    _paint(canvas, inside, _rgb(hue, uniform(rng, 0.6, 1.0, *one), light))
     second = 0.5 + list(_PATTERNS.values())[pattern](x, y, edge) * size / 4.0
-    dark = _rgb(_uniform(rng, 0.0, 1.0, *one), _uniform(rng, 0.0, 0.5, *one), light - 0.5)
+    dark = _rgb(uniform(rng, 0.0, 1.0, *one), uniform(rng, 0.0, 0.5, *one), light - 0.5)
     _paint(canvas, np.minimum(inside, second), dark)
-    contrast, brightness = _uniform(rng, 0.6, 1.1, *one), _uniform(rng, 0.38, 0.62, *one)
-    return _bytes(255.0 * ((canvas - 0.5) * contrast + brightness + _uniform(rng, -0.12, 0.12, *canvas.shape)))
+    contrast, brightness = uniform(rng, 0.6, 1.1, *one), uniform(rng, 0.38, 0.62, *one)
+    return to_bytes(255.0 * ((canvas - 0.5) * contrast + brightness + uniform(rng, -0.12, 0.12, *canvas.shape)))
 
 
 def draw(split: Split) -> tuple[Bytes, NDArray[np.int64]]:
@@ -202,124 +199,3 @@ def prepare(root: Path, split: Split) -> Path:
         about = {"class_names": CLASS_NAMES, "source": "synthetic", "version": VERSION}
         images.write(path, *draw(split), about)
     return path
-
-
-# Corruptions: images (n, 32, 32, 3) as floats from 0 to 255, a severity from 1 to 5, and a generator that is at the
-# same state for each severity, so that a stronger one changes the same places more.
-
-
-def _moved(x: Floats, down: int, right: int) -> Floats:
-    """The images moved by whole pixels; their edge is repeated."""
-    rows, columns = (np.clip(np.arange(images.SIDE) - by, 0, images.SIDE - 1) for by in (down, right))
-    return x[:, rows][:, :, columns]
-
-
-def _jittered(x: Floats, down: Floats, right: Floats) -> Floats:
-    """Each pixel from so many pixels, (n, 32, 32) or less, above and to its left."""
-    axis = np.arange(images.SIDE)
-    rows, columns = (
-        np.clip(np.floor(at + by + 0.5), 0, images.SIDE - 1).astype(np.int64)
-        for at, by in ((axis[:, None], -down), (axis, -right))
-    )
-    return x[np.arange(len(x))[:, None, None], rows, columns]
-
-
-def _blur(x: Floats, s: int, rng: Generator) -> Floats:
-    for _ in range(s):
-        x = (_moved(x, 0, -1) + x + _moved(x, 0, 1)) / 3.0
-        x = (_moved(x, -1, 0) + x + _moved(x, 1, 0)) / 3.0
-    return x
-
-
-def _motion(x: Floats, s: int, rng: Generator) -> Floats:
-    return sum((_moved(x, by // 2, by) for by in range(1, 2 * s + 1)), x) / (2 * s + 1)
-
-
-def _impulse(x: Floats, s: int, rng: Generator) -> Floats:
-    hit, value = _uniform(rng, 0, 1, *x.shape[:3], 1), _uniform(rng, 0, 1, *x.shape)
-    return np.where(hit < 0.04 * s, np.where(value < 0.5, 0.0, 255.0), x)
-
-
-def _dead_lines(x: Floats, s: int, rng: Generator) -> Floats:
-    return np.where(_uniform(rng, 0, 1, len(x), images.SIDE, 1, 1) < 0.07 * s, 0.0, x)
-
-
-def _blotches(x: Floats, s: int, rng: Generator) -> Floats:
-    return x + np.repeat(np.repeat(_uniform(rng, -20, 20, len(x), 8, 8, 3) * s, 4, axis=1), 4, axis=2)
-
-
-def _glass(x: Floats, s: int, rng: Generator) -> Floats:
-    down, right = _uniform(rng, -0.7, 0.7, 2, *x.shape[:3]) * s
-    return _jittered(x, down, right)
-
-
-def _wobble(x: Floats, s: int, rng: Generator) -> Floats:
-    phase = _uniform(rng, 0, 1, len(x), 1, 1)
-    return _jittered(x, 0 * phase, s * _wave(np.arange(images.SIDE)[:, None] / 12.0 + phase))
-
-
-def _pixelate(x: Floats, s: int, rng: Generator) -> Floats:
-    nearest = np.minimum(np.arange(images.SIDE) // (s + 1) * (s + 1) + (s + 1) // 2, images.SIDE - 1)
-    return x[:, nearest][:, :, nearest]
-
-
-def _occlude(x: Floats, s: int, rng: Generator) -> Floats:
-    axis = np.arange(images.SIDE)
-    rows, columns = (np.abs(axis - _uniform(rng, 6, 26, len(x), 1)) < 2.0 + 1.5 * s for _ in range(2))
-    return np.where((rows[:, :, None] & columns[:, None, :])[..., None], 127.0, x)
-
-
-def _grey(x: Floats, s: int, rng: Generator) -> Floats:
-    return x + 0.2 * s * ((x[..., :1] + x[..., 1:2] + x[..., 2:]) / 3.0 - x)
-
-
-_CORRUPTIONS: tuple[Callable[[Floats, int, Generator], Floats], ...] = (
-    lambda x, s, rng: x + _uniform(rng, -20, 20, *x.shape) * s,  # noise
-    lambda x, s, rng: x * (1.0 + _uniform(rng, -0.2, 0.2, *x.shape) * s),  # speckle
-    _impulse,
-    _dead_lines,
-    _blotches,
-    _blur,
-    _motion,
-    _glass,
-    _wobble,
-    _pixelate,
-    lambda x, s, rng: _moved(x, s, 2 * s),  # shift
-    lambda x, s, rng: x + 0.1 * s * (_moved(x, 3, 7) - x),  # double exposure
-    _occlude,
-    lambda x, s, rng: np.floor(x * (7 - s) / 256.0) * 255.0 / (6 - s),  # posterise: 6 to 2 levels
-    lambda x, s, rng: np.where(x > 255.0 - 30.0 * s, 255.0 - x, x),  # solarise
-    lambda x, s, rng: 127.5 + (x - 127.5) * (1.0 - 0.16 * s),  # less contrast
-    lambda x, s, rng: x + 25.0 * s,  # brighter
-    _grey,
-    lambda x, s, rng: x + 0.18 * s * (x[..., [1, 2, 0]] - x),  # channels mixed
-)
-
-
-def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
-    try:
-        found = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(found.shape == shape and found.dtype == np.uint8)
-
-
-def prepare_ood(root: Path) -> Path:
-    """The folder of 19 corruptions of the first test images, laid out as the challenge's; drawn where not whole.
-
-    Each file is uint8 (5 * OOD_IMAGES, 32, 32, 3), the severities one after another.
-    """
-    folder = root / f"synthetic-v{VERSION}-ood"
-    folder.mkdir(parents=True, exist_ok=True)
-    clean = images.read(prepare(root, "test")).pixels[:OOD_IMAGES].numpy().astype(np.float32)
-    for number, corrupt in enumerate(_CORRUPTIONS):
-        path = folder / f"distortion{number:02d}.npy"
-        if _is_whole(path, (5 * OOD_IMAGES, *clean.shape[1:])):
-            continue
-        severities = [_bytes(corrupt(clean, s, Generator(PCG64((VERSION, 2, number))))) for s in range(1, 6)]
-        # A name of one's own, so that two processes that start together do not write into one file.
-        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-        with unfinished.open("wb") as sink:
-            np.save(sink, np.concatenate(severities))
-        os.replace(unfinished, path)
-    return folder

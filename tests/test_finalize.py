@@ -1,0 +1,142 @@
+"""The second command: real training on synthetic data, then its files, its refusals and its resumption."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tune import cli, finalize, results
+from tune.results import EPOCHS, TRIALS, RunFolder
+from tune.settings import Settings
+from tune.training import checkpoint, data, ood
+from tune.training.config import TrainConfig
+from tune.training.final import Final
+
+CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=4, scheduler="cosine", seed=3)
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, synthetic_root: Path) -> RunFolder:
+    """A run as a search leaves it: two finished trials, the second one chosen."""
+    folder = results.create(tmp_path / "results", "run")
+    settings = Settings(
+        space="space.py", space_sha256="", model="simple_cnn", data="synthetic", data_dir=str(synthetic_root),
+        train_subset=None, val_fraction=0.2, trials=2, max_epochs=4, time_budget_s=None, gpus_per_trial=0,
+        cpus_per_trial=1, search="hyperopt", scheduler="asha", metric="val_acc", seed=3, name="run",
+        storage=str(tmp_path / "results"), wandb="disabled", wandb_project="p", weights=None, dashboard=False,
+    )  # fmt: skip
+    folder.write_json("experiment.json", {"settings": settings.to_dict(), "started": results.now()})
+    columns = {f"config.{name}": value for name, value in CONFIG.to_dict().items()}
+    row = {"status": "finished", "origin": "search", "epochs": 4, **columns}
+    rows = [row | {"trial_id": "0000", "config.lr": 0.01, "val_acc": 1.0}, row | {"trial_id": "0001", "val_acc": 2.0}]
+    folder.write_table("trials.parquet", rows, TRIALS)
+    folder.write_table("epochs.parquet", [], EPOCHS)
+    folder.write_json("best.json", {"trial_id": "0001", "config": CONFIG.to_dict()})
+    return folder
+
+
+def finish(folder: RunFolder, *more: str) -> int:
+    return cli.run(finalize.prepare, [str(folder.path), *more])
+
+
+def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(
+    run_folder: RunFolder, synthetic_root: Path
+) -> None:
+    assert finish(run_folder, "--epochs", "2") == cli.DONE
+    final = run_folder.final
+    metrics = RunFolder(final).read_json("metrics.json")
+    assert (metrics["trial_id"], metrics["epochs"], metrics["train_on"]) == ("0001", 2, "all")
+    assert metrics["config"] == CONFIG.to_dict() | {"epochs": 2}
+    low, high = metrics["test_acc_interval95"]
+    assert 2 < low < metrics["test_acc"] < high
+    rows = RunFolder(final).read_rows("epochs.parquet")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[0]["val_acc"] is None, "all images were trained on, so nothing was validated"
+
+    # The model is usable as it lies there, and says what the submission says.
+    assert set(torch.load(final / "model.pt", weights_only=True)) == {"model", "config", "preprocessing", "class_names"}
+    classifier = checkpoint.load_model(final / "model.pt", torch.device("cpu"))
+    test = data.load_test(data.prepare("synthetic", synthetic_root, "test"))
+    accuracy = (classifier.logits(test.pixels).argmax(1) == test.labels).double().mean().item()
+    assert 100 * accuracy == pytest.approx(metrics["test_acc"], abs=0.11)
+
+    with (final / "submission_ood.csv").open() as file:
+        submission = list(csv.DictReader(file))
+    pixels = [np.load(path) for path in ood.locate(synthetic_root / "synthetic-v1-ood", download=False)]
+    n = len(pixels[0]) // 5
+    assert [row["id"] for row in submission[: n + 1]] == [f"distortion00_1_{i}" for i in range(n)] + [
+        "distortion00_2_0"
+    ]
+    assert len(submission) == 19 * 5 * n
+    one = classifier.logits(torch.from_numpy(pixels[7][2 * n : 3 * n])).argmax(1).tolist()
+    assert [int(row["label"]) for row in submission if row["id"].startswith("distortion07_3_")] == one
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    run_folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finish(run_folder, "--epochs", "3") == cli.DONE
+    whole = torch.load(run_folder.final / "model.pt", weights_only=True)["model"]
+    shutil.move(run_folder.final, tmp_path / "whole")
+
+    final = Final(run_folder, torch.device("cpu"))
+    settings = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
+    options = finalize.parse([str(run_folder.path), "--epochs", "3"])
+    request = finalize.make_request(final, run_folder, settings, Path(settings.data_dir), options)
+    epochs = final.train(request)
+    next(epochs)
+    epochs.close()  # killed here, between two epochs
+
+    assert finish(run_folder) == cli.WRONG_INPUT, "a half-finished final/ is not overwritten unasked"
+    assert "--resume" in capsys.readouterr().err
+    assert finish(run_folder, "--resume", "--epochs", "7") == cli.WRONG_INPUT
+    assert "made for --epochs 3" in capsys.readouterr().err
+    assert finish(run_folder, "--resume") == cli.DONE
+    resumed = torch.load(run_folder.final / "model.pt", weights_only=True)["model"]
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert [row["epoch"] for row in RunFolder(run_folder.final).read_rows("epochs.parquet")] == [1, 2, 3]
+
+
+def test_another_trial_and_the_training_part_alone(run_folder: RunFolder) -> None:
+    assert finish(run_folder, "--epochs", "1", "--trial", "0", "--train-on", "train") == cli.DONE
+    metrics = RunFolder(run_folder.final).read_json("metrics.json")
+    assert (metrics["trial_id"], metrics["config"]["lr"], metrics["train_on"]) == ("0000", 0.01, "train")
+    assert RunFolder(run_folder.final).read_rows("epochs.parquet")[0]["val_acc"] is not None
+
+
+def test_without_ood_files_and_network_it_says_so_and_does_all_else(
+    run_folder: RunFolder, synthetic_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(ood, "UPSTREAM", "http://127.0.0.1:9/{name}.npy")  # nobody listens there
+    missing = ["--ood-dir", str(tmp_path / "nothing")]
+    assert finish(run_folder, "--epochs", "1", *missing) == cli.DONE
+    out = capsys.readouterr().out
+    assert out.index("No OOD predictions") < out.index("epoch 1:"), "it is said before hours are spent"
+    assert (run_folder.final / "metrics.json").is_file()
+    assert not (run_folder.final / "submission_ood.csv").exists()
+
+    model = (run_folder.final / "model.pt").read_bytes()
+    assert finish(run_folder, "--ood-only", *missing) == cli.WRONG_INPUT
+    assert finish(run_folder, "--ood-only") == cli.DONE
+    assert (run_folder.final / "submission_ood.csv").is_file()
+    assert (run_folder.final / "model.pt").read_bytes() == model, "only predictions were asked for"
+
+    assert finish(run_folder, "--epochs", "1") == cli.WRONG_INPUT
+    assert "--overwrite" in capsys.readouterr().err
+    assert finish(run_folder, "--epochs", "1", "--overwrite") == cli.DONE
+
+
+def test_a_final_training_that_diverges_fails_and_leaves_no_model(
+    run_folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = CONFIG.to_dict() | {"lr": 100.0, "weight_decay": 10.0}
+    run_folder.write_json("best.json", {"trial_id": "0001", "config": wild})
+    assert finish(run_folder, "--epochs", "1") == cli.FAILED
+    assert "--trial" in capsys.readouterr().err
+    assert not (run_folder.final / "model.pt").exists()
