@@ -1,6 +1,6 @@
 """ResNet-50: torchvision's at 224 px, from ImageNet weights, with a new classifier for 100 classes."""
 
-import urllib.error
+import http.client
 from pathlib import Path
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet, ResNet50_Weights, resnet50
 
 from cifar_models.architecture import Architecture, Preprocessing
+from cifar_models.weights import read_tensors
 
 IMAGENET = ResNet50_Weights.IMAGENET1K_V2
 
@@ -24,11 +25,13 @@ def build(weights: Path | None = None) -> ResNet:
 def _load_imagenet(model: ResNet, path: Path) -> None:
     """Loads a state_dict on torchvision's keys. Its classifier is thrown away afterwards, so it may be missing."""
     try:
-        given = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types for "this is no state_dict"
-        raise ValueError(f"--weights {path} can not be read as a state_dict: {str(error).splitlines()[0]}") from error
+        given = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(f"--weights: {error}") from error
     own = model.state_dict()
-    if not isinstance(given, dict) or not all(isinstance(value, Tensor) for value in given.values()):
+    if not isinstance(given, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in given.items()
+    ):
         raise ValueError(f"--weights {path} holds no state_dict (a dict of tensors on torchvision's keys).")
     given = {key: value for key, value in given.items() if not key.startswith("fc.")}
     wanted = {key for key in own if not key.startswith("fc.") and not key.endswith("num_batches_tracked")}
@@ -50,11 +53,11 @@ def pretrained() -> Path:
     url: str = IMAGENET.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             # The file name ends in the first 8 digits of its SHA-256, which check_hash holds it against.
             torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
-        except (urllib.error.URLError, OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise ValueError(
                 f"The ImageNet weights of ResNet-50 could not be downloaded ({error}). "
                 f"Put {path.name} from torchvision into {path.parent}, or give a state_dict with --weights PATH."

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_models import Preprocessing
+from cifar_models.weights import read_tensors
 from tune.files import whole
 from tune.training import evaluate
 from tune.training.config import TrainConfig
@@ -26,12 +27,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, on the CPU. ValueError if it can not be read."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is not there.") from None
-    except Exception as error:  # torch raises a dozen types for a damaged file
-        raise ValueError(f"{path} can not be read: {str(error).splitlines()[0]}") from error
+    state = read_tensors(path)
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is no checkpoint: it holds no dict.")
     return state
 
 

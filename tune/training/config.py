@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
+import numpy as np
+
 import cifar_models
 
 Optimizer = Literal["sgd", "adamw"]
@@ -99,7 +101,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Builds one from plain values; an unknown or missing key raises ValueError."""
-        unknown = sorted(set(values) - set(cls.fields()))
+        unknown = sorted(str(name) for name in set(values) - set(cls.fields()))
         if unknown:
             raise ValueError(f"TrainConfig has no parameter {', '.join(unknown)}; it has {', '.join(cls.fields())}.")
         missing = [name for name in ("model", "lr", "batch_size", "epochs") if name not in values]
@@ -135,22 +137,24 @@ _RANGES: dict[str, tuple[float, float]] = {
 def _coerce(name: str, value: Any, kind: Any) -> Any:
     """The value as the field's own type; searchers hand over NumPy scalars and floats for integers."""
     if kind is bool:
-        if isinstance(value, bool) or value in (0, 1):
+        if isinstance(value, bool | np.bool_ | int | float) and value in (0, 1):
             return bool(value)
         raise ValueError(f"{name} is {value!r}; it must be True or False.")
     if kind is str:
         if isinstance(value, str):
-            return value
+            return str(value)  # no NumPy string: a checkpoint that holds one can not be loaded safely
         raise ValueError(f"{name} is {value!r}; it must be a word.")
     if choices := get_args(kind):
-        if value in choices:
-            return value
+        if isinstance(value, str) and value in choices:
+            return str(value)
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}; it must be a number.") from None
-    if isinstance(value, bool | str) or not math.isfinite(number):
+    except OverflowError:
+        raise ValueError(f"{name} is too large a number.") from None
+    if isinstance(value, bool | np.bool_ | str | bytes) or not math.isfinite(number):
         raise ValueError(f"{name} is {value!r}; it must be a finite number.")
     if kind is int and number != int(number):
         raise ValueError(f"{name} is {value!r}; it must be a whole number.")

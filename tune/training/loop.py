@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import resource
 import sys
@@ -59,7 +60,7 @@ class Training:
         if state["config"] != self.config.to_dict():
             raise ValueError("The checkpoint was written by another configuration; start without it.")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would train on the caller's tensors
         self.schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
 
@@ -79,7 +80,7 @@ class EpochResult:
 
     val_loss: float | None
     val_acc: float | None
-    """None without validation images, or after the loss stopped being finite."""
+    """None without validation images, or if the training diverged."""
 
     lr: float
     """Learning rate of the last step."""
@@ -93,16 +94,14 @@ class EpochResult:
     peak_memory_mb: float
     """CUDA: the most that tensors took. CPU: the high-water mark of the process (a reused one's earlier trials too)."""
 
+    diverged: bool
+    """A loss or a weight is no longer a finite number. A finite loss at chance is a poor result, not a diverged one."""
+
     batch_loss: tuple[float, ...] = field(repr=False)
     """The loss of each step, for trackers."""
 
     training: Training = field(repr=False, compare=False)
     """The live objects; they change when the generator goes on."""
-
-    @property
-    def diverged(self) -> bool:
-        """The loss is no longer a finite number. A finite loss at chance is a poor result, not a diverged one."""
-        return not math.isfinite(self.train_loss)
 
 
 def fit(
@@ -141,9 +140,13 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
     train_loss = losses.mean().item()
     trained = time.perf_counter()
     val_loss = val_acc = None
-    if data.val is not None and math.isfinite(train_loss):
+    # The last step may have spoilt the weights after a finite loss.
+    diverged = not math.isfinite(train_loss) or not all(p.isfinite().all() for p in training.model.parameters())
+    if data.val is not None and not diverged:
         each_loss, each_correct = evaluate(training.model, data.val, training.preprocessing)
         val_loss, val_acc = each_loss.mean().item(), 100 * each_correct.double().mean().item()
+        if not math.isfinite(val_loss):
+            diverged, val_loss, val_acc = True, None, None
     return EpochResult(
         epoch=training.epoch,
         train_loss=train_loss,
@@ -154,6 +157,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
         wall_s=time.perf_counter() - began,
         images_per_s=len(losses) * batch_size / (trained - began),
         peak_memory_mb=_peak_memory_mb(losses.device),
+        diverged=diverged,
         batch_loss=tuple(losses.tolist()),
         training=training,
     )

@@ -62,6 +62,8 @@ def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """SGD or AdamW over every parameter; frozen ones have no gradient and are passed over."""
     parameters = model.parameters()
+    # torch's fused SGD can not take a parameter that joins later, when the others have momentum already.
+    fused = config.freeze_epochs == 0
     if config.optimizer == "adamw":
         return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     return SGD(
@@ -70,7 +72,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         momentum=config.momentum,
         nesterov=config.nesterov and config.momentum > 0,  # torch refuses Nesterov without momentum
         weight_decay=config.weight_decay,
-        fused=True,
+        fused=fused,
     )
 
 
@@ -78,9 +80,8 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: i
     """torch's schedule for the configuration; it is stepped after each batch, over the whole horizon."""
     total = config.epochs * steps_per_epoch
     if config.scheduler == "one_cycle":
-        return OneCycleLR(
-            optimizer, config.lr, total_steps=total + 1, pct_start=config.warmup or 0.3, cycle_momentum=False
-        )
+        share = max(config.warmup or 0.3, 2 / (total + 1))  # torch divides by the steps of the rise, less one
+        return OneCycleLR(optimizer, config.lr, total_steps=total + 1, pct_start=share, cycle_momentum=False)
     warmup = min(round(config.warmup * total), total - 1)
     schedule: LRScheduler
     if config.scheduler == "cosine":

@@ -1,0 +1,26 @@
+"""Files of tensors, read so that nothing in them can run."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def read_tensors(path: Path) -> Any:
+    """What `torch.save` wrote, on the CPU: tensors and plain values only. ValueError if it is anything else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch muses about damaged files before it gives up on them
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there.") from None
+    except pickle.UnpicklingError as error:
+        # torch's own text advises to load it with weights_only=False, which would run what is in it.
+        raise ValueError(f"{path} is damaged, or holds more than tensors and plain values.") from error
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} can not be read: {why}") from error

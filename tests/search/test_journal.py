@@ -1,0 +1,207 @@
+"""The journal: what of a search lies on the disk at any moment."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune.results import EPOCHS, TRIALS, RunFolder, config_of, create
+from tune.search import journal as journal_module
+from tune.search.asha import Asha
+from tune.search.journal import Journal
+from tune.training.config import TrainConfig
+
+CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=64, epochs=3, scheduler="cosine", warmup=0.1)
+
+
+def metrics(epoch: int, val_acc: float, **values: Any) -> dict[str, Any]:
+    """What a trial reports, Ray's own additions included."""
+    figures = {"train_loss": 4.0 / epoch, "train_acc": 10.0 * epoch, "val_loss": 4.5 / epoch, "val_acc": val_acc}
+    technical = {"lr": 0.05, "wall_s": 2.0, "images_per_s": 1000.0, "peak_memory_mb": 300.0, "diverged": False}
+    rays_own = {"done": False, "steps": 10, "batch_loss": [4.0] * 10, "training_iteration": 99, "trial_id": "ray_1"}
+    return {"epoch": epoch} | figures | technical | rays_own | values
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return create(tmp_path, "one")
+
+
+@pytest.fixture
+def journal(folder: RunFolder) -> Journal:
+    return Journal(folder, "val_acc", Asha(3, 1))
+
+
+def test_a_search_that_has_just_begun_has_whole_empty_files(journal: Journal, folder: RunFolder) -> None:
+    assert folder.read_rows("trials.parquet") == []
+    assert folder.read_rows("epochs.parquet") == []
+    assert folder.read_json("best.json") == {}
+    assert folder.read_json("rungs.json")["rungs"] == {"1": {}, "2": {}}
+
+
+def test_a_finished_trial_is_a_row_of_its_last_figures_and_its_best_epoch(journal: Journal, folder: RunFolder) -> None:
+    journal.trial_started("0000", "reference", CONFIG)
+    for epoch, accuracy in ((1, 20.0), (2, 35.0), (3, 34.0)):
+        journal.epoch_ended("0000", metrics(epoch, accuracy))
+    journal.trial_ended("0000", "finished", None)
+    (row,) = folder.read_rows("trials.parquet")
+    assert config_of(row) == CONFIG
+    assert {name: value for name, value in row.items() if not name.startswith("config.")} == {
+        "trial_id": "0000",
+        "status": "finished",
+        "origin": "reference",
+        "epochs": 3,
+        "best_val_acc": 35.0,
+        "best_epoch": 2,
+        "train_loss": pytest.approx(4.0 / 3),
+        "train_acc": 30.0,
+        "val_loss": 1.5,
+        "val_acc": 34.0,
+        "val_robust_acc": None,
+        "wall_s": 6.0,
+        "images_per_s": 1000.0,
+        "peak_memory_mb": 300.0,
+        "error": None,
+    }
+    assert folder.read_json("best.json")["trial_id"] == "0000"
+
+
+def test_the_first_of_equal_epochs_is_the_best(journal: Journal, folder: RunFolder) -> None:
+    journal.trial_started("0000", "search", CONFIG)
+    for epoch in (1, 2, 3):
+        journal.epoch_ended("0000", metrics(epoch, 0.0))
+    journal.trial_ended("0000", "finished", None)
+    (row,) = folder.read_rows("trials.parquet")
+    assert (row["best_val_acc"], row["best_epoch"]) == (0.0, 1)
+
+
+def test_each_epoch_is_a_row_in_the_order_it_came(journal: Journal, folder: RunFolder) -> None:
+    for trial_id in ("0000", "0001"):
+        journal.trial_started(trial_id, "search", CONFIG)
+    for trial_id, epoch in (("0000", 1), ("0001", 1), ("0001", 2), ("0000", 2)):
+        journal.epoch_ended(trial_id, metrics(epoch, 10.0 * epoch))
+    journal.close()
+    rows = folder.read_rows("epochs.parquet")
+    # The trial's own id, not that of Ray's.
+    assert [(row["trial_id"], row["epoch"]) for row in rows] == [("0000", 1), ("0001", 1), ("0001", 2), ("0000", 2)]
+    assert rows[3] == {
+        "trial_id": "0000",
+        "epoch": 2,
+        "train_loss": 2.0,
+        "train_acc": 20.0,
+        "val_loss": 2.25,
+        "val_acc": 20.0,
+        "val_robust_acc": None,
+        "lr": 0.05,
+        "wall_s": 2.0,
+        "images_per_s": 1000.0,
+    }
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_diverged_epoch_has_nulls_where_there_is_no_measurement(
+    journal: Journal, folder: RunFolder, loss: float
+) -> None:
+    journal.trial_started("0000", "baseline", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 12.0))
+    # The 0 is what a diverged trial reports to the searchers.
+    journal.epoch_ended("0000", metrics(2, 0.0, diverged=True, train_loss=loss, val_loss=math.nan))
+    journal.trial_ended("0000", "diverged", None)
+    (row,) = folder.read_rows("trials.parquet")
+    assert (row["status"], row["epochs"]) == ("diverged", 2)
+    assert (row["train_loss"], row["val_loss"], row["val_acc"]) == (None, None, None)
+    assert (row["best_val_acc"], row["best_epoch"]) == (12.0, 1)
+    last = folder.read_rows("epochs.parquet")[-1]
+    assert (last["train_loss"], last["val_loss"], last["val_acc"]) == (None, None, None)
+    assert last["train_acc"] == 20.0
+    assert folder.read_json("best.json") == {}
+
+
+def test_a_failed_trial_keeps_its_error_and_its_figures(journal: Journal, folder: RunFolder) -> None:
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 12.0))
+    journal.trial_ended("0000", "failed", "OutOfMemoryError: CUDA out of memory")
+    journal.trial_started("0001", "search", CONFIG)
+    journal.trial_ended("0001", "failed", "RuntimeError: before the first epoch")
+    first, second = folder.read_rows("trials.parquet")
+    assert (first["status"], first["error"]) == ("failed", "OutOfMemoryError: CUDA out of memory")
+    assert (first["epochs"], first["val_acc"]) == (1, 12.0)
+    assert (second["epochs"], second["val_acc"], second["wall_s"]) == (0, None, 0.0)
+    assert second["error"] == "RuntimeError: before the first epoch"
+    assert folder.read_json("best.json") == {}
+
+
+def test_who_still_runs_when_the_search_ends_was_interrupted(journal: Journal, folder: RunFolder) -> None:
+    for trial_id in ("0000", "0001", "0002"):
+        journal.trial_started(trial_id, "search", CONFIG)
+        journal.epoch_ended(trial_id, metrics(1, 12.0))
+    journal.trial_ended("0001", "stopped", None)
+    journal.close()
+    statuses = {row["trial_id"]: row["status"] for row in folder.read_rows("trials.parquet")}
+    assert statuses == {"0000": "interrupted", "0001": "stopped", "0002": "interrupted"}
+
+
+def test_while_trials_run_the_best_so_far_is_on_the_disk(journal: Journal, folder: RunFolder) -> None:
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 12.0))
+    journal.write()
+    assert folder.read_rows("trials.parquet")[0]["status"] == "running"
+    assert "no trial finished" in folder.read_json("best.json")["chosen"]
+
+
+def test_the_rungs_are_ashas_table(folder: RunFolder) -> None:
+    asha = Asha(3, 1)
+    journal = Journal(folder, "val_acc", asha)
+    asha.report("0000", 1, 12.0)
+    asha.report("0001", 1, 10.0)
+    journal.write()
+    assert folder.read_json("rungs.json") == asha.to_json()
+    assert folder.read_json("rungs.json")["stopped"] == ["0001"]
+
+
+def test_without_asha_there_are_no_rungs(folder: RunFolder) -> None:
+    Journal(folder, "val_acc", None)
+    assert folder.read_json("rungs.json") == {}
+
+
+def test_an_epoch_waits_for_the_disk_and_a_trials_end_does_not(
+    journal: Journal, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 12.0))
+    journal.tick()
+    assert folder.read_rows("epochs.parquet") == []
+    monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 0.0)
+    journal.tick()
+    assert len(folder.read_rows("epochs.parquet")) == 1
+    monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
+    journal.epoch_ended("0000", metrics(2, 13.0))
+    journal.trial_ended("0000", "stopped", None)
+    assert len(folder.read_rows("epochs.parquet")) == 2
+
+
+def test_a_tick_without_news_writes_nothing(
+    journal: Journal, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 0.0)
+    before = (folder.path / "trials.parquet").stat().st_ino
+    journal.tick()
+    assert (folder.path / "trials.parquet").stat().st_ino == before
+
+
+def test_the_files_have_the_columns_of_the_contract(journal: Journal, folder: RunFolder) -> None:
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 12.0))
+    journal.trial_ended("0000", "stopped", None)
+    assert list(folder.read_rows("trials.parquet")[0]) == TRIALS.names
+    assert list(folder.read_rows("epochs.parquet")[0]) == EPOCHS.names
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "best.json",
+        "epochs.parquet",
+        "rungs.json",
+        "trials.parquet",
+    ]

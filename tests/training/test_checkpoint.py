@@ -1,0 +1,207 @@
+"""The files of a training in progress and of a finished model: whole, plain, and enough to predict with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import cifar_models
+from tune.training import augment, checkpoint
+from tune.training.config import TrainConfig
+from tune.training.data import TrainingData
+from tune.training.loop import Training, fit
+from tune.training.model import build_model, build_optimizer, build_schedule, preprocessing_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+NAMES = tuple(f"class {label}" for label in range(100))
+
+
+def config(**changes: Any) -> TrainConfig:
+    plain = {"model": "simple_cnn", "lr": 0.02, "batch_size": 40, "epochs": 2, "augmentation": "none"}
+    return TrainConfig.from_dict(plain | changes)
+
+
+def untrained(started: TrainConfig) -> Training:
+    model = build_model(started, CPU)
+    optimizer = build_optimizer(model, started)
+    return Training(started, preprocessing_of(started), model, optimizer, build_schedule(optimizer, started, 1))
+
+
+def pixels(count: int, height: int = 32, width: int = 32) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.pt"
+    checkpoint.save_model(path, untrained(config()), NAMES)
+    return path
+
+
+# A finished model
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dropout": 0.5}, {"model": "resnet18", "image_size": 16, "augmentation": "standard"}],
+    ids=["simple_cnn", "resnet18"],
+)
+def test_a_model_comes_back_with_the_same_logits(changes: dict[str, Any], tiny: TrainingData, tmp_path: Path) -> None:
+    """Trained, so that batch statistics and every weight have moved."""
+    *_, result = fit(config(**changes), tiny, CPU)
+    checkpoint.save_model(tmp_path / "model.pt", result.training, tiny.train.class_names)
+    classifier = checkpoint.load_model(tmp_path / "model.pt", CPU)
+    own = checkpoint.Classifier(result.training.model.eval(), config(**changes), result.training.preprocessing, ())
+    logits = classifier.logits(pixels(8))
+    assert torch.equal(logits, own.logits(pixels(8)))
+    assert torch.equal(logits, classifier.logits(pixels(8)))
+    assert not classifier.model.training
+    assert classifier.config == config(**changes)
+    assert classifier.class_names == tiny.train.class_names
+
+
+def test_the_file_is_plain_values_and_tensors(model_file: Path) -> None:
+    content = torch.load(model_file, weights_only=True)
+    assert set(content) == {"model", "config", "preprocessing", "class_names"}
+    assert TrainConfig.from_dict(content["config"]) == config()
+    assert list(content["model"]) == list(cifar_models.load("simple_cnn").build(None).state_dict())
+    assert content["class_names"] == list(NAMES)
+
+
+@pytest.mark.parametrize(("name", "side", "resize"), [("simple_cnn", 32, None), ("resnet50", 224, 256)])
+def test_the_preprocessing_travels_with_the_model(name: str, side: int, resize: int | None, tmp_path: Path) -> None:
+    checkpoint.save_model(tmp_path / "model.pt", untrained(config(model=name)), NAMES)
+    classifier = checkpoint.load_model(tmp_path / "model.pt", CPU)
+    assert classifier.preprocessing == cifar_models.load(name).preprocessing
+    assert (classifier.preprocessing.image_size, classifier.preprocessing.resize) == (side, resize)
+    seen = []
+    classifier.model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
+    classifier.logits(pixels(2))
+    assert torch.equal(seen[0], augment.evaluation_batch(pixels(2), cifar_models.load(name).preprocessing))
+    assert seen[0].shape == (2, 3, side, side)
+
+
+def test_the_files_own_preprocessing_counts_not_todays(model_file: Path) -> None:
+    content = checkpoint.load(model_file)
+    content["preprocessing"]["mean"] = (0.1, 0.2, 0.3)
+    checkpoint.save(model_file, content)
+    today = cifar_models.load("simple_cnn").preprocessing
+    assert checkpoint.load_model(model_file, CPU).preprocessing == dataclasses.replace(today, mean=(0.1, 0.2, 0.3))
+
+
+def test_images_of_another_size_are_classified_too(model_file: Path) -> None:
+    classifier = checkpoint.load_model(model_file, CPU)
+    out = classifier.logits(pixels(3, 48, 64))
+    assert (out.shape, out.dtype) == ((3, 100), torch.float32)
+    assert not torch.equal(out[0], out[1])
+
+
+# Damaged and foreign files
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:100],
+        lambda content: bytes(range(256)) * 16,
+        lambda content: b"<html>Not found</html>",
+    ],
+    ids=["half", "beginning", "other bytes", "text"],
+)
+def test_a_damaged_file_is_named(damage: Callable[[bytes], bytes], model_file: Path) -> None:
+    model_file.write_bytes(damage(model_file.read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.pt can not be read: ") as caught:
+        checkpoint.load_model(model_file, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"model\.pt is not there\.$"):
+        checkpoint.load_model(tmp_path / "model.pt", CPU)
+
+
+@pytest.mark.parametrize("missing", ["model", "config", "preprocessing", "class_names"])
+def test_a_file_without_one_of_its_parts_is_no_model(missing: str, model_file: Path) -> None:
+    content = checkpoint.load(model_file)
+    del content[missing]
+    checkpoint.save(model_file, content)
+    with pytest.raises(ValueError, match=rf"model\.pt is no model that tune\.finalize wrote: '{missing}'"):
+        checkpoint.load_model(model_file, CPU)
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [("model", {}), ("model", 3), ("preprocessing", {"mean": (0, 0, 0)}), ("preprocessing", []), ("class_names", 5)],
+)
+def test_a_file_with_another_kind_of_part_is_no_model(part: str, content: Any, model_file: Path) -> None:
+    checkpoint.save(model_file, checkpoint.load(model_file) | {part: content})
+    with pytest.raises(ValueError, match=r"is no model that tune\.finalize wrote"):
+        checkpoint.load_model(model_file, CPU)
+
+
+def test_weights_of_another_network_are_refused(model_file: Path) -> None:
+    other = config(model="resnet18").to_dict()
+    checkpoint.save(model_file, checkpoint.load(model_file) | {"config": other})
+    with pytest.raises(ValueError, match=r"is no model that tune\.finalize wrote"):
+        checkpoint.load_model(model_file, CPU)
+
+
+class Intruder:
+    """Pickled, it makes a folder where it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    intruder = Intruder(tmp_path / "was here")
+    torch.save({"model": intruder}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"model\.pt can not be read"):
+        checkpoint.load_model(tmp_path / "model.pt", CPU)
+    assert not intruder.folder.exists()
+
+
+# Writing
+
+
+def test_a_failing_save_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        checkpoint.save(tmp_path / "state.pt", {"tensor": torch.zeros(9), "code": lambda: None})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_save_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, {"epoch": 1})
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        checkpoint.save(path, {"epoch": 2, "code": lambda: None})
+    assert list(tmp_path.iterdir()) == [path]
+    assert checkpoint.load(path) == {"epoch": 1}
+
+
+def test_a_save_into_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises((OSError, RuntimeError), match="nowhere"):
+        checkpoint.save(tmp_path / "nowhere" / "state.pt", {})
+
+
+def test_a_save_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    for epoch in (1, 2):
+        checkpoint.save(path, {"epoch": epoch, "tensor": torch.full((3,), float(epoch))})
+    assert checkpoint.load(path)["tensor"].tolist() == [2, 2, 2]
+    assert list(tmp_path.iterdir()) == [path]
