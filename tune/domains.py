@@ -6,6 +6,7 @@ parameters that exist only in that branch. Everything here is pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,7 +38,9 @@ def check_domain(name: str, parameter: Any) -> None:
                          "use tune.choice, uniform, loguniform, randint or their quantised forms.")  # fmt: skip
     elif isinstance(_continuous_sampler(parameter), Normal):
         raise ValueError(f"parameter {name} has no bounds; use tune.uniform or tune.loguniform.")
-    elif not parameter.lower <= _upper(parameter):
+    elif parameter.lower == _upper(parameter):
+        raise ValueError(f"parameter {name} holds {parameter.lower} alone; write the value itself.")
+    elif not parameter.lower < _upper(parameter):
         raise ValueError(f"parameter {name} holds nothing: {parameter.lower} is over {_upper(parameter)}.")
 
 
@@ -66,11 +69,15 @@ def contains(parameter: Any, value: Any) -> bool:
         return any(_same(value, item) for item in parameter.categories)
     if not isinstance(parameter, Domain):
         return _same(value, parameter)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return False
     if isinstance(parameter, Integer) and value != int(value):
         return False
-    return bool(parameter.lower <= value <= _upper(parameter))
+    # HyperOpt rounds to the nearest step, also where that lies beyond the end, and rounding itself errs a little.
+    sampler = parameter.get_sampler()
+    slack = sampler.q / 2 if isinstance(sampler, Quantized) else 0.0
+    slack += 1e-9 * max(abs(parameter.lower), abs(parameter.upper))
+    return bool(parameter.lower - slack <= value <= _upper(parameter) + slack)
 
 
 def locate(parameters: Parameters, point: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -133,8 +140,9 @@ def _same(value: Any, item: Any) -> bool:
 
 
 def _upper(domain: Any) -> Any:
-    """The largest value; Ray's integers exclude their upper bound."""
-    return domain.upper - 1 if isinstance(domain, Integer) else domain.upper
+    """The largest value; Ray's integers exclude their upper bound, unless they are quantised."""
+    excluded = isinstance(domain, Integer) and not isinstance(domain.get_sampler(), Quantized)
+    return domain.upper - 1 if excluded else domain.upper
 
 
 def _continuous_sampler(domain: Domain) -> Any:

@@ -45,7 +45,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     """Checks everything, and returns the work."""
     options = parse(arguments)
     folder = results.find(options.run, options.storage)
-    settings = Settings.from_dict(folder.read_json("experiment.json")["settings"])
+    settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
     # What needs torch comes after what may be wrong without it.
@@ -133,14 +133,17 @@ def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
     """The id and configuration of the best trial, or of the one asked for."""
     if trial is not None:
         rows = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
-        row = rows.get(trial) or rows.get(trial.zfill(4))
+        row = rows.get(trial.zfill(4) if trial.isdecimal() else trial)
         if row is None:
             raise ValueError(f"{folder.name} has no trial {trial}; it has {', '.join(rows) or 'none'}.")
         return row["trial_id"], config_of(row)
     best = folder.read_json("best.json")
     if not best:
         raise ValueError(f"No trial of {folder.name} has a result; search again, or name one with --trial.")
-    return best["trial_id"], TrainConfig.from_dict(best["config"])
+    try:
+        return str(best["trial_id"]), TrainConfig.from_dict(best["config"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"best.json of {folder.name} is damaged; name a trial with --trial.") from error
 
 
 def train(final: Final, request: Request, folder: RunFolder, console: Console) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -60,6 +61,9 @@ Row = dict[str, Any]
 
 def config_of(row: Mapping[str, Any]) -> TrainConfig:
     """The TrainConfig in a row of trials.parquet."""
+    missing = [name for name in TrainConfig.fields() if f"config.{name}" not in row]
+    if missing:
+        raise ValueError(f"trials.parquet was written by another version: it has no column config.{missing[0]}.")
     return TrainConfig.from_dict({name: row[f"config.{name}"] for name in TrainConfig.fields()})
 
 
@@ -87,7 +91,7 @@ class RunFolder:
             content = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # no JSON, or no text
             raise ValueError(f"{self.path / name} is damaged: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"{self.path / name} is damaged: it holds no JSON object.")
@@ -99,10 +103,12 @@ class RunFolder:
     def read_rows(self, name: str) -> list[Row]:
         """A Parquet file as a list of dicts. ValueError if it is missing or damaged."""
         try:
-            rows: list[Row] = pq.read_table(self.path / name).to_pylist()
+            # Read in one go: given a path, pyarrow opens it twice, and the file may have been replaced in between.
+            content = (self.path / name).read_bytes()
+            rows: list[Row] = pq.read_table(pa.BufferReader(content)).to_pylist()
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{self.path / name} is damaged: {error}") from error
         return rows
 
@@ -117,7 +123,9 @@ def create(storage: Path, name: str) -> RunFolder:
     except FileExistsError:
         raise ValueError(f"{folder.path} exists already; give another --name, or remove it.") from None
     except OSError as error:
-        raise ValueError(f"{folder.path} can not be made ({error.strerror}); give another --storage.") from error
+        raise ValueError(
+            f"{folder.path} can not be made ({error.strerror}); give another --storage or --name."
+        ) from error
     return folder
 
 
@@ -125,8 +133,9 @@ def find(run: str | None, storage: Path) -> RunFolder:
     """The folder of `run`, a name in `storage` or a path; None is the newest run there. ValueError if there is none."""
     if run is not None:
         for path in (storage / run, Path(run)):
-            if (path / "experiment.json").is_file():
-                return RunFolder(path.absolute())
+            with suppress(OSError):  # a name that is too long for a file
+                if run and (path / "experiment.json").is_file():
+                    return RunFolder(path.absolute())
         raise ValueError(f"There is no run {run!r} in {storage}; `ls {storage}` lists them.")
     runs = [path.parent for path in storage.glob("*/experiment.json")]
     if not runs:
@@ -136,9 +145,10 @@ def find(run: str | None, storage: Path) -> RunFolder:
 
 def _started(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text())["started"])
-    except (json.JSONDecodeError, KeyError, TypeError):
+        started = json.loads(path.read_text())["started"]
+    except (ValueError, KeyError, TypeError, OSError):
         return ""  # damaged: older than any other
+    return started if isinstance(started, str) else ""
 
 
 def finite(value: Any) -> Any:

@@ -100,9 +100,12 @@ def gpu_share(text: str) -> float | None:
     """An argparse type: None for `auto`, else 0 to 1."""
     if text == "auto":
         return None
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1; a trial uses one device")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor between 0 and 1; a trial uses one device")
     return value
 
 

@@ -43,9 +43,9 @@ class Settings:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Settings:
+    def from_dict(cls, values: Any) -> Settings:
         """The reverse. ValueError if the keys are not those of this version."""
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"experiment.json was written by another version of this project: {error}") from error
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise ValueError("experiment.json is damaged, or was written by another version of this project.")
+        return cls(**values)

@@ -6,12 +6,16 @@ A search-space file is Python that a user edits, and loading it runs it: load on
 from __future__ import annotations
 
 import hashlib
+import sys
+import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from ray.tune.search.sample import Float
 
 import cifar_models
 from tune import domains
@@ -61,6 +65,9 @@ class SearchSpace:
             raise ValueError(f"gpus_per_trial is {self.gpus_per_trial!r}; it must lie over 0 and at most at 1.")
         if not isinstance(self.parameters, Mapping) or not self.parameters:
             raise ValueError("parameters must be a dict with at least one parameter.")
+        points = [self.reference, *self.baselines] if isinstance(self.baselines, list | tuple) else [None]
+        if not all(isinstance(point, Mapping) and all(isinstance(name, str) for name in point) for point in points):
+            raise ValueError("reference must be a dict of parameter names and values, baselines a list of such dicts.")
         _check_names(self.parameters, set())
         self._check_points()
         self._check_values()
@@ -91,7 +98,11 @@ class SearchSpace:
         """Tries the ends of every range and every category on a TrainConfig."""
         config = self.config(self.reference, epochs=self.epochs, seed=0)
         for name, parameter in domains.leaves(self.parameters):
+            if isinstance(parameter, Float) and isinstance(getattr(config, name), int):
+                raise ValueError(f"parameter {name} takes whole numbers; use tune.randint or tune.choice.")
             for value in domains.extremes(parameter):
+                if isinstance(getattr(config, name), bool) and not isinstance(value, bool):
+                    raise ValueError(f"parameter {name} holds {value!r}; write True or False.")
                 try:
                     replace(config, **{name: value})
                 except ValueError as error:
@@ -100,20 +111,23 @@ class SearchSpace:
 
 def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:
     """Each name is a field that is the search's to vary, or a conditional; no field is set twice at once."""
+    if strange := [name for name in parameters if not isinstance(name, str) or not name.isidentifier()]:
+        raise ValueError(f"{strange[0]!r} is no name for a parameter; use a word.")
     for name, parameter in parameters.items():
         domains.check_domain(name, parameter)
         if domains.is_conditional(parameter):
             if name in TrainConfig.fields():
                 raise ValueError(f"{name} is a field of TrainConfig; give the conditional another name.")
+            others = {key: value for key, value in parameters.items() if key != name}
             for branch in parameter.categories:
-                _check_names(branch, seen | set(parameters) - {name})
+                _check_names(branch, seen | {field for field, _ in domains.leaves(others)})
         elif name in OWN:
             raise ValueError(f"parameter {name} is set by the search itself; take it out of parameters.")
         elif name not in TrainConfig.fields():
             known = ", ".join(field for field in TrainConfig.fields() if field not in OWN)
             raise ValueError(f"there is no parameter {name!r}; TrainConfig has {known}.")
         elif name in seen:
-            raise ValueError(f"parameter {name} is set both in a branch and outside of it; keep one.")
+            raise ValueError(f"parameter {name} is set twice, in a branch and beside it; keep one.")
 
 
 def load(path: Path) -> tuple[SearchSpace, str]:
@@ -122,16 +136,19 @@ def load(path: Path) -> tuple[SearchSpace, str]:
         source = path.read_bytes()
     except OSError as error:
         raise ValueError(f"The search-space file {path} can not be read: {error.strerror}.") from error
-    module = ModuleType(path.stem)
+    module = ModuleType("search_space_file")
     module.__file__ = str(path)
     try:
+        sys.modules[module.__name__] = module  # dataclasses look their module up
         exec(compile(source, str(path), "exec"), module.__dict__)
     except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}.") from error
-    except Exception as error:
-        where = next((f.lineno for f in traceback.extract_tb(error.__traceback__)[::-1] if f.filename == str(path)), 0)
+        raise ValueError(f"{path}, line {error.lineno or 1}: {error.msg}.") from error
+    except (Exception, SystemExit) as error:
+        where = next((f.lineno for f in traceback.extract_tb(error.__traceback__)[::-1] if f.filename == str(path)), 1)
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}, line {where}: {what}") from error
+        raise ValueError(f"{path}, line {where}: {textwrap.shorten(what, 300)}") from error
+    finally:
+        sys.modules.pop(module.__name__, None)
     space = module.__dict__.get("SPACE")
     if not isinstance(space, SearchSpace):
         raise ValueError(f"{path} must define SPACE = SearchSpace(...), from tune.space.")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from tune.results import Origin, Status
 from tune.training.config import TrainConfig
@@ -96,9 +98,12 @@ class LiveView(PlainView):
         pass  # the table says it
 
     def _table(self) -> Table:
-        table = Table(title=self.title, caption=self._counts(), title_justify="left", caption_justify="left")
-        for heading in ("trial", "from", "state", "epoch", "val acc %", "lr", "batch", "schedule", "augmentation"):
-            table.add_column(heading, justify="right" if heading in ("epoch", "val acc %", "lr", "batch") else "left")
+        table = Table(
+            title=Text(self.title), caption=self._counts(), title_justify="left", caption_justify="left",
+            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+        )  # fmt: skip
+        for heading in ("trial", "from", "state", "epoch", "val %", "lr", "batch", "schedule", "augmentation"):
+            table.add_column(heading, justify="right" if heading in ("epoch", "val %", "lr", "batch") else "left")
         # Those that run, then the best: what does not fit below is the least interesting.
         ranked = sorted(self.shown.items(), key=lambda item: (item[1].status != "running", -(item[1].val_acc or 0)))
         for trial_id, shown in ranked[: max(4, self.console.height - 9)]:

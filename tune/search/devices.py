@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from ray._private.utils import get_num_cpus  # what Ray will count, a container's limit included
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Machine:
 
 def this_machine() -> Machine:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Machine(os.cpu_count() or 1, len(gpus), (_cpu_name(), *gpus))
+    return Machine(get_num_cpus(), len(gpus), (_cpu_name(), *gpus))
 
 
 def resolve(machine: Machine, gpus: float | None, cpus: int | None, *, space_gpus: float, space_cpus: int) -> Share:

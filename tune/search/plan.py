@@ -49,6 +49,8 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
     mode = tracking.resolve(options.wandb)
     arrow = data.prepare(options.data, options.data_dir, "train")
     images = data.load_training(arrow, options.val_fraction, options.seed, options.train_subset)
+    if len(images.train) < data.CLASSES:
+        raise ValueError(f"--val-fraction {options.val_fraction:g} leaves no image a class to train on; lower it.")
     if images.val is None:
         raise ValueError(f"--val-fraction {options.val_fraction:g} leaves no image a class to validate on; raise it.")
     settings = Settings(
@@ -68,7 +70,7 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
         scheduler=options.scheduler,
         metric=options.metric,
         seed=options.seed,
-        name=options.name or name,
+        name=name if options.name is None else options.name,
         storage=str(options.storage.absolute()),
         wandb=mode,
         wandb_project=options.wandb_project,
