@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -100,7 +99,7 @@ class LiveView(PlainView):
     def _table(self) -> Table:
         table = Table(
             title=Text(self.title), caption=self._counts(), title_justify="left", caption_justify="left",
-            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+            box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold",
         )  # fmt: skip
         for heading in ("trial", "from", "state", "epoch", "val %", "lr", "batch", "schedule", "augmentation"):
             table.add_column(heading, justify="right" if heading in ("epoch", "val %", "lr", "batch") else "left")

@@ -60,7 +60,7 @@ def counts(rows: list[Row]) -> str:
 def outcome(row: Row) -> str:
     """How a trial ended, and with what accuracy."""
     accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} % validation accuracy"
-    return f"{accuracy} after {row['epochs']} epochs, {row['status']}"
+    return f"{accuracy} after {row['epochs']} {'epoch' if row['epochs'] == 1 else 'epochs'}, {row['status']}"
 
 
 def settings_line(row: Row) -> str:

@@ -117,6 +117,8 @@ def fit(
     `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
     (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
     """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)  # an actor's earlier trials are not this one's
     data = data.to(device)
     batch_size = min(config.batch_size, len(data.train))
     model = build_model(config, device, weights)
