@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torchvision.datasets import CIFAR100
@@ -291,6 +293,7 @@ def test_a_search_needs_a_space(told: Told) -> None:
         (["--max-epochs", "0"], ["--max-epochs", "0 is less than 1"]),
         (["--max-epochs", "x"], ["--max-epochs"]),
         (["--max-epochs", "10001"], ["epochs is 10001", "10000"]),
+        (["--max-epochs", "1" * 400], ["epochs is too large a number"]),
         (["--time-budget", "0"], ["--time-budget", "30m"]),
         (["--time-budget", "0.0h"], ["--time-budget"]),
         (["--time-budget", "5d"], ["--time-budget", "'5d'"]),
@@ -310,7 +313,8 @@ def test_a_search_needs_a_space(told: Told) -> None:
         *((["--val-fraction", value], ["--val-fraction is"]) for value in ("0", "1", "1.5", "nan", "inf")),
         (["--val-fraction", "-0.1"], ["--val-fraction"]),
         (["--val-fraction", "x"], ["--val-fraction", "'x'"]),
-        (["--val-fraction", "0.01"], ["--val-fraction 0.01", "no image"]),
+        (["--val-fraction", "0.01"], ["--val-fraction 0.01", "no image", "to validate on"]),
+        (["--val-fraction", "0.999"], ["--val-fraction 0.999", "no image", "to train on"]),
         (["--gpus-per-trial", "2"], ["--gpus-per-trial", "one device"]),
         (["--gpus-per-trial", "1.01"], ["--gpus-per-trial", "one device"]),
         (["--gpus-per-trial", "-1"], ["--gpus-per-trial"]),
@@ -321,9 +325,11 @@ def test_a_search_needs_a_space(told: Told) -> None:
         (["--cpus-per-trial", "100000"], ["100000 CPU cores", "--cpus-per-trial"]),
         (["--wandb", "on"], ["--wandb", "online", "offline"]),
         (["--dashboard=yes"], ["--dashboard"]),
+        (["--name", ""], ["--name is ''"]),
         (["--name", "a/b"], ["--name is 'a/b'"]),
         (["--name", ".."], ["--name is '..'"]),
         (["--weights", "nowhere.pth"], ["--weights nowhere.pth is not there"]),
+        (["--weights", "."], ["--weights . is not there"]),
         (["--weights", "mine.py"], ["SimpleCNN starts from random weights", "--weights"]),
         (["--storage", "mine.py"], ["mine.py/one", "--storage"]),
         (["--space", "nowhere.py"], ["nowhere.py", "No such file"]),
@@ -349,7 +355,7 @@ def test_a_wrong_option_is_named(options: list[str], words: list[str], sound: li
         (SPACE.replace("trials=4", "trials='4'"), ["trials is '4'"]),
         (SPACE.replace('"lr": 0.05', '"lr": 0.5'), ["reference", "lr is 0.5"]),
         (SPACE.replace("0.3)", "300)"), ["lr is 300", "100"]),
-        # Two that only the architecture and the machine can tell.
+        # What only the architecture and the machine can tell.
         (SPACE.replace('"batch_size": 64', '"batch_size": 64, "image_size": 64'), ["image_size is 64", "32 px only"]),
         (SPACE.replace("trials=4", "trials=4, cpus_per_trial=100000"), ["100000 CPU cores"]),
     ],
@@ -361,6 +367,17 @@ def test_a_wrong_space_is_told_as_it_stands(
     sentence = told(run.prepare, *sound)
     for word in words:
         assert word in sentence
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("sizes", ["tune.choice([0, 64])", "tune.choice([64, 32])", "tune.randint(16, 33)"])
+def test_an_image_size_that_only_some_trials_would_draw_is_refused(
+    sizes: str, space: Path, sound: list[str], told: Told
+) -> None:
+    inside = SPACE.replace('"batch_size": 64},\n', f'"batch_size": 64, "image_size": {sizes}}},\n', 1)
+    fitting = 0 if "0" in sizes else 32
+    space.write_text(inside.replace('"batch_size": 64},\n)', f'"batch_size": 64, "image_size": {fitting}}},\n)'))
+    assert "simple_cnn takes 32 px only" in told(run.prepare, *sound)
     assert not Path("results").exists()
 
 
@@ -403,7 +420,7 @@ def test_weights_that_are_none_are_refused(space: Path, sound: list[str], told: 
     space.write_text(SPACE.replace("simple_cnn", "resnet50"))
     sentence = told(run.prepare, *sound, "--weights", "mine.py")
     assert "--weights" in sentence
-    assert "mine.py can not be read as a state_dict" in sentence
+    assert "mine.py is damaged, or holds more than tensors and plain values." in sentence
 
 
 # A final training.
@@ -430,6 +447,7 @@ def test_finalize_without_any_run_says_how_to_start_one(told: Told) -> None:
         (["one", "two"], ["unrecognized arguments: two"]),
         (["--trial", "7"], ["one has no trial 7", "0000"]),
         (["--trial", "best"], ["one has no trial best"]),
+        (["--trial", ""], ["one has no trial ", "0000"]),
         (["--trial"], ["--trial", "expected one argument"]),
         (["--epochs", "0"], ["--epochs", "0 is less than 1"]),
         (["--epochs", "x"], ["--epochs", "'x'"]),
@@ -496,7 +514,12 @@ def test_finalize_of_a_search_without_a_result(finished: RunFolder, told: Told) 
         ("experiment.json", "{", ["experiment.json is damaged"]),
         ("experiment.json", "[]", ["experiment.json is damaged"]),
         ("experiment.json", '{"settings": {"space": "mine.py"}}', ["another version"]),
+        ("experiment.json", "{}", ["experiment.json is damaged", "another version"]),
+        ("experiment.json", '{"settings": null}', ["experiment.json is damaged", "another version"]),
         ("best.json", "", ["best.json is damaged"]),
+        ("best.json", '{"a": 1}', ["best.json of one is damaged", "--trial"]),
+        ("best.json", '{"trial_id": "0000"}', ["best.json of one is damaged", "--trial"]),
+        ("best.json", '{"trial_id": "0000", "config": null}', ["best.json of one is damaged", "--trial"]),
     ],
 )
 def test_finalize_of_a_damaged_run(name: str, content: str, words: list[str], finished: RunFolder, told: Told) -> None:
@@ -511,3 +534,16 @@ def test_finalize_of_a_run_that_lacks_a_file(name: str, finished: RunFolder, tol
     (finished.path / name).unlink()
     which = ["--trial", "0"] if name == "trials.parquet" else []
     assert f"holds no {name}" in told(finalize.prepare, *finalize_sound(finished), *which)
+
+
+def test_finalize_of_another_versions_trials(finished: RunFolder, told: Told) -> None:
+    pq.write_table(pa.table({"trial_id": ["0000"]}), finished.path / "trials.parquet")
+    sentence = told(finalize.prepare, *finalize_sound(finished), "--trial", "0")
+    assert "trials.parquet was written by another version" in sentence
+
+
+def test_another_versions_trials_do_not_matter_to_the_best_one(
+    finished: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(pa.table({"a": [1]}), finished.path / "trials.parquet")
+    assert cli.run(only_checked(finalize.prepare), finalize_sound(finished)) == cli.DONE, capsys.readouterr().err

@@ -40,7 +40,11 @@ WARM = {"lr": 0.1, "batch_size": 64, "scheduler": "cosine", "warmup": 0.2, "augm
         (tune.uniform(0.1, 0.9), [0.1, 0.5, 0.9], [0.0999, 0.9001, float("nan"), float("inf"), "0.5", None, True]),
         (tune.uniform(0, 2), [0, 1, 2, 1.5], [-1, 3]),
         (tune.loguniform(1e-4, 1e-1), [1e-4, 1e-2, 1e-1], [9.9e-5, 0.11, 0, -1]),
-        (tune.quniform(0.0, 0.5, 0.1), [0.0, 0.1, 0.5], [0.51, -0.1]),
+        (tune.quniform(0.0, 0.5, 0.1), [0.0, 0.1, 0.5], [0.6, -0.1]),
+        (tune.quniform(0.1, 0.3, 0.1), [0.1 * 3], [0.4]),  # 0.30000000000000004
+        (tune.qrandint(8, 64, 8), [8, 64], [0, 72]),
+        (tune.qlograndint(8, 64, 8), [8, 64], [0, 72]),
+        (tune.randint(0, 3), [0, 2], [float("nan"), float("inf"), float("-inf")]),
         (tune.randint(2, 5), [2, 3, 4, 4.0], [1, 5, 2.5, True, "3", None]),
         (tune.lograndint(8, 256), [8, 255], [7, 256, 8.5]),
     ],
@@ -58,6 +62,9 @@ def test_extremes_are_every_category_or_both_ends() -> None:
     assert domains.extremes(tune.loguniform(1e-4, 1e-1)) == [1e-4, 1e-1]
     # Ray's integers exclude their upper bound.
     assert domains.extremes(tune.randint(2, 5)) == [2, 4]
+    # Quantised, they include it.
+    assert domains.extremes(tune.qrandint(8, 64, 8)) == [8, 64]
+    assert domains.extremes(tune.qlograndint(8, 64, 8)) == [8, 64]
     assert domains.extremes(64) == [64]
 
 
@@ -153,6 +160,7 @@ def test_a_sample_is_flattened_whatever_its_depth() -> None:
         (tune.qloguniform(1e-4, 1e-1, 1e-4), "log-uniform 0.0001 to 0.1"),
         (tune.randint(2, 5), "integer 2 to 4"),
         (tune.lograndint(8, 256), "log-integer 8 to 255"),
+        (tune.qrandint(8, 64, 8), "integer 8 to 64"),
         (
             tune.choice([{"scheduler": "step", "gamma": tune.uniform(0.5, 0.9)}, {"scheduler": "cosine"}]),
             "(scheduler: step, gamma: uniform 0.5 to 0.9) | (scheduler: cosine)",

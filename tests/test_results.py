@@ -123,9 +123,9 @@ def test_a_file_that_is_not_there_is_named(folder: RunFolder) -> None:
         folder.read_rows("trials.parquet")
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"a": 1', "[1, 2]", "3", "null"])
-def test_damaged_json_is_named(folder: RunFolder, content: str) -> None:
-    (folder.path / "best.json").write_text(content)
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1', b"[1, 2]", b"3", b"null", b"\xff\xfe\x00"])
+def test_damaged_json_is_named(folder: RunFolder, content: bytes) -> None:
+    (folder.path / "best.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"best\.json is damaged"):
         folder.read_json("best.json")
 
@@ -135,6 +135,15 @@ def test_damaged_parquet_is_named(folder: RunFolder, kept: int) -> None:
     folder.write_table("trials.parquet", [trial()], TRIALS)
     path = folder.path / "trials.parquet"
     path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"trials\.parquet is damaged"):
+        folder.read_rows("trials.parquet")
+
+
+def test_parquet_that_is_damaged_in_the_middle_is_named(folder: RunFolder) -> None:
+    folder.write_table("trials.parquet", [trial()], TRIALS)
+    path = folder.path / "trials.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes(300) + whole[500:])
     with pytest.raises(ValueError, match=r"trials\.parquet is damaged"):
         folder.read_rows("trials.parquet")
 
@@ -177,6 +186,28 @@ def test_a_reader_never_sees_a_broken_file(folder: RunFolder) -> None:
     assert problems == []
     assert reads == sorted(reads)  # never an older file after a newer one
     assert len(set(reads)) > 3  # it did read while it was written
+
+
+def test_rows_can_be_read_while_they_are_replaced(folder: RunFolder) -> None:
+    folder.write_table("epochs.parquet", [], EPOCHS)
+    problems: list[str] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                folder.read_rows("epochs.parquet")
+            except Exception as error:
+                problems.append(repr(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(200):
+        rows = [{"trial_id": str(number), "epoch": n} for n in range(number)]
+        folder.write_table("epochs.parquet", rows, EPOCHS)
+    done.set()
+    reader.join()
+    assert problems == []
 
 
 def test_nothing_is_left_beside_a_file_that_was_written(folder: RunFolder) -> None:
@@ -234,6 +265,13 @@ def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
         create(tmp_path / "results", "one")
 
 
+def test_an_endless_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"can not be made \(File name too long\); give another --storage or --name\.$"
+    ):
+        create(tmp_path, "x" * 300)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_storage_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
@@ -257,11 +295,11 @@ def test_the_newest_run_is_the_one_that_started_last(tmp_path: Path) -> None:
     assert find(None, tmp_path).path == newest.path
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}"])
-def test_a_damaged_run_is_not_the_newest(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"{}", b'{"started": null}', b"\xff\xfe\x00"])
+def test_a_damaged_run_is_not_the_newest(tmp_path: Path, content: bytes) -> None:
     sound = run_of(tmp_path, "sound", "2026-03-01T10:00:00Z")
     damaged = create(tmp_path, "damaged")
-    (damaged.path / "experiment.json").write_text(content)
+    (damaged.path / "experiment.json").write_bytes(content)
     assert find(None, tmp_path).path == sound.path
     # Asked for by name it is found, and reading it says what is wrong.
     assert find("damaged", tmp_path).path == damaged.path
@@ -276,7 +314,7 @@ def test_a_run_is_found_by_name_or_by_path(tmp_path: Path, monkeypatch: pytest.M
     assert find(str(made.path), tmp_path / "elsewhere").path == made.path
 
 
-@pytest.mark.parametrize("asked", ["two", "", ".", "..", "one/experiment.json", "/nowhere", "one/deeper"])
+@pytest.mark.parametrize("asked", ["two", "", ".", "..", "one/experiment.json", "/nowhere", "one/deeper", "x" * 300])
 def test_a_run_that_is_not_there_is_named(tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_of(tmp_path / "results", "one", "2026-03-01T10:00:00Z")

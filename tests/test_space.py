@@ -137,6 +137,29 @@ def test_a_file_that_does_not_run_is_refused_with_its_line(
         assert word in sentence
 
 
+@pytest.mark.parametrize("source", ["import sys\nsys.exit(3)\n", "\nraise SystemExit('bye')\n"])
+def test_a_file_that_exits_is_refused(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    assert f"{path}, line 2: SystemExit" in load_refusal(path)
+
+
+def test_a_null_byte_is_told_with_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"x = 1\0")
+    assert f"{path}, line 1: " in load_refusal(path)
+
+
+@pytest.mark.parametrize("source", ["raise ValueError('a\\nb\\nc')", "raise ValueError('a ' * 5000)"])
+def test_an_error_of_many_lines_becomes_one_sentence(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    sentence = load_refusal(path)
+    assert "line 1: a " in sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 300 + len(str(path)) + 20
+
+
 def test_a_contradiction_is_told_with_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     text = (SPACES / "simple_cnn.py").read_text().replace('model="simple_cnn"', 'model="vgg"')
@@ -150,6 +173,14 @@ def test_a_space_file_may_have_helpers_and_knows_its_own_place(tmp_path: Path) -
     path = tmp_path / "mine.py"
     body = (SPACES / "simple_cnn.py").read_text()
     path.write_text(f"from pathlib import Path\nHERE = Path(__file__).parent\ndef twice(x):\n    return 2 * x\n{body}")
+    assert space.load(path)[0].model == "simple_cnn"
+
+
+def test_a_space_file_may_define_dataclasses(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+    own = "@dataclass\nclass Mine:\n    rate: float = 0.1\n\n"
+    path.write_text(head + own + (SPACES / "simple_cnn.py").read_text())
     assert space.load(path)[0].model == "simple_cnn"
 
 
@@ -196,6 +227,34 @@ def test_what_the_search_sets_itself_is_no_parameter(name: str, inside: bool) ->
 def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
     assert repr(name) in refusal(parameters=GOOD["parameters"] | {name: 1})
     assert repr(name) in refusal(parameters=GOOD["parameters"] | {"c": tune.choice([{name: 1}])})
+    with pytest.raises(ValueError, match="is no name for a parameter; use a word") as caught:
+        make_with({name: tune.choice([{"gamma": 0.9}])}, {"gamma": 0.9})
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a/0/mixup", "", "two words", "0"])
+def test_a_name_that_is_no_word_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name for a parameter; use a word") as caught:
+        make_with(
+            {name: tune.choice([{"gamma": 0.9}]), "a": tune.choice([{"mixup": 0.1}])}, {"gamma": 0.9, "mixup": 0.1}
+        )
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", [("lr", 0.05), ("batch_size", 64)]])
+def test_a_reference_that_is_no_dict_is_refused(value: Any) -> None:
+    assert refusal(reference=value).startswith("reference must be a dict of parameter names and values")
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", {"lr": 1}, [None], [3], ["x"], [[("lr", 0.05)]]])
+def test_baselines_that_are_no_dicts_are_refused(value: Any) -> None:
+    assert "baselines a list of such dicts" in refusal(baselines=value)
+
+
+@pytest.mark.parametrize("point", [{3: 1}, {3: 1, "foo": 2}, {None: 1}])
+def test_a_point_with_a_name_that_is_no_text_is_refused(point: dict[Any, Any]) -> None:
+    assert "reference must be a dict of parameter names" in refusal(reference=GOOD["reference"] | point)
+    assert "baselines a list of such dicts" in refusal(baselines=[GOOD["reference"] | point])
 
 
 @pytest.mark.parametrize(
@@ -212,6 +271,12 @@ def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
         (tune.loguniform(0.3, 0.1), ["holds nothing", "0.3 is over 0.1"]),
         (tune.randint(5, 1), ["holds nothing", "5 is over 0"]),
         (tune.randint(5, 5), ["holds nothing"]),
+        # HyperOpt can not draw from a range of a single value.
+        (tune.uniform(0.5, 0.5), ["gamma holds 0.5 alone", "write the value itself"]),
+        (tune.loguniform(0.5, 0.5), ["holds 0.5 alone"]),
+        (tune.quniform(0.5, 0.5, 0.5), ["holds 0.5 alone"]),
+        (tune.randint(5, 6), ["holds 5 alone"]),
+        (tune.qrandint(8, 8, 8), ["holds 8 alone"]),
         (tune.choice([{"scheduler": "step"}]), ["field of TrainConfig", "another name"]),
     ],
 )
@@ -238,7 +303,7 @@ def test_a_domain_that_can_not_be_searched_is_refused(parameter: Any, words: lis
         ("gamma", tune.choice([0.9, "0.8"]), 0.9, "0.8"),
         ("gamma", tune.choice([0.9, [0.8]]), 0.9, "0.8"),
         ("freeze_epochs", tune.choice([0, 1.5]), 0, "1.5"),
-        ("nesterov", tune.choice([True, "yes"]), True, "yes"),
+        ("batch_size", tune.qrandint(65_536, 65_540, 4), 65_536, "65540"),
     ],
 )
 @pytest.mark.parametrize("inside", [False, True])
@@ -253,6 +318,29 @@ def test_a_value_that_no_trial_can_take_is_found_before_the_search(
     assert bad in sentence
 
 
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        (tune.choice([True, "yes"]), True, "'yes'"),
+        (tune.choice([True, None]), True, "None"),
+        (tune.choice([0, True]), True, "0"),
+        (tune.choice([0, 1]), 1, "0"),
+        (tune.randint(0, 2), 1, "0"),
+        (1, 1, "1"),
+    ],
+)
+def test_a_flag_is_searched_as_true_and_false_only(parameter: Any, good: Any, bad: str) -> None:
+    """A trial's configuration says True for 1, which the space would not find again."""
+    with pytest.raises(ValueError, match=f"^parameter nesterov holds {bad}; write True or False\\.$"):
+        make_with({"nesterov": parameter}, {"nesterov": good})
+
+
+@pytest.mark.parametrize("name", ["freeze_epochs", "image_size", "batch_size"])
+def test_a_whole_number_is_not_searched_as_a_fraction(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^parameter {name} takes whole numbers; use tune.randint or tune.choice"):
+        make_with({name: tune.uniform(16, 64)}, {name: 32})
+
+
 @pytest.mark.parametrize("value", ["0.9", None, [0.9], {0.9}, float("nan"), 7.0])
 def test_a_constant_that_no_trial_can_take_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="gamma"):
@@ -262,14 +350,24 @@ def test_a_constant_that_no_trial_can_take_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("branch_first", [False, True])
 def test_a_field_lies_in_a_branch_or_outside_of_it_but_not_both(branch_first: bool) -> None:
     both = [("gamma", 0.9), ("c", tune.choice([{"scheduler": "step", "gamma": 0.9}, {"scheduler": "cosine"}]))]
-    with pytest.raises(ValueError, match="gamma is set both in a branch and outside of it"):
+    with pytest.raises(ValueError, match="gamma is set twice, in a branch and beside it"):
         make_with(dict(both[::-1] if branch_first else both), {"gamma": 0.9, "scheduler": "step"})
 
 
 def test_a_field_of_a_branch_is_not_set_again_deeper_down() -> None:
     nested = tune.choice([{"gamma": 0.9, "d": tune.choice([{"gamma": 0.8}])}])
-    with pytest.raises(ValueError, match="gamma is set both in a branch and outside of it"):
+    with pytest.raises(ValueError, match="gamma is set twice, in a branch and beside it"):
         make_with({"c": nested}, {"gamma": 0.9})
+
+
+def test_two_conditionals_do_not_set_the_same_field() -> None:
+    with pytest.raises(ValueError, match="gamma is set twice, in a branch and beside it"):
+        make_with({"c": tune.choice([{"gamma": 0.8}]), "d": tune.choice([{"gamma": 0.8}])}, {"gamma": 0.8})
+
+
+def test_an_endless_value_of_a_whole_number_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the reference does not lie in the space: freeze_epochs is inf"):
+        make_with({"freeze_epochs": tune.randint(0, 3)}, {"freeze_epochs": float("inf")})
 
 
 @pytest.mark.parametrize("origin", ["reference", "baseline"])

@@ -38,6 +38,13 @@ def check_domain(name: str, parameter: Any) -> None:
                          "use tune.choice, uniform, loguniform, randint or their quantised forms.")  # fmt: skip
     elif isinstance(_continuous_sampler(parameter), Normal):
         raise ValueError(f"parameter {name} has no bounds; use tune.uniform or tune.loguniform.")
+    elif isinstance(parameter, Integer) and (
+        parameter.lower % _step(parameter) or _upper(parameter) % _step(parameter)
+    ):
+        raise ValueError(
+            f"parameter {name} has steps of {_step(parameter)}; its bounds {parameter.lower} and {_upper(parameter)} "
+            "must be multiples of that."  # HyperOpt would draw the nearest multiple, outside the range
+        )
     elif parameter.lower == _upper(parameter):
         raise ValueError(f"parameter {name} holds {parameter.lower} alone; write the value itself.")
     elif not parameter.lower < _upper(parameter):
@@ -73,10 +80,7 @@ def contains(parameter: Any, value: Any) -> bool:
         return False
     if isinstance(parameter, Integer) and value != int(value):
         return False
-    # HyperOpt rounds to the nearest step, also where that lies beyond the end, and rounding itself errs a little.
-    sampler = parameter.get_sampler()
-    slack = sampler.q / 2 if isinstance(sampler, Quantized) else 0.0
-    slack += 1e-9 * max(abs(parameter.lower), abs(parameter.upper))
+    slack = 1e-9 * max(abs(parameter.lower), abs(parameter.upper))  # 3 * 0.1 is a little over 0.3
     return bool(parameter.lower - slack <= value <= _upper(parameter) + slack)
 
 
@@ -143,6 +147,12 @@ def _upper(domain: Any) -> Any:
     """The largest value; Ray's integers exclude their upper bound, unless they are quantised."""
     excluded = isinstance(domain, Integer) and not isinstance(domain.get_sampler(), Quantized)
     return domain.upper - 1 if excluded else domain.upper
+
+
+def _step(domain: Domain) -> Any:
+    """The distance between two values of a whole-number range."""
+    sampler = domain.get_sampler()
+    return sampler.q if isinstance(sampler, Quantized) else 1
 
 
 def _continuous_sampler(domain: Domain) -> Any:

@@ -132,7 +132,7 @@ def make_request(
 def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
     """The id and configuration of the best trial, or of the one asked for."""
     if trial is not None:
-        rows = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
+        rows = {str(row.get("trial_id")): row for row in folder.read_rows("trials.parquet")}
         row = rows.get(trial.zfill(4) if trial.isdecimal() else trial)
         if row is None:
             raise ValueError(f"{folder.name} has no trial {trial}; it has {', '.join(rows) or 'none'}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "random"]
@@ -45,7 +45,18 @@ class Settings:
     @classmethod
     def from_dict(cls, values: Any) -> Settings:
         """The reverse. ValueError if the keys are not those of this version."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
+        kinds = get_type_hints(cls)
+        if (
+            not isinstance(values, dict)
+            or values.keys() != kinds.keys()
+            or not all(_fits(values[name], kind) for name, kind in kinds.items())
+        ):
             raise ValueError("experiment.json is damaged, or was written by another version of this project.")
         return cls(**values)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON, which writes 1.0 as 1, is of a field's type."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    return isinstance(value, kind) or (isinstance(value, int) and isinstance(float(value), kind))

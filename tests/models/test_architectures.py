@@ -217,7 +217,7 @@ def assert_holds(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 def refusal(path: Path) -> str:
     """The one line of the ValueError, which names the option and the file."""
-    with pytest.raises(ValueError, match=f"^--weights {re.escape(str(path))} ") as caught:
+    with pytest.raises(ValueError, match=f"^--weights:? {re.escape(str(path))} ") as caught:
         resnet50.build(path)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -270,28 +270,41 @@ def test_of_many_that_do_not_fit_eight_are_named_and_the_others_counted(tmp_path
     assert told.endswith(f"; and {len(wanted) + len(state) - 8} more.")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {}}, torch.zeros(3), {"epoch": 3}, "weights"])
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"state_dict": {}}, torch.zeros(3), {"epoch": 3}, "weights", {0: torch.zeros(3)}]
+)
 def test_a_file_that_holds_something_else_is_refused(content: Any, tmp_path: Path) -> None:
     assert "holds no state_dict" in refusal(saved(tmp_path / "else.pth", content))
 
 
 @pytest.mark.parametrize(
-    "content", [bytes(range(256)) * 16, b"PK\x03\x04" + bytes(100), b"Not found", b"\x80\x02garbage"]
+    ("content", "words"),
+    [
+        (bytes(range(256)) * 16, "is damaged, or holds more than tensors and plain values."),
+        (b"Not found", "is damaged, or holds more than tensors and plain values."),
+        (b"\x80\x02garbage", "is damaged, or holds more than tensors and plain values."),
+        (b"PK\x03\x04" + bytes(100), "can not be read: "),
+        (b"", "can not be read: EOFError"),
+    ],
 )
-def test_a_file_of_other_bytes_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_of_other_bytes_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "bytes.pth"
     path.write_bytes(content)
-    assert "can not be read as a state_dict" in refusal(path)
+    assert words in refusal(path)
 
 
 def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "cut.pth", flat_state())
     path.write_bytes(path.read_bytes()[:-1000])
-    assert "can not be read as a state_dict" in refusal(path)
+    assert "can not be read: " in refusal(path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "No such file" in refusal(tmp_path / "nowhere.pth")
+    assert refusal(tmp_path / "nowhere.pth").endswith(" is not there.")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "Is a directory" in refusal(tmp_path)
 
 
 class Intruder:
@@ -311,7 +324,7 @@ def test_code_in_a_file_is_not_run(way: str, tmp_path: Path) -> None:
         path.write_bytes(pickle.dumps(intruder, protocol=2))
     else:
         saved(path, intruder if way == "torch.save" else flat_state() | {"conv1.weight": intruder})
-    assert "can not be read as a state_dict" in refusal(path)
+    assert refusal(path).endswith(" is damaged, or holds more than tensors and plain values.")
     assert not intruder.folder.exists()
     if way == "pickle":
         pickle.loads(path.read_bytes())
@@ -373,3 +386,13 @@ def test_a_damaged_download_is_refused_and_not_kept(weights_from: Callable[[str]
     with pytest.raises(ValueError, match=r"could not be downloaded .*hash.*--weights PATH\.$"):
         resnet50.pretrained()
     assert list(kept.parent.iterdir()) == []
+
+
+def test_a_cache_folder_that_can_not_be_made_is_told(
+    weights_from: Callable[[str], Path], published: Path, tmp_path: Path
+) -> None:
+    kept = weights_from(published.as_uri())
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    with pytest.raises(ValueError, match=r"could not be downloaded .*--weights PATH\.$") as caught:
+        resnet50.pretrained()
+    assert str(kept.parent) in str(caught.value)

@@ -191,6 +191,28 @@ def test_60_proposals_lie_in_the_space_and_none_comes_twice(model: str, method: 
         assert {place.get("schedule/1/start") for place in places} == {None, 0, 1}
 
 
+@pytest.mark.parametrize(
+    ("name", "parameter", "value", "drawn"),
+    [
+        ("batch_size", tune.qrandint(8, 64, 8), 8, {8, 64}),
+        ("batch_size", tune.qlograndint(8, 64, 8), 8, {8, 64}),
+        ("gamma", tune.quniform(0.1, 0.3, 0.1), 0.1, {0.1, 0.1 * 3}),  # 0.30000000000000004
+    ],
+)
+def test_a_quantised_range_is_searched_to_its_ends(name: str, parameter: Any, value: Any, drawn: set[Any]) -> None:
+    searched = SearchSpace(
+        model="simple_cnn",
+        epochs=3,
+        trials=60,
+        parameters={"lr": tune.loguniform(1e-3, 0.3), "batch_size": 64} | {name: parameter},
+        reference={"lr": 0.05, "batch_size": 64} | {name: value},
+    )
+    known = search(searched, 60)
+    for item in known:
+        domains.locate(searched.parameters, item.config.to_dict())
+    assert drawn <= {getattr(item.config, name) for item in known}
+
+
 def test_random_does_not_learn() -> None:
     known = search(shipped("simple_cnn"), 30, method="random")
     proposer = Proposer(shipped("simple_cnn"), epochs=3, seed=0, method="random")

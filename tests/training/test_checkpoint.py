@@ -111,20 +111,28 @@ def test_images_of_another_size_are_classified_too(model_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "words"),
     [
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:100],
-        lambda content: bytes(range(256)) * 16,
-        lambda content: b"<html>Not found</html>",
+        (lambda content: content[: len(content) // 2], r"can not be read: "),
+        (lambda content: content[:100], r"can not be read: "),
+        (lambda content: b"", r"can not be read: EOFError"),
+        (lambda content: bytes(range(256)) * 16, r"is damaged, or holds more than tensors and plain values\.$"),
+        (lambda content: b"<html>Not found</html>", r"is damaged, or holds more than tensors and plain values\.$"),
     ],
-    ids=["half", "beginning", "other bytes", "text"],
+    ids=["half", "beginning", "empty", "other bytes", "text"],
 )
-def test_a_damaged_file_is_named(damage: Callable[[bytes], bytes], model_file: Path) -> None:
+def test_a_damaged_file_is_named(damage: Callable[[bytes], bytes], words: str, model_file: Path) -> None:
     model_file.write_bytes(damage(model_file.read_bytes()))
-    with pytest.raises(ValueError, match=r"model\.pt can not be read: ") as caught:
+    for load in (checkpoint.load, lambda path: checkpoint.load_model(path, CPU)):
+        with pytest.raises(ValueError, match=rf"model\.pt {words}") as caught:
+            load(model_file)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_bare_tensor_is_no_checkpoint(model_file: Path) -> None:
+    torch.save(torch.zeros(3), model_file)
+    with pytest.raises(ValueError, match=r"model\.pt is no checkpoint: it holds no dict\.$"):
         checkpoint.load_model(model_file, CPU)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -171,7 +179,7 @@ class Intruder:
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     intruder = Intruder(tmp_path / "was here")
     torch.save({"model": intruder}, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"model\.pt can not be read"):
+    with pytest.raises(ValueError, match=r"model\.pt is damaged, or holds more than tensors and plain values\.$"):
         checkpoint.load_model(tmp_path / "model.pt", CPU)
     assert not intruder.folder.exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from itertools import islice
@@ -10,13 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from tune.training import augment, checkpoint, evaluate, loop
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import EpochResult, fit
-from tune.training.model import build_model, preprocessing_of
+from tune.training.model import build_model, build_optimizer, preprocessing_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -258,10 +260,12 @@ def test_it_goes_on_as_if_nothing_had_happened(schedule: dict[str, Any], tiny: T
     assert run(trained, tiny, states[1]) == whole[2:]
 
 
-def test_it_goes_on_after_any_epoch_of_a_freezing_resnet(tiny: TrainingData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", [{"optimizer": "adamw", "lr": 0.001}, {"lr": 0.01}], ids=["adamw", "sgd"])
+def test_it_goes_on_after_any_epoch_of_a_freezing_resnet(
+    optimizer: dict[str, Any], tiny: TrainingData, tmp_path: Path
+) -> None:
     trained = config(
-        model="resnet18", image_size=8, optimizer="adamw", lr=0.001, freeze_epochs=2, dropout=0.2, batch_size=80,
-        epochs=3,
+        model="resnet18", image_size=8, freeze_epochs=2, dropout=0.2, batch_size=80, epochs=3, **optimizer
     )  # fmt: skip
     whole, states = [], []
     for result in fit(trained, tiny, CPU):
@@ -277,6 +281,33 @@ def test_the_models_are_the_same_bit_by_bit(tiny: TrainingData, tmp_path: Path) 
     *_, resumed = fit(trained, tiny, CPU, first[1])
     one, other = whole[1]["model"], resumed.training.model.state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal to the last digit, tensors in dicts and lists included."""
+    assert type(one) is type(other)
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        for item, counterpart in zip(one, other, strict=True):
+            assert_same(item, counterpart)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("changes", [{}, {"scheduler": "cosine", "warmup": 0.5}, {"optimizer": "adamw", "lr": 0.002}])
+def test_the_state_it_goes_on_from_is_the_callers(changes: dict[str, Any], tiny: TrainingData) -> None:
+    """It stays as it was, so that a second training can begin with it."""
+    state = copy.deepcopy(next(fit(config(**changes), tiny, CPU)).training.state_dict())
+    before = copy.deepcopy(state)
+    first, second = (run(config(**changes), tiny, state) for _ in range(2))
+    assert first == second
+    assert len(first) == 3
+    assert_same(state, before)
 
 
 def test_a_finished_training_has_nothing_to_go_on_with(tiny: TrainingData, tmp_path: Path) -> None:
@@ -316,7 +347,53 @@ def test_a_finite_loss_at_chance_is_not_diverged(tiny: TrainingData) -> None:
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_every_kind_of_not_finite_is_diverged(loss: float, tiny: TrainingData) -> None:
-    result = next(fit(config(), tiny, CPU))
-    assert not result.diverged
-    assert dataclasses.replace(result, train_loss=loss).diverged
+def test_every_kind_of_not_finite_is_diverged(loss: float, tiny: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the loss alone: its gradient is zero, so the weights stay."""
+    plain = loop._loss
+    monkeypatch.setattr(loop, "_loss", lambda *given: plain(*given) * 0 + loss)
+    (result,) = fit(config(), tiny, CPU)
+    assert result.diverged
+    assert (result.val_loss, result.val_acc) == (None, None)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_weight_that_the_last_step_spoils_is_diverged(
+    value: float, validated: bool, tiny: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoiling(model: nn.Module, trained: TrainConfig) -> Optimizer:
+        made = build_optimizer(model, trained)
+
+        def spoil(*_: Any) -> None:
+            with torch.no_grad():
+                next(model.parameters())[0, 0, 0, 0] = value
+
+        made.register_step_post_hook(spoil)
+        return made
+
+    monkeypatch.setattr(loop, "build_optimizer", spoiling)
+    (result,) = fit(config(batch_size=160, epochs=4), tiny if validated else without_validation(tiny), CPU)
+    assert math.isfinite(result.train_loss)
+    assert result.diverged
+    assert (result.val_loss, result.val_acc) == (None, None)
+
+
+def test_weights_that_make_the_validation_overflow_are_diverged(tiny: TrainingData) -> None:
+    """One step, of a finite loss, to weights that are finite too."""
+    wild = config(model="resnet18", image_size=8, augmentation="standard", lr=100.0, weight_decay=10.0, batch_size=200)
+    (result,) = fit(wild, tiny, CPU)
+    assert math.isfinite(result.train_loss)
+    assert all(parameter.isfinite().all() for parameter in result.training.model.parameters())
+    assert result.diverged
+    assert (result.val_loss, result.val_acc) == (None, None)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_is_diverged(
+    loss: float, tiny: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "evaluate", lambda *_: (torch.tensor([1.0, loss]), torch.tensor([True, False])))
+    (result,) = fit(config(), tiny, CPU)
+    assert math.isfinite(result.train_loss)
+    assert result.diverged
+    assert (result.val_loss, result.val_acc) == (None, None)

@@ -116,6 +116,13 @@ def test_a_horizon_of_a_single_step_has_a_rate(name: str, share: float) -> None:
     assert 0 < only <= LR
 
 
+@pytest.mark.parametrize(("share", "total"), [(0.5, 1), (0.25, 3), (0.2, 4), (0.1, 9)])
+def test_one_cycle_of_few_steps_has_a_rate(share: float, total: int) -> None:
+    """A rise of one step, over which torch alone would divide by zero."""
+    seen = rates(config(scheduler="one_cycle", warmup=share, epochs=1), steps_per_epoch=total)
+    assert all(0 < rate <= LR for rate in seen)
+
+
 # Optimisers
 
 
@@ -233,8 +240,12 @@ def test_early_layers_are_frozen_for_so_many_epochs_and_free_afterwards() -> Non
 
 @pytest.mark.parametrize(
     "optimizer",
-    [{"optimizer": "adamw", "lr": 0.001, "weight_decay": 0.1}, {"momentum": 0.0, "lr": 0.01, "weight_decay": 0.1}],
-    ids=["adamw", "sgd without momentum"],
+    [
+        {"optimizer": "adamw", "lr": 0.001, "weight_decay": 0.1},
+        {"momentum": 0.0, "lr": 0.01, "weight_decay": 0.1},
+        {"momentum": 0.9, "lr": 0.01, "weight_decay": 0.1},
+    ],
+    ids=["adamw", "sgd without momentum", "sgd"],
 )
 def test_frozen_layers_and_their_statistics_stay_then_learn(optimizer: dict[str, Any], tiny: TrainingData) -> None:
     freezing = config(model="resnet18", image_size=8, freeze_epochs=1, epochs=2, batch_size=40, **optimizer)

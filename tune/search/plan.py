@@ -93,7 +93,7 @@ def find_weights(model: str, given: Path | None) -> Path | None:
     architecture = cifar_models.load(model)
     if given is not None:
         if not given.is_file():
-            raise ValueError(f"--weights {given} is not there.")
+            raise ValueError(f"--weights {given} is no file.")
         given = given.absolute()
     path = given if given is not None or architecture.pretrained is None else architecture.pretrained()
     if path is not None:

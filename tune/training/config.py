@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
@@ -137,7 +138,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 def _coerce(name: str, value: Any, kind: Any) -> Any:
     """The value as the field's own type; searchers hand over NumPy scalars and floats for integers."""
     if kind is bool:
-        if isinstance(value, bool | np.bool_ | int | float) and value in (0, 1):
+        if isinstance(value, np.bool_ | Real) and value in (0, 1):
             return bool(value)
         raise ValueError(f"{name} is {value!r}; it must be True or False.")
     if kind is str:
