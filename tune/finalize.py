@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
     from tune.training import data, ood, synthetic_ood
     from tune.training.final import Final
+    from tune.training.model import find_weights
 
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     check_folder(final, options)
@@ -68,19 +70,39 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
         files = []
     if options.ood_only:
-        return lambda: predict(final, files, console)
+        return lambda: resumable(lambda: predict(final, files, console), final, arguments, console)
     request = make_request(final, folder, settings, data_dir, options)
+    find_weights(request.config.model, request.weights)
     data.prepare(settings.data, data_dir, "train")
     data.prepare(settings.data, data_dir, "test")
 
     def work() -> None:
-        if options.overwrite:
-            shutil.rmtree(folder.final, ignore_errors=True)
+        if options.overwrite and folder.final.exists():
+            shutil.rmtree(folder.final)
         train(final, request, folder, console)
         if files:
             predict(final, files, console)
 
-    return work
+    return lambda: resumable(work, final, arguments, console)
+
+
+def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console) -> None:
+    """Does the work; if the user interrupts it, prints the command that goes on."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        options = parse(arguments)
+        places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
+        again = [str(final.folder.path.parent), *(str(part) for place in places if place[1] for part in place)]
+        if final.checkpoint.is_file():
+            again += ["--resume"]
+        elif final.model.is_file():
+            again += ["--ood-only"]
+        else:  # not an epoch is done
+            again = arguments
+        command = f"python -m tune.finalize {shlex.join(again)}"
+        console.print(f"Interrupted. Go on with: {command}", soft_wrap=True, markup=False, highlight=False)
+        raise
 
 
 def check_folder(final: Final, options: argparse.Namespace) -> None:
@@ -89,6 +111,8 @@ def check_folder(final: Final, options: argparse.Namespace) -> None:
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on and --overwrite starts anew; give one of them.")
     if options.ood_only:
+        if options.resume or options.overwrite or options.trial or options.epochs or options.train_on:
+            raise ValueError("--ood-only predicts with the model that is there; give it no option of the training.")
         if not final.model.is_file():
             raise ValueError(f"{final.model} is not there; run `python -m tune.finalize` without --ood-only first.")
     elif options.resume:
@@ -150,7 +174,6 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
     """Trains and tests, and says so."""
     from tune.training.final import Diverged
 
-    again = f"python -m tune.finalize {folder.path} --resume"
     console.print(
         f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
         f"{request.config.epochs} epochs on {request.train_on} images, {final.device}",
@@ -166,9 +189,6 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
                 bar.update(task, completed=result.epoch)
     except Diverged as error:
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
-    except KeyboardInterrupt:
-        console.print(f"Interrupted. Go on with: {again}", highlight=False, soft_wrap=True)
-        raise
     metrics = final.test(request)
     low, high = metrics["test_acc_interval95"]
     console.print(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from ray.tune.search.sample import Float
 
@@ -76,7 +76,7 @@ class SearchSpace:
         """The TrainConfig of a point of this space."""
         return TrainConfig.from_dict({**values, "model": self.model, "epochs": epochs, "seed": seed})
 
-    def points(self) -> list[tuple[str, dict[str, Any]]]:
+    def points(self) -> list[tuple[Literal["reference", "baseline"], dict[str, Any]]]:
         """What runs before anything is proposed: origin and flat values, the reference first."""
         return [("reference", dict(self.reference)), *(("baseline", dict(point)) for point in self.baselines)]
 

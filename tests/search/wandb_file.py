@@ -33,7 +33,7 @@ def records(path: Path) -> Iterator[bytes]:
 
 
 def read_run(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What the run is (id, group, config), and the rows that were logged."""
+    """What the run is (id, group, config, whether it was ended), and the rows that were logged."""
     about: dict[str, Any] = {}
     history = []
     for data in records(path):
@@ -42,6 +42,9 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if record.HasField("run"):
             config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
             about = {"run_id": record.run.run_id, "run_group": record.run.run_group, "config": config}
+            about["ended"] = False
+        if record.HasField("exit"):
+            about["ended"] = True
         if record.HasField("history"):
             items = {(i.key or "/".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item}
             history.append({name: value for name, value in items.items() if not name.startswith("_")})

@@ -52,15 +52,22 @@ class Asha:
 
         A trial is recorded on a rung only in the very epoch of the rung, and once.
         """
-        rung = self.rungs.get(epoch)
-        if rung is None or trial_id in rung:
+        if not self.record(trial_id, epoch, value):
             return True
-        rung[trial_id] = value
+        rung = self.rungs[epoch]
         best_first = sorted(rung.values(), reverse=True)
         goes_on = value >= best_first[max(1, len(rung) // self.reduction) - 1]
         if not goes_on:
             self.stopped.add(trial_id)
         return goes_on
+
+    def record(self, trial_id: str, epoch: int, value: float) -> bool:
+        """Records without deciding; False if `epoch` is no rung, or the trial stands on it already."""
+        rung = self.rungs.get(epoch)
+        if rung is None or trial_id in rung:
+            return False
+        rung[trial_id] = value
+        return True
 
     def to_json(self) -> dict[str, Any]:
         """The table, as rungs.json holds it."""
@@ -84,3 +91,7 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types 
         goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric])
         decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
         return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        # Ray does not ask about a result that ends its trial. A diverged one belongs on its rung all the same.
+        self.asha.record(trial.config["trial_id"], result["epoch"], result[self.metric])

@@ -104,7 +104,8 @@ class LiveView(PlainView):
         for heading in ("trial", "from", "state", "epoch", "val %", "lr", "batch", "schedule", "augmentation"):
             table.add_column(heading, justify="right" if heading in ("epoch", "val %", "lr", "batch") else "left")
         # Those that run, then the best: what does not fit below is the least interesting.
-        ranked = sorted(self.shown.items(), key=lambda item: (item[1].status != "running", -(item[1].val_acc or 0)))
+        trials = list(self.shown.items())  # at once: the table is drawn in a thread of its own
+        ranked = sorted(trials, key=lambda item: (item[1].status != "running", -(item[1].val_acc or 0)))
         for trial_id, shown in ranked[: max(4, self.console.height - 9)]:
             config = shown.config
             table.add_row(
@@ -116,11 +117,12 @@ class LiveView(PlainView):
         return table
 
     def _counts(self) -> str:
-        count = {status: sum(s.status == status for s in self.shown.values()) for status in STYLES}
-        ended = len(self.shown) - count["running"]
+        shown = list(self.shown.values())
+        count = {status: sum(s.status == status for s in shown) for status in STYLES}
+        ended = len(shown) - count["running"]
         parts = [f"{self.elapsed()}", f"{ended} of {self.trials} trials ended"]
         parts += [f"{number} {status}" for status, number in count.items() if number and status != "finished"]
-        return " · ".join([*parts, f"{sum(s.epoch for s in self.shown.values())} epochs trained"])
+        return " · ".join([*parts, f"{sum(s.epoch for s in shown)} epochs trained"])
 
 
 def view(title: str, trials: int, console: Console) -> PlainView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     def __init__(self, listeners: list[Listener], asha: Asha | None) -> None:
         self.listeners = listeners
         self.asha = asha
-        self._started: set[str] = set()
+        self._running: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles its callbacks to restore an experiment by itself. A search is resumed from the result folder
@@ -43,7 +44,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         values = dict(trial.config)
         trial_id, origin = values.pop("trial_id"), values.pop("origin")
-        self._started.add(trial_id)
+        self._running.add(trial_id)
         for listener in self.listeners:
             listener.trial_started(trial_id, origin, TrainConfig.from_dict(values))
 
@@ -57,11 +58,18 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         self._ended(trial, self._status(trial), None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if trial.config["trial_id"] not in self._started:  # its actor did not even come up
+        if trial.config["trial_id"] not in self._running:  # its actor did not even come up
             self.on_trial_start(iteration, trials, trial)
         self._ended(trial, "failed", error_line(trial))
 
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        # Ray ends those that run without a word when the time budget, or the user, ends the search.
+        for trial in trials:
+            if trial.config["trial_id"] in self._running:
+                self._ended(trial, "interrupted", None)
+
     def _ended(self, trial: Trial, status: Status, error: str | None) -> None:
+        self._running.discard(trial.config["trial_id"])
         for listener in self.listeners:
             listener.trial_ended(trial.config["trial_id"], status, error)
 
@@ -77,8 +85,9 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
 
 
 def error_line(trial: Trial) -> str:
-    """The last line of a failed trial's traceback: what went wrong, without where."""
+    """What went wrong in a failed trial, without where: the line of its traceback that names the exception."""
     if not trial.error_file:
         return "unknown error"
-    lines = Path(trial.error_file).read_text(errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "unknown error")
+    lines = [line.strip() for line in Path(trial.error_file).read_text(errors="replace").splitlines()]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit)\b", line)]
+    return next(iter([*reversed(named), *(line for line in reversed(lines) if line)]), "unknown error")

@@ -62,13 +62,6 @@ class Journal:
         if self._unwritten and time.monotonic() - self._written_at > WRITE_EVERY_S:
             self.write()
 
-    def close(self) -> None:
-        """Trials that are still running when the search ends were interrupted."""
-        for row in self.trials.values():
-            if row["status"] == "running":
-                row["status"] = "interrupted"
-        self.write()
-
     def write(self) -> None:
         self.folder.write_table("trials.parquet", self.trials.values(), TRIALS)
         self.folder.write_table("epochs.parquet", self.epochs, EPOCHS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import os
 import platform
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,13 +64,14 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
         share=share,
     )
     proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
-    with _interruptible(), _ray(settings, console), view(title, settings.trials, console) as shown:
+    with _ray(settings, console), _interruptible(), view(title, settings.trials, console) as shown:
         try:
-            searcher = ProposalSearcher(proposer, settings.metric, _at_once(share))
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(Trial, task=task), {"cpu": share.cpus, "gpu": share.gpus}),
                 tune_config=tune.TuneConfig(
-                    search_alg=searcher,
+                    search_alg=ProposalSearcher(proposer, settings.metric),
+                    # Without a bound Ray draws a trial ahead of the free places; TPE is better asked late.
+                    max_concurrent_trials=_at_once(share),
                     scheduler=None if asha is None else AshaScheduler(asha),
                     metric=settings.metric,
                     mode="max",
@@ -91,7 +92,7 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
             )
             tuner.fit()
         finally:
-            journal.close()
+            journal.write()
     folder.write_json("experiment.json", about | {"ended": now(), "repeats_refused": proposer.repeats_refused})
     if Interrupted.by_user:
         raise KeyboardInterrupt
@@ -122,7 +123,10 @@ class Interrupted(tune.Stopper):  # type: ignore[misc]  # Ray ships no types for
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process."""
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process.
+
+    To be entered when Ray has started: it sets a handler of its own for SIGTERM.
+    """
     Interrupted.by_user = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -131,9 +135,6 @@ def _interruptible() -> Iterator[None]:
         for again, handler in before.items():
             signal.signal(again, handler)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     for number in before:
         signal.signal(number, interrupt)
     try:
@@ -147,7 +148,7 @@ def _interruptible() -> Iterator[None]:
 def _ray(settings: Settings, console: Console) -> Iterator[None]:
     """A local Ray for the search, ended with it; a Ray that runs already in this process is used and left alone."""
     os.environ |= {
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends the loggers too
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends trials and loggers in order
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file a trial; we have Parquet
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view says it in a line; the traceback lies in ray/
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -159,6 +160,7 @@ def _ray(settings: Settings, console: Console) -> Iterator[None]:
         yield
         return
     context = ray.init(
+        address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
         include_dashboard=settings.dashboard,
         dashboard_host="127.0.0.1",
         log_to_driver=False,
@@ -175,10 +177,12 @@ def _ray(settings: Settings, console: Console) -> Iterator[None]:
 
 
 def _git_commit() -> str | None:
-    """The commit of this project's checkout, where there is one."""
+    """The commit of this project's checkout, where there is one; `-dirty` if files were changed since."""
     try:
         here = Path(__file__).parent
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        run = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True)
+        run(["git", "ls-files", "--error-unmatch", Path(__file__).name])  # not some other project's checkout
+        done = run(["git", "describe", "--always", "--abbrev=40", "--dirty"])
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return str(done.stdout).strip()

@@ -6,7 +6,6 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cifar_models
 from tune import domains
 from tune.search import devices, tracking
 from tune.search.devices import Machine, Share
@@ -14,10 +13,10 @@ from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import data
 from tune.training.config import TrainConfig
-from tune.training.model import preprocessing_of
+from tune.training.model import find_weights, preprocessing_of
 
 RESNET50_IMAGES_PER_S = 3.0
-"""Training images a second and CPU core at 224 px, as measured on the machine of docs/log.md."""
+"""Training images a second and CPU core at 224 px: a rough figure for cores with bf16, others are slower."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +85,6 @@ def check_image_sizes(space: SearchSpace, config: TrainConfig) -> None:
     for name, parameter in domains.leaves(space.parameters):
         for value in domains.extremes(parameter) if name == "image_size" else []:
             preprocessing_of(replace(config, image_size=value))
-
-
-def find_weights(model: str, given: Path | None) -> Path | None:
-    """The file that the model starts from, tried on it once. ValueError if it does not fit or can not be had."""
-    architecture = cifar_models.load(model)
-    if given is not None:
-        if not given.is_file():
-            raise ValueError(f"--weights {given} is no file.")
-        given = given.absolute()
-    path = given if given is not None or architecture.pretrained is None else architecture.pretrained()
-    if path is not None:
-        architecture.build(path)
-    return path
 
 
 def _warnings(settings: Settings, machine: Machine, images: int) -> list[str]:

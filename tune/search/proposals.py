@@ -1,6 +1,6 @@
 """Which configuration comes next: the reference, the baselines, random starts, then HyperOpt's TPE.
 
-`Proposer.propose` is a pure function of (space, seed, number, what is known), so it can be asked again after
+What `Proposer.propose` answers depends on (space, seed, number, what is known) alone, so it can be asked again after
 a crash or replayed without training. HyperOpt is called directly rather than through Ray's HyperOptSearch, whose
 state can not be rebuilt from results, which draws configurations again, and which loops for ever on the given
 points of a conditional space.
@@ -71,7 +71,7 @@ class Proposer:
             origin, values = points[number]
             config = self._config(values)
             if config not in taken:
-                return ("reference" if origin == "reference" else "baseline"), config
+                return origin, config
         random = self.method == "random" or number < len(points) + RANDOM_STARTS
         trials = self._trials([] if random else known)
         for attempt in range(ATTEMPTS):
@@ -148,20 +148,15 @@ def _to_hyperopt(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, A
 class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     """Lets Ray Tune ask a `Proposer`. A trial's id is its number; it travels in the trial's config."""
 
-    def __init__(self, proposer: Proposer, metric: str, at_once: int) -> None:
+    def __init__(self, proposer: Proposer, metric: str) -> None:
         super().__init__(metric=metric, mode="max")
         self.proposer = proposer
-        self.at_once = at_once
         self.known: dict[str, Known] = {}
-        self._running: set[str] = set()
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True  # the proposer has its space already, and Ray asks a second time with no metric
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        # Ray would draw one trial ahead of the free places; waiting lets TPE use every result there is.
-        if len(self._running) >= self.at_once:
-            return None
         number = len(self.known)
         proposal = self.proposer.propose(number, list(self.known.values()))
         if proposal is None:
@@ -169,11 +164,9 @@ class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types fo
             return finished
         origin, config = proposal
         self.known[trial_id] = Known(config)
-        self._running.add(trial_id)
         return {**config.to_dict(), "trial_id": f"{number:04d}", "origin": origin}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._running.discard(trial_id)
         if result is not None and not error and "epoch" in result:
             how = score(result["epoch"], result[self.metric], result["diverged"])
             self.known[trial_id] = Known(self.known[trial_id].config, how)

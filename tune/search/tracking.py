@@ -10,7 +10,7 @@ import wandb
 from ray.air.integrations import wandb as ray_wandb
 from ray.tune import Callback
 
-from tune.results import RunFolder
+from tune.results import EPOCHS, RunFolder
 from tune.settings import Settings
 
 Mode = Literal["online", "offline", "disabled"]
@@ -18,12 +18,8 @@ Mode = Literal["online", "offline", "disabled"]
 UPLOAD_TIMEOUT_S = 30
 """How long the end of a search waits for uploads; Ray's default is half an hour."""
 
-RAYS_OWN = [
-    "batch_loss", "date", "diverged", "done", "experiment_tag", "hostname", "iterations_since_restore", "node_ip",
-    "pid", "should_checkpoint", "steps", "time_since_restore", "time_this_iter_s", "time_total_s", "timestamp",
-    "training_iteration", "trial_id", "warmup_time", "config",
-]  # fmt: skip
-"""What Ray adds to a result, and what `batch_loss` becomes points of its own from."""
+LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
+"""What a run shows over its epochs; `batch_loss` comes beside it, over steps."""
 
 
 def resolve(mode: Literal["auto", "online", "offline", "disabled"]) -> Mode:
@@ -64,7 +60,6 @@ class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray shi
     """Logs under the report's names: `batch_loss` over steps, all else over `epoch`."""
 
     def run(self) -> None:
-        os.environ["WANDB_START_METHOD"] = "thread"
         run = wandb.init(*self.args, **self.kwargs)
         run.define_metric("step")
         run.define_metric("batch_loss", step_metric="step")
@@ -79,7 +74,10 @@ class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray shi
             for point, loss in enumerate(losses, start=1):
                 step = (result["epoch"] - 1) * steps + steps * point // len(losses)
                 run.log({"batch_loss": loss, "step": step})
-            run.log({name: value for name, value in result.items() if name not in RAYS_OWN})
+            measured = {name: result[name] for name in LOGGED if name in result}
+            if result["diverged"]:
+                del measured["val_acc"]  # a verdict for the searchers, not a measurement
+            run.log(measured)
         run.finish()
 
 
@@ -97,3 +95,13 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
             self._remote_logger_class = ray.remote(num_cpus=0, **ray_wandb._force_on_current_node())(WandbActor)
         init |= {"id": f"{self.group}-{trial_id}", "name": str(trial)}
         super()._start_logging_actor(trial, exclude_results, **init)
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+        if trial in self._trial_queues:  # else it failed before it started
+            super().log_trial_end(trial, failed)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        # Ray does not end the loggers of trials that a time budget or the user ended, and would wait for them.
+        for trial in self._trial_queues:
+            self._signal_logging_actor_stop(trial)
+        super().on_experiment_end(trials, **info)

@@ -25,21 +25,15 @@ def prepare(root: Path, split: Literal["train", "test"]) -> Path:
     """The Arrow file of one split, `root/arrow/cifar100-{split}.arrow`; `images.read` opens it.
 
     If it is not there yet, it is made from `root/cifar-100-python/`, which is downloaded where files are missing.
-    ValueError if a file is damaged, out of reach, or `root` cannot be written to.
+    ValueError if a file is damaged or out of reach, OSError if `root` cannot be written to.
     """
     arrow = root / "arrow" / f"cifar100-{split}.arrow"
-    try:
-        if arrow.is_file():
-            with suppress(ValueError):  # It is damaged, then, and made anew.
-                images.read_metadata(arrow)
-                return arrow
-        _convert(root, split, arrow)
-        return arrow
-    except OSError as error:
-        raise ValueError(
-            f"CIFAR-100 cannot be prepared in {root.resolve()} ({error}). "
-            "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."
-        ) from error
+    if arrow.is_file():
+        with suppress(ValueError):  # It is damaged, then, and made anew.
+            images.read_metadata(arrow)
+            return arrow
+    _convert(root, split, arrow)
+    return arrow
 
 
 def _convert(root: Path, split: str, arrow: Path) -> None:

@@ -47,7 +47,8 @@ class TrainConfig:
     """As the optimiser defines it: L2 in the gradient for SGD, decoupled for AdamW."""
 
     scheduler: Scheduler = "constant"
-    """`step`: lr is multiplied by gamma after each epoch; `cosine`: to zero over the horizon;
+    """`step`: lr is multiplied by gamma after each epoch, counted from the end of a warm-up;
+    `cosine`: to zero over the horizon;
     `one_cycle`: up over the share `warmup`, then down along a cosine (Smith & Topin 2018)."""
 
     gamma: float = 0.9

@@ -39,7 +39,13 @@ class TrainingData:
 
 def prepare(source: Source, root: Path, split: Split) -> Path:
     """The Arrow file of one part of the data set, made if it is not there. ValueError if it can not be had."""
-    return cifar100.prepare(root, split) if source == "cifar100" else synthetic.prepare(root, split)
+    try:
+        return cifar100.prepare(root, split) if source == "cifar100" else synthetic.prepare(root, split)
+    except OSError as error:
+        raise ValueError(
+            f"The data can not be prepared in {root.absolute()} ({error}). "
+            "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."
+        ) from error
 
 
 def load_training(path: Path, val_fraction: float, seed: int, train_subset: int | None = None) -> TrainingData:

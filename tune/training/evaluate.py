@@ -29,7 +29,7 @@ def batch_size_at(image_size: int, device: torch.device) -> int:
 
     On one core SimpleCNN judges 12,200 images/s in batches of 64 and 5,400 in batches of 1,024 (docs/log.md).
     """
-    at_32_px = 4096 if device.type == "cuda" else 64
+    at_32_px = 1024 if device.type == "cuda" else 64
     return max(16, at_32_px * 32 * 32 // image_size**2)
 
 

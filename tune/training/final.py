@@ -35,7 +35,7 @@ class Request:
     config: TrainConfig
     trial_id: str
     train_on: TrainOn
-    """`all`: the validation images too, so that nothing is validated; `train`: as the search did."""
+    """`all`: the validation images too, so that nothing is validated; `train`: the whole training side."""
 
     data: Source
     data_dir: Path

@@ -35,6 +35,22 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
     return own.at(config.image_size)
 
 
+def find_weights(model: str, given: Path | None) -> Path | None:
+    """The file that the model starts from: `given`, or the architecture's own. It is tried on the model once.
+
+    ValueError if it does not fit or can not be had.
+    """
+    architecture = cifar_models.load(model)
+    if given is not None:
+        if not given.is_file():
+            raise ValueError(f"--weights {given} is no file.")
+        given = given.absolute()
+    path = given if given is not None or architecture.pretrained is None else architecture.pretrained()
+    if path is not None:
+        architecture.build(path)
+    return path
+
+
 def build_model(config: TrainConfig, device: torch.device, weights: Path | None = None) -> nn.Module:
     """The network on `device`, seeded by the configuration, with its dropout in place."""
     architecture = cifar_models.load(config.model)
