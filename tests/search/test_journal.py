@@ -83,7 +83,7 @@ def test_each_epoch_is_a_row_in_the_order_it_came(journal: Journal, folder: RunF
         journal.trial_started(trial_id, "search", CONFIG)
     for trial_id, epoch in (("0000", 1), ("0001", 1), ("0001", 2), ("0000", 2)):
         journal.epoch_ended(trial_id, metrics(epoch, 10.0 * epoch))
-    journal.close()
+    journal.write()
     rows = folder.read_rows("epochs.parquet")
     # The trial's own id, not that of Ray's.
     assert [(row["trial_id"], row["epoch"]) for row in rows] == [("0000", 1), ("0001", 1), ("0001", 2), ("0000", 2)]
@@ -132,16 +132,6 @@ def test_a_failed_trial_keeps_its_error_and_its_figures(journal: Journal, folder
     assert (second["epochs"], second["val_acc"], second["wall_s"]) == (0, None, 0.0)
     assert second["error"] == "RuntimeError: before the first epoch"
     assert folder.read_json("best.json") == {}
-
-
-def test_who_still_runs_when_the_search_ends_was_interrupted(journal: Journal, folder: RunFolder) -> None:
-    for trial_id in ("0000", "0001", "0002"):
-        journal.trial_started(trial_id, "search", CONFIG)
-        journal.epoch_ended(trial_id, metrics(1, 12.0))
-    journal.trial_ended("0001", "stopped", None)
-    journal.close()
-    statuses = {row["trial_id"]: row["status"] for row in folder.read_rows("trials.parquet")}
-    assert statuses == {"0000": "interrupted", "0001": "stopped", "0002": "interrupted"}
 
 
 def test_while_trials_run_the_best_so_far_is_on_the_disk(journal: Journal, folder: RunFolder) -> None:

@@ -320,8 +320,8 @@ def test_the_score_ranks_by_how_far_a_trial_was_let_go_then_by_its_metric() -> N
 # What Ray Tune asks.
 
 
-def searcher(searched: SearchSpace, at_once: int) -> ProposalSearcher:
-    return ProposalSearcher(Proposer(searched, epochs=3, seed=0), "val_acc", at_once)
+def searcher(searched: SearchSpace) -> ProposalSearcher:
+    return ProposalSearcher(Proposer(searched, epochs=3, seed=0), "val_acc")
 
 
 def result(epoch: int, val_acc: float, diverged: bool = False) -> dict[str, Any]:
@@ -329,7 +329,7 @@ def result(epoch: int, val_acc: float, diverged: bool = False) -> dict[str, Any]
 
 
 def test_suggestions_are_numbered_and_hold_a_whole_configuration() -> None:
-    asked = searcher(shipped("simple_cnn"), at_once=4)
+    asked = searcher(shipped("simple_cnn"))
     suggestions = [asked.suggest(f"ray_{n}") for n in range(4)]
     ids, origins = [], []
     for suggestion in suggestions:
@@ -341,27 +341,14 @@ def test_suggestions_are_numbered_and_hold_a_whole_configuration() -> None:
     assert origins == ["reference", "baseline", "search", "search"]
 
 
-def test_no_more_is_suggested_than_can_run() -> None:
-    asked = searcher(shipped("simple_cnn"), at_once=2)
-    assert asked.suggest("a") is not None
-    assert asked.suggest("b") is not None
-    assert asked.suggest("c") is None
-    assert asked.suggest("c") is None  # asking does not use a number up
-    asked.on_trial_complete("a", result(3, 40.0))
-    third = asked.suggest("c")
-    assert isinstance(third, dict)
-    assert third["trial_id"] == "0002"
-    assert asked.suggest("d") is None
-
-
 def test_the_searcher_says_when_there_is_nothing_left() -> None:
-    asked = searcher(tiny(), at_once=10)
+    asked = searcher(tiny())
     assert all(isinstance(asked.suggest(f"ray_{n}"), dict) for n in range(3))
     assert asked.suggest("ray_3") == Searcher.FINISHED
 
 
 def test_what_a_trial_reached_becomes_its_score() -> None:
-    asked = searcher(shipped("simple_cnn"), at_once=5)
+    asked = searcher(shipped("simple_cnn"))
     for name in ("finished", "stopped", "diverged", "failed", "never_reported"):
         asked.suggest(name)
     asked.on_trial_result("finished", result(1, 90.0))
@@ -378,19 +365,10 @@ def test_what_a_trial_reached_becomes_its_score() -> None:
         "failed": None,
         "never_reported": None,
     }
-    # All five places are free again.
-    assert [asked.suggest(f"next_{n}") is None for n in range(6)] == [False] * 5 + [True]
-
-
-def test_a_trial_that_ended_without_a_word_frees_its_place() -> None:
-    asked = searcher(shipped("simple_cnn"), at_once=1)
-    asked.suggest("a")
-    asked.on_trial_complete("a", None, error=True)
-    assert isinstance(asked.suggest("b"), dict)
 
 
 def test_the_searcher_proposes_what_the_proposer_would() -> None:
-    asked = searcher(shipped("simple_cnn"), at_once=1)
+    asked = searcher(shipped("simple_cnn"))
     known = search(shipped("simple_cnn"), 14)
     for number, item in enumerate(known):
         suggestion = asked.suggest(f"ray_{number}")
@@ -400,6 +378,6 @@ def test_the_searcher_proposes_what_the_proposer_would() -> None:
 
 
 def test_ray_may_set_the_metric_again_without_taking_the_space_away() -> None:
-    asked = searcher(shipped("simple_cnn"), at_once=1)
+    asked = searcher(shipped("simple_cnn"))
     assert asked.set_search_properties(None, "max", {})
     assert asked.metric == "val_acc"

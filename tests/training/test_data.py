@@ -244,3 +244,9 @@ def own_memory() -> int:
     """Bytes of this process that no file backs."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+
+
+def test_data_that_can_not_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(ValueError, match=r"can not be prepared in .*/data .*another --data-dir"):
+        data.prepare("synthetic", tmp_path / "data", "test")
