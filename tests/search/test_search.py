@@ -182,7 +182,13 @@ def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(
     assert points[-1] == 2 * (2000 // 64)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),  # the same road, another half minute
+    ],
+)
 def test_an_interrupt_ends_with_130_and_whole_results(
     number: signal.Signals, space: Path, tmp_path: Path, synthetic_root: Path
 ) -> None:
@@ -211,4 +217,5 @@ def test_an_interrupt_ends_with_130_and_whole_results(
     assert {"interrupted"} <= {row["status"] for row in rows} <= {"interrupted", "stopped", "diverged"}
     assert "interrupted after epoch" in out
     for file in folder.path.glob("wandb/offline-run-*/*.wandb"):
-        assert read_run(file)[0]["ended"], "the logger was killed rather than ended"
+        about, history = read_run(file)
+        assert about.get("ended") or not history, "the logger was killed rather than ended"

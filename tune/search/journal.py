@@ -63,7 +63,8 @@ class Journal:
             self.write()
 
     def write(self) -> None:
-        self.folder.write_table("trials.parquet", self.trials.values(), TRIALS)
+        in_order = [row for _, row in sorted(self.trials.items())]  # Ray starts those of one moment in any order
+        self.folder.write_table("trials.parquet", in_order, TRIALS)
         self.folder.write_table("epochs.parquet", self.epochs, EPOCHS)
         self.folder.write_json("best.json", choose(self.trials.values(), self.metric))
         self.folder.write_json("rungs.json", {} if self.asha is None else self.asha.to_json())
