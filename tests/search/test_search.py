@@ -150,14 +150,16 @@ def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished
 
 def test_a_time_budget_ends_the_search_with_what_it_has(space: Path, tmp_path: Path, synthetic_root: Path) -> None:
     code, folder = search(
-        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "15s"
+        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "20s"
     )
     rows = folder.read_rows("trials.parquet")
-    assert code == cli.FAILED, "no trial can have trained 50 epochs in 15 s"
+    assert code == cli.FAILED, "no trial can have trained 50 epochs in 20 s"
     assert 0 < len(rows) < 500
     assert "interrupted" in {row["status"] for row in rows}
     assert "running" not in {row["status"] for row in rows}
-    assert folder.read_json("best.json")["chosen"].startswith("no trial finished")
+    best = folder.read_json("best.json")
+    assert bool(best) == any(row["val_acc"] is not None for row in rows)  # on a busy machine no epoch may have ended
+    assert best.get("chosen", "no trial finished").startswith("no trial finished")
 
 
 def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(

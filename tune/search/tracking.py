@@ -15,7 +15,7 @@ from tune.settings import Settings
 
 Mode = Literal["online", "offline", "disabled"]
 
-UPLOAD_TIMEOUT_S = 30
+UPLOAD_TIMEOUT_S = 60
 """How long the end of a search waits for uploads; Ray's default is half an hour."""
 
 LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
