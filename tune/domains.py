@@ -25,6 +25,8 @@ def check_domain(name: str, parameter: Any) -> None:
     if isinstance(parameter, Mapping):
         mend = "use tune.choice" if "grid_search" in parameter else "use tune.choice([{...}, {...}])"
         raise ValueError(f"parameter {name} is a dict; {mend} instead.")
+    if isinstance(parameter, list | tuple):
+        raise ValueError(f"parameter {name} is a list; use tune.choice([...]) to choose from it.")
     if not isinstance(parameter, Domain):
         return
     if isinstance(parameter, Categorical):

@@ -117,6 +117,8 @@ def create(storage: Path, name: str) -> RunFolder:
     """A new result folder. ValueError if the name is taken or the place can not be written."""
     if not name or name in (".", "..") or "/" in name or "\\" in name:
         raise ValueError(f"--name is {name!r}; it must be a plain name without slashes.")
+    if storage.parts and storage.parts[0].endswith(":"):  # a Path has made one slash of the two
+        raise ValueError(f"--storage {storage} is an address; only a folder can be used so far.")
     folder = RunFolder((storage / name).absolute())
     try:
         folder.path.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -34,8 +35,8 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         say(f"W&B, kept offline: wandb sync {_short(folder.path)}/wandb/offline-run-*")
     if best:
         storage = Path(settings.storage)
-        place = "" if storage == Path("results").absolute() else f" --storage {_short(storage)}"
-        say(f"Next: python -m tune.finalize {folder.name}{place}")
+        place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(_short(storage))}"
+        say(f"Next: python -m tune.finalize {shlex.quote(folder.name)}{place}")
 
 
 def why_nothing(folder: RunFolder) -> str:
