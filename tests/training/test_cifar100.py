@@ -68,7 +68,7 @@ class Bomb:
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with `cifar-100-python/` and its archive, 10 images a split, that the checksums take for the published.
 
-    The network is off: a test that wants one points CIFAR100.url to a server.
+    The network is off: a test that wants one points cifar100.URL to a server.
     """
     home = tmp_path / "published"
     folder = home / "cifar-100-python"
@@ -80,11 +80,11 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / split).write_bytes(pickle.dumps(content))
     names = {"fine_label_names": [f"f{i}" for i in range(100)], "coarse_label_names": [f"c{i}" for i in range(20)]}
     (folder / "meta").write_bytes(pickle.dumps(names))
-    with tarfile.open(home / CIFAR100.filename, "w:gz") as tar:
+    with tarfile.open(home / cifar100.ARCHIVE, "w:gz") as tar:
         tar.add(folder, arcname=folder.name)
     monkeypatch.setattr(cifar100, "MD5", {name: md5(folder / name) for name in ("train", "test", "meta")})
-    monkeypatch.setattr(CIFAR100, "tgz_md5", md5(home / CIFAR100.filename))
-    monkeypatch.setattr(CIFAR100, "url", f"{nobody_listens()}/{CIFAR100.filename}")
+    monkeypatch.setattr(cifar100, "ARCHIVE_MD5", md5(home / cifar100.ARCHIVE))
+    monkeypatch.setattr(cifar100, "URL", f"{nobody_listens()}/{cifar100.ARCHIVE}")
     return home
 
 
@@ -99,6 +99,14 @@ def place(root: Path, home: Path, *names: str) -> Path:
 
 def everything_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def test_address_and_checksums_are_those_that_torchvision_publishes() -> None:
+    published = dict([*CIFAR100.train_list, *CIFAR100.test_list, ("meta", CIFAR100.meta["md5"])])
+    assert published == cifar100.MD5
+    assert (CIFAR100.url, CIFAR100.filename, CIFAR100.tgz_md5, CIFAR100.base_folder) == (
+        cifar100.URL, cifar100.ARCHIVE, cifar100.ARCHIVE_MD5, cifar100.FOLDER,
+    )  # fmt: skip
 
 
 @needs_real
@@ -149,7 +157,7 @@ def test_a_foreign_pickle_is_never_loaded(tiny: Path, tmp_path: Path, name: str)
     damaged = tiny / "cifar-100-python" / name
     damaged.write_bytes(bomb)
     with serving(tiny) as address:
-        CIFAR100.url = f"{address}/{CIFAR100.filename}"  # The fixture's monkeypatch restores it.
+        cifar100.URL = f"{address}/{cifar100.ARCHIVE}"  # The fixture's monkeypatch restores it.
         with pytest.raises(ValueError, match=rf"cifar-100-python/{name} is not the published file"):
             cifar100.prepare(tiny, "train")
     assert not marker.exists()
@@ -160,7 +168,7 @@ def test_a_damaged_file_is_not_replaced_when_others_are_fetched(tiny: Path, tmp_
     folder = place(tmp_path / "data", tiny)
     (folder / "train").write_bytes(b"mine")
     with serving(tiny) as address:
-        CIFAR100.url = f"{address}/{CIFAR100.filename}"
+        cifar100.URL = f"{address}/{cifar100.ARCHIVE}"
         with pytest.raises(ValueError, match="cifar-100-python/train is not the published file"):
             cifar100.prepare(tmp_path / "data", "train")
     assert (folder / "train").read_bytes() == b"mine"
@@ -204,24 +212,24 @@ def test_a_cut_arrow_file_is_made_anew(tiny: Path, keep: int) -> None:
 def test_downloads_what_is_missing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "data"
     with serving(tiny) as address:
-        CIFAR100.url = f"{address}/{CIFAR100.filename}"
+        cifar100.URL = f"{address}/{cifar100.ARCHIVE}"
         arrow = cifar100.prepare(root, "test")
     assert arrow.read_bytes() == cifar100.prepare(tiny, "test").read_bytes()
     pickles = [f"cifar-100-python/{name}" for name in ("meta", "test", "train")]
-    expected = sorted(["arrow", "arrow/cifar100-test.arrow", "cifar-100-python", CIFAR100.filename, *pickles])
+    expected = sorted(["arrow", "arrow/cifar100-test.arrow", "cifar-100-python", cifar100.ARCHIVE, *pickles])
     assert everything_below(root) == expected
-    assert capsys.readouterr().err == f"Downloading {CIFAR100.url} (0 MB) ...\n"
+    assert capsys.readouterr().err == f"Downloading {cifar100.URL} (0 MB) ...\n"
 
 
 def test_an_archive_put_there_by_hand_will_do(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / CIFAR100.filename).write_bytes((tiny / CIFAR100.filename).read_bytes())
+    (tmp_path / "data" / cifar100.ARCHIVE).write_bytes((tiny / cifar100.ARCHIVE).read_bytes())
     assert len(images.read(cifar100.prepare(tmp_path / "data", "train"))) == 10
 
 
 def test_a_damaged_archive_is_refused(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / CIFAR100.filename).write_bytes(b"half of it")
+    (tmp_path / "data" / cifar100.ARCHIVE).write_bytes(b"half of it")
     with pytest.raises(ValueError, match=r"cifar-100-python\.tar\.gz is not the published file: .*Delete it"):
         cifar100.prepare(tmp_path / "data", "train")
 
@@ -231,7 +239,7 @@ def test_no_network_is_said_in_a_sentence(tiny: Path, tmp_path: Path, capsys: py
     with pytest.raises(ValueError, match="could not be fetched") as caught:
         cifar100.prepare(root, "train")
     text = str(caught.value)
-    assert CIFAR100.url in text
+    assert cifar100.URL in text
     assert "Connection refused" in text
     assert f"{root}/cifar-100-python" in text
     assert "train, test, meta" in text
@@ -243,9 +251,9 @@ def test_no_network_is_said_in_a_sentence(tiny: Path, tmp_path: Path, capsys: py
 
 
 def test_another_archive_upstream_is_refused(tiny: Path, tmp_path: Path) -> None:
-    (tiny / CIFAR100.filename).write_bytes(b"something else")
+    (tiny / cifar100.ARCHIVE).write_bytes(b"something else")
     with serving(tiny) as address:
-        CIFAR100.url = f"{address}/{CIFAR100.filename}"
+        cifar100.URL = f"{address}/{cifar100.ARCHIVE}"
         with pytest.raises(ValueError, match="is not the file it should be: its MD5 is"):
             cifar100.prepare(tmp_path / "data", "train")
     assert everything_below(tmp_path / "data") == []
@@ -260,7 +268,7 @@ def test_a_connection_that_breaks_off_leaves_nothing(tiny: Path, tmp_path: Path)
             self.wfile.write(b"x" * 10)
 
     with serving(tiny, BreaksOff) as address:
-        CIFAR100.url = f"{address}/{CIFAR100.filename}"
+        cifar100.URL = f"{address}/{cifar100.ARCHIVE}"
         with pytest.raises(ValueError, match="the connection broke off"):
             cifar100.prepare(tmp_path / "data", "train")
     assert everything_below(tmp_path / "data") == []
@@ -270,7 +278,7 @@ def test_a_connection_that_breaks_off_leaves_nothing(tiny: Path, tmp_path: Path)
 def test_a_server_that_says_nothing_is_given_up(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        CIFAR100.url = f"http://127.0.0.1:{silent.getsockname()[1]}/{CIFAR100.filename}"
+        cifar100.URL = f"http://127.0.0.1:{silent.getsockname()[1]}/{cifar100.ARCHIVE}"
         with pytest.raises(ValueError, match=r"could not be fetched \(timed out\)"):
             cifar100.prepare(tmp_path / "data", "train")
 
