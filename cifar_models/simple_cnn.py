@@ -19,8 +19,9 @@ class SimpleCNN(nn.Module):
         self.fc2 = nn.Linear(256, 100)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        # ReLU after the pooling, not before: the same values and gradients to the bit, on a quarter of the numbers.
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))
         x = F.relu(self.fc1(x.flatten(1)))
         out: Tensor = self.fc2(x)
         return out

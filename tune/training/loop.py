@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from cifar_models import Preprocessing
-from tune.training import augment
+from tune.training import augment, batches, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.evaluate import evaluate, mixed_precision
@@ -117,6 +117,7 @@ def fit(
     `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
     (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
     """
+    host.prepare()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # an actor's earlier trials are not this one's
     data = data.to(device)
@@ -171,28 +172,23 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
     lr = config.lr
     generator = _seed(config.seed, training.epoch, device)
     set_training_mode(training.model, config, training.epoch)
-    order = data.index[torch.randperm(len(data), generator=generator, device=device)]
-    steps = len(data) // batch_size
-    losses = torch.empty(steps, device=device)
-    correct = torch.zeros((), device=device)
-    for step in range(steps):
-        rows = order[step * batch_size : (step + 1) * batch_size]
-        labels = data.labels[rows]
-        batch = augment.training_batch(data.pixels[rows], config, training.preprocessing, generator)
-        batch, partner, share = augment.mix(batch, labels, config, generator)
+    # Nothing in the loop waits for the device, and nothing is computed that can be computed once, after the last step.
+    losses, hits = [], []
+    for images, labels in batches.shuffled(data, config, training.preprocessing, batch_size, generator):
+        images, partner, share = augment.mix(images, labels, config, generator)
         with mixed_precision(device):
-            out = training.model(batch)
+            out = training.model(images)
         loss = _loss(out.float(), labels, partner, share, config)
         training.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         lr = float(training.optimizer.param_groups[0]["lr"])
         training.optimizer.step()
         training.schedule.step()
-        # Nothing here waits for the device: losses and hits are read once, after the last step.
-        losses[step] = loss.detach()
-        guess = out.detach().argmax(1)
-        correct += (share * (guess == labels) + (1 - share) * (guess == partner)).sum()
-    return losses, 100 * correct.item() / (steps * batch_size), lr
+        losses.append(loss.detach())
+        hits.append((out.detach().argmax(1), labels, partner, share))
+    guess, labels, partner, share = (torch.cat(parts) for parts in zip(*hits, strict=True))
+    correct = share * (guess == labels) + (1 - share) * (guess == partner)
+    return torch.stack(losses), 100 * correct.double().mean().item(), lr
 
 
 def _loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
