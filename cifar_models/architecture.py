@@ -56,8 +56,8 @@ class Architecture:
     early: tuple[str, ...]
     """Names of the modules that `freeze_epochs` holds still."""
 
-    any_image_size: bool = False
-    """Whether `image_size` may differ from the preprocessing's own."""
+    smallest_image_size: int | None = None
+    """`image_size` may be anything from here on; None: the preprocessing's own alone."""
 
     pretrained: Callable[[], Path] | None = None
     """Fetches the weights it starts from when the user gives none, and says where they lie."""

@@ -25,5 +25,5 @@ ARCHITECTURE = Architecture(
     ),
     head="fc",
     early=("conv1", "bn1", "layer1", "layer2"),
-    any_image_size=True,
+    smallest_image_size=8,  # halved three times
 )

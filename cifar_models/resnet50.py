@@ -76,6 +76,6 @@ ARCHITECTURE = Architecture(
     ),
     head="fc",
     early=("conv1", "bn1", "layer1", "layer2"),
-    any_image_size=True,
+    smallest_image_size=32,  # halved five times; from less, the last stage would stride over a single pixel
     pretrained=pretrained,
 )

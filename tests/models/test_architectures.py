@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
@@ -70,6 +71,27 @@ def torchvisions(name: str) -> nn.Module:
 
 def test_simple_cnn_is_printed_as_in_the_report() -> None:
     assert str(meta("simple_cnn")) == PRINTED_SIMPLE_CNN
+
+
+def test_simple_cnn_pools_first_and_is_to_the_bit_what_relu_first_gives() -> None:
+    """ReLU after the pooling works on a quarter of the numbers; the report has it before."""
+    torch.manual_seed(0)
+    model = SimpleCNN()
+    images = torch.randn(16, 3, 32, 32)
+
+    def as_reported(x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(model.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(model.conv2(x)), 2)
+        out: Tensor = model.fc2(F.relu(model.fc1(x.flatten(1))))
+        return out
+
+    found = []
+    for forward in (model, as_reported):
+        model.zero_grad()
+        out = forward(images)
+        out.square().sum().backward()
+        found.append([out, *(parameter.grad for parameter in model.parameters())])
+    assert all(torch.equal(ours, reported) for ours, reported in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

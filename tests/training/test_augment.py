@@ -448,6 +448,7 @@ def test_with_both_on_each_image_draws_one() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch calls it a prototype
 def test_cuda_agrees_and_is_never_waited_for() -> None:
     device = torch.device("cuda")
     pixels = pictures().repeat(20, 1, 1, 1)

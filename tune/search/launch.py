@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import logging
 import os
 import platform
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +29,6 @@ from tune.search.devices import Machine, Share
 from tune.search.events import Events
 from tune.search.journal import Journal
 from tune.search.plan import Plan
-from tune.search.proposals import ProposalSearcher, Proposer
 from tune.search.trial import Task, Trial
 from tune.settings import Settings
 
@@ -36,7 +37,6 @@ PACKAGES = ("torch", "torchvision", "ray", "hyperopt", "wandb", "pyarrow", "nump
 
 def search(plan: Plan, folder: RunFolder, console: Console) -> None:
     """Runs every trial. The folder is whole at any moment.
-
 
     KeyboardInterrupt if the user ended it; what was learnt until then lies in the folder.
     """
@@ -63,8 +63,10 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
         weights=None if settings.weights is None else Path(settings.weights),
         share=share,
     )
-    proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
     with _ray(settings, console), _interruptible(), view(title, settings.trials, console) as shown:
+        from tune.search.proposals import ProposalSearcher, Proposer  # imported while Ray started
+
+        proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
         try:
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(Trial, task=task), {"cpu": share.cpus, "gpu": share.gpus}),
@@ -159,6 +161,9 @@ def _ray(settings: Settings, console: Console) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # HyperOpt takes a second to import, and Ray three to start: the other way round, Ray would end with its thread.
+    imports = threading.Thread(target=importlib.import_module, args=("tune.search.proposals",))
+    imports.start()
     context = ray.init(
         address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
         include_dashboard=settings.dashboard,
@@ -166,6 +171,7 @@ def _ray(settings: Settings, console: Console) -> Iterator[None]:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    imports.join()
     if settings.dashboard:
         console.print(
             f"Ray dashboard: http://{context.dashboard_url} (its token: `ray get-auth-token`)", highlight=False

@@ -62,7 +62,7 @@ def mix(images: Tensor, labels: Tensor, config: TrainConfig, generator: Generato
     """
     batch, side, device = len(images), images.shape[-1], images.device
     if config.mixup == 0 and config.cutmix == 0:
-        return images, labels, torch.ones(batch, device=device)
+        return images, labels, _all_their_own(batch, device)
     partner = torch.randperm(batch, generator=generator, device=device)
     # How much of each pixel is the image's own, (B, 1, 1, 1) or (B, S, S, 1), and of its label, (B,).
     share = torch.ones(batch, device=device)
@@ -78,6 +78,11 @@ def mix(images: Tensor, labels: Tensor, config: TrainConfig, generator: Generato
     rows = images.permute(0, 2, 3, 1)  # channels last stays channels last
     mixed = torch.lerp(rows.index_select(0, partner), rows, own)
     return mixed.permute(0, 3, 1, 2), labels[partner], share
+
+
+@lru_cache(maxsize=16)  # it would be one more launch a step
+def _all_their_own(batch: int, device: torch.device) -> Tensor:
+    return torch.ones(batch, device=device)
 
 
 def _geometry(config: TrainConfig, preprocessing: Preprocessing) -> StandardAugmentation:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
 from tune.files import whole
 from tune.training import images
 from tune.training.download import Unreachable, fetch

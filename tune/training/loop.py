@@ -117,7 +117,6 @@ def fit(
     `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
     (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
     """
-    host.prepare()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # an actor's earlier trials are not this one's
     data = data.to(device)
@@ -129,7 +128,8 @@ def fit(
     if start is not None:
         training.load_state_dict(start)
     while training.epoch < config.epochs:
-        result = _epoch(training, data, batch_size)
+        with host.at_full_speed():
+            result = _epoch(training, data, batch_size)
         yield result
         if result.diverged:
             return

@@ -27,11 +27,15 @@ from tune.training.config import TrainConfig
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
     """The architecture's own, at the configuration's image size. ValueError if it can not take that size."""
     architecture = cifar_models.load(config.model)
-    own = architecture.preprocessing
-    if not architecture.any_image_size and config.image_size not in (0, own.image_size):
+    own, smallest = architecture.preprocessing, architecture.smallest_image_size
+    if config.image_size in (0, own.image_size):
+        return own
+    if smallest is None:
         raise ValueError(
             f"image_size is {config.image_size}, but {config.model} takes {own.image_size} px only; leave it at 0."
         )
+    if config.image_size < smallest:
+        raise ValueError(f"image_size is {config.image_size}, but {config.model} needs at least {smallest} px.")
     return own.at(config.image_size)
 
 
@@ -77,19 +81,23 @@ def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """SGD or AdamW over every parameter; frozen ones have no gradient and are passed over."""
-    parameters = model.parameters()
-    # torch's fused SGD can not take a parameter that joins later, when the others have momentum already.
-    fused = config.freeze_epochs == 0
+    parameters = list(model.parameters())
     if config.optimizer == "adamw":
         return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    return SGD(
+    optimizer = SGD(
         parameters,
         lr=config.lr,
         momentum=config.momentum,
         nesterov=config.nesterov and config.momentum > 0,  # torch refuses Nesterov without momentum
         weight_decay=config.weight_decay,
-        fused=fused,
+        fused=True,
     )
+    if config.momentum:
+        # torch's fused SGD can not take a parameter that joins later, when the others have momentum already. A
+        # momentum of zero is what it would begin with, so each has its own from the start.
+        for parameter in parameters:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:

@@ -1,0 +1,108 @@
+"""Whole searches as commands: ours and the peers' over the same space, and where the time of ours goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare import ROOT, Options
+from tune.results import RunFolder
+
+WORKERS = 2
+SPACE = ROOT / "search_spaces" / "simple_cnn.py"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is searched, the same for everyone."""
+
+    trials: int
+    epochs: int
+    images: int
+
+    @classmethod
+    def of(cls, options: Options) -> Size:
+        return cls(2, 1, 500) if options.quick else cls(16, 4, 10_000)
+
+    def arguments(self, options: Options, seed: int) -> list[str]:
+        return [
+            *("--data-dir", str(options.data_dir), "--train-subset", str(self.images), "--trials", str(self.trials)),
+            *("--max-epochs", str(self.epochs), "--seed", str(seed)),
+        ]
+
+
+def ours(options: Options, seed: int, storage: Path) -> dict[str, Any]:
+    """`tune.run` from the command to its end: seconds, best accuracy, epochs, and the parts of the time."""
+    command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--name", "ours", "--storage", str(storage)]
+    command += ["--wandb", "disabled", "--gpus-per-trial", "0", *Size.of(options).arguments(options, seed)]
+    began = time.monotonic()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=_environment()) as process:
+        assert process.stdout is not None
+        lines = [(time.monotonic() - began, line) for line in process.stdout]
+    wall = time.monotonic() - began
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {lines[-3:]}")
+    folder = RunFolder(storage / "ours")
+    epochs = folder.read_rows("epochs.parquet")
+    seconds = {(row["trial_id"], row["epoch"]): row["wall_s"] for row in epochs}
+    return {
+        "wall_s": wall,
+        "best_val_acc": folder.read_json("best.json")["val_acc"],
+        "epochs": len(epochs),
+        "parts": parts(ends_of(lines), seconds, wall),
+    }
+
+
+def peer(name: str, options: Options, seed: int, storage: Path) -> dict[str, Any]:
+    """The same of `benchmarks.peers.NAME`."""
+    command = [sys.executable, "-m", f"benchmarks.peers.{name}", "--storage", str(storage)]
+    command += Size.of(options).arguments(options, seed)
+    storage.mkdir(parents=True)
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=_environment())
+    wall = time.monotonic() - began
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {"wall_s": wall, **found}
+
+
+def ends_of(lines: list[tuple[float, str]]) -> dict[tuple[str, int], float]:
+    """When the end of each trial's epoch was told, from the lines that `tune.run` prints into a pipe."""
+    ends = {}
+    for when, line in lines:
+        if found := re.search(r"trial (\d+) epoch (\d+)/", line):
+            ends[found[1], int(found[2])] = when
+    return ends
+
+
+def parts(
+    ends: dict[tuple[str, int], float], seconds: dict[tuple[str, int], float], wall: float, workers: int = WORKERS
+) -> dict[str, float]:
+    """Where the workers' time went, in shares of wall x workers.
+
+    `training`: epochs, validation included; `start`: until a worker's first epoch begins; `tail`: of the workers
+    that have nothing left to do while the last trials end; `end`: after the last epoch; `between`: all the rest.
+    """
+    total = wall * workers
+    begins = sorted(ends[trial, 1] - seconds[trial, 1] for trial, epoch in ends if epoch == 1)
+    last_of_trial = {trial: max(when for (other, _), when in ends.items() if other == trial) for trial, _ in ends}
+    finishes = sorted(last_of_trial.values())
+    known = {
+        "training": sum(seconds.values()),
+        "start": sum(begins[:workers]) + wall * max(0, workers - len(begins)),
+        "tail": sum(finishes[-1] - when for when in finishes[-workers:]),
+        "end": (wall - finishes[-1]) * workers,
+    }
+    return {name: value / total for name, value in known.items()} | {"between": 1 - sum(known.values()) / total}
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}

@@ -1,0 +1,84 @@
+"""A trial in an actor that has trained others before: warm, and otherwise as in a fresh one. Real Ray, no Tune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+
+from tune.search.devices import Share
+from tune.search.trial import Task, Trial
+from tune.training import data
+from tune.training.config import TrainConfig
+
+pytestmark = pytest.mark.usefixtures("one_ray")
+
+EPOCHS = 2
+MEASURED = ("wall_s", "images_per_s", "peak_memory_mb", "time_", "pid", "date", "timestamp", "hostname", "node_ip")
+"""What the clock and the machine say, Ray's own among it."""
+
+# Everything random that there is, dropout's global generator included, and another optimiser's state.
+RANDOM = {"augmentation": "randaugment", "random_erasing": 0.3, "mixup": 0.4, "cutmix": 1.0, "dropout": 0.3}
+OTHER = {"optimizer": "adamw", "lr": 0.001, "batch_size": 100, "seed": 7, **RANDOM}
+CONFIGS = [
+    {"lr": 0.02, "batch_size": 50, "dropout": 0.2, "augmentation": "crop_flip"},
+    {"model": "resnet18", "lr": 0.02, "batch_size": 50, "freeze_epochs": 1, "image_size": 16},
+    {"lr": 0.02, "batch_size": 8, **RANDOM},
+]
+
+
+def told(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as the searcher hands it to Ray."""
+    full = TrainConfig.from_dict({"model": "simple_cnn", "epochs": EPOCHS, **config}).to_dict()
+    return {**full, "trial_id": "0000", "origin": "search"}
+
+
+def trained(actor: Any) -> list[dict[str, Any]]:
+    """What a trial reports of its epochs."""
+    results = [ray.get(actor.train.remote()) for _ in range(EPOCHS)]
+    left_out = [name for name in results[0] if name.startswith(MEASURED) or name in ("config", "trial_id")]
+    kept = [{name: value for name, value in result.items() if name not in left_out} for result in results]
+    return [{name: value for name, value in row.items() if "iteration" not in name} for row in kept]
+
+
+@pytest.fixture(scope="module")
+def task(synthetic_root: Path) -> Task:
+    arrow = data.prepare("synthetic", synthetic_root, "train").absolute()
+    return Task(arrow=arrow, val_fraction=0.1, split_seed=0, train_subset=200, weights=None, share=Share(1, 0.0))
+
+
+def start(config: dict[str, Any], task: Task) -> Any:
+    return ray.remote(num_cpus=1)(tune.with_parameters(Trial, task=task)).remote(told(config))
+
+
+@pytest.fixture(scope="module")
+def used(task: Task) -> Any:
+    """An actor that has trained two other configurations, and left the third after an epoch."""
+    actor = start(OTHER, task)
+    trained(actor)
+    assert ray.get(actor.reset.remote(told({**OTHER, "optimizer": "sgd"})))
+    ray.get(actor.train.remote())
+    return actor
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["simple_cnn", "resnet18", "everything random"])
+def test_a_used_actor_reports_what_a_fresh_one_does(config: dict[str, Any], used: Any, task: Task) -> None:
+    fresh = start(config, task)
+    expected = trained(fresh)
+    ray.kill(fresh)
+    assert [row["epoch"] for row in expected] == [1, 2]
+    assert ray.get(used.reset.remote(told(config)))
+    assert trained(used) == expected
+
+
+def test_a_used_actor_opens_the_images_once(used: Any, task: Task) -> None:
+    """Its next trial must not find the file again, or read it again."""
+    hidden = task.arrow.rename(task.arrow.with_suffix(".hidden"))
+    try:
+        assert ray.get(used.reset.remote(told(CONFIGS[0])))
+        assert ray.get(used.train.remote())["epoch"] == 1
+    finally:
+        hidden.rename(task.arrow)

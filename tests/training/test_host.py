@@ -1,0 +1,57 @@
+"""What `fit` sets in its process so that a CPU is fast, seen from outside: page faults and subnormal numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEPS = """
+import resource
+import torch
+from pathlib import Path
+from tune.training import data
+from tune.training.config import TrainConfig
+from tune.training.data import TrainingData
+from tune.training import evaluate, loop
+
+def subnormal():
+    return (torch.tensor([2e-38]) / 4 > 0).all().item()
+
+def watched(*given):
+    seen.append(subnormal())
+    return evaluate.evaluate(*given)
+
+torch.set_num_threads(1)
+seen = [subnormal()]
+loop.evaluate = watched
+images = data.load_training(data.prepare("synthetic", Path({root!r}), "train"), 0.2, seed=0)
+train = images.train.select(torch.arange(160).repeat(4))
+config = TrainConfig(model="simple_cnn", lr=0.01, batch_size=128, epochs=3)
+faults = []
+for result in loop.fit(config, TrainingData(train, images.val), torch.device("cpu")):
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print((faults[2] - faults[1]) / (640 // 128))
+print(*seen, subnormal())
+"""
+
+
+@pytest.fixture(scope="module")
+def after_training(tiny_root: Path) -> list[str]:
+    """Page faults of a step; whether there were subnormal numbers before, in each of three epochs, and after."""
+    done = subprocess.run([sys.executable, "-c", STEPS.format(root=str(tiny_root))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_a_step_takes_the_memory_that_the_last_one_freed(after_training: list[str]) -> None:
+    """Thousands of faults a step mean that every activation was given back to the system and fetched again."""
+    assert float(after_training[0]) < 500
+
+
+def test_numbers_too_small_for_full_speed_are_zero(after_training: list[str]) -> None:
+    """The momentum of weights that get no gradient ends among them. Before and after, others may want them."""
+    assert after_training[1:] == ["True", "False", "False", "False", "True"]
