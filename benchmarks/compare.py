@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,35 +23,36 @@ class Options:
 
     data_dir: Path
     quick: bool
-    pairs: int
+    runs: int
+    """Of each side."""
 
 
 def alternate(name: str, options: Options) -> tuple[list[float], list[float]]:
-    """Engine, plain, engine, plain, ...: the figures of each, in pairs that saw the same state of the machine."""
-    figures: tuple[list[float], list[float]] = ([], [])
-    for pair in range(options.pairs):
-        for side, kept in zip(("engine", "plain"), figures, strict=True):
-            more = ["--seed", str(pair)] if name == "accuracy" else []
+    """Engine, plain, plain, engine, ...: the figures of each, in pairs that saw the same state of the machine."""
+    engine: list[float] = []
+    plain: list[float] = []
+    for pair in range(options.runs):
+        more = ["--seed", str(pair)] if name == "accuracy" else []
+        sides = [("engine", engine), ("plain", plain)]
+        for side, kept in sides if pair % 2 == 0 else reversed(sides):
             kept.append(side_of(name, side, options, more))
-    return figures
+    return engine, plain
 
 
 def side_of(name: str, side: str, options: Options, more: list[str]) -> float:
     """One figure, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.sides", name, side, "--data-dir", str(options.data_dir), *more]
     command += ["--quick"] if options.quick else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
     return float(done.stdout.splitlines()[-1])
 
 
-def ratio(engine: list[float], plain: list[float], unit: str) -> float:
-    """How many times faster the engine is, in the median pair; for accuracies, how many points better on average."""
-    if unit == "%":
-        return statistics.mean(engine) - statistics.mean(plain)
-    pairs = zip(engine, plain, strict=True)
-    return statistics.median(b / a if unit == "s" else a / b for a, b in pairs)
+def ratios(engine: list[float], plain: list[float], unit: str) -> list[float]:
+    """How many times faster the engine was in each pair."""
+    return [b / a if unit == "s" else a / b for a, b in zip(engine, plain, strict=True)]
 
 
 def machine() -> dict[str, Any]:
@@ -60,11 +60,17 @@ def machine() -> dict[str, Any]:
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "cpu": this_machine().names[0],
-        "cores": os.cpu_count(),
+        "cores": this_machine().cpus,
         "bf16": [name for name in ("avx512_bf16", "amx_bf16") if able.get(name)],
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "commit": subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
-        ).stdout.strip(),
     }
+
+
+def commit() -> str | None:
+    """The state of the code, where there is git and a repository."""
+    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, cwd=ROOT).stdout.strip() or None
+    except OSError:
+        return None

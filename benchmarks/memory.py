@@ -9,36 +9,45 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.compare import ROOT, Options
 from benchmarks.searches import SPACE
+from tune.results import RunFolder
 
 READ_EVERY_S = 0.5
 
 
-def trial_mb(options: Options) -> dict[str, float]:
-    """MB: the highest a trial's process held for itself, a process that only imports torch, and the images' file.
+def trial_mb(options: Options) -> dict[str, Any]:
+    """MB: the highest that a trial's process held for itself, and what a process holds that only imports torch.
 
-    `images_private` is what a trial holds of the images' file for itself: 0 if all trials share one copy.
+    A copy of the images of its own would show in the first figure, since the file they are read from is shared.
     """
     with tempfile.TemporaryDirectory() as storage:
         command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--storage", storage, "--name", "memory"]
         command += ["--data-dir", str(options.data_dir), "--wandb", "disabled", "--gpus-per-trial", "0", "--seed", "0"]
-        command += ["--train-subset", "500" if options.quick else "10000", "--trials", "4", "--max-epochs", "1"]
-        highest, mapped, of_file = 0.0, 0.0, 0.0
+        command += ["--train-subset", "500" if options.quick else "10000", "--trials", "8", "--max-epochs", "1"]
+        highest = 0.0
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:
-                for trial in trials_below(process.pid):
-                    highest = max(highest, private_mb(trial))
-                    size, private = mapping_mb(trial, ".arrow")
-                    mapped, of_file = max(mapped, size), max(of_file, private)
+                highest = max([highest, *map(private_mb, trials_below(process.pid))])
                 time.sleep(READ_EVERY_S)
-    assert highest, "no trial was seen"
-    return {"trial": highest, "import_torch": import_torch_mb(), "images": mapped, "images_private": of_file}
+        trials = RunFolder(Path(storage) / "memory").read_rows("trials.parquet")
+    if process.returncode or not highest:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}, and {highest:.0f} MB were seen")
+    return {
+        "trial": highest,
+        "import_torch": import_torch_mb(),
+        "batch_sizes": sorted({row["config.batch_size"] for row in trials}),
+    }
 
 
 def import_torch_mb() -> float:
-    """Private memory of a process that has imported torch and done nothing."""
+    """Private memory of a process that has imported torch and done nothing.
+
+    This one has imported it too, so that the pages of its libraries are shared, and nobody's own.
+    """
+    assert "torch" in sys.modules
     code = "import torch, sys; print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -72,20 +81,6 @@ def private_mb(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(int(found) for found in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.MULTILINE)) / 1024
-
-
-def mapping_mb(pid: int, ending: str) -> tuple[float, float]:
-    """Size of the process's mappings of files with that ending, and the part that is written and its own."""
-    try:
-        text = Path(f"/proc/{pid}/smaps").read_text()
-    except OSError:
-        return 0.0, 0.0
-    size = private = 0
-    for block in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.MULTILINE):
-        if block.partition("\n")[0].endswith(ending):
-            size += sum(int(found) for found in re.findall(r"^Size:\s+(\d+) kB", block, re.MULTILINE))
-            private += sum(int(found) for found in re.findall(r"^Private_Dirty:\s+(\d+) kB", block, re.MULTILINE))
-    return size / 1024, private / 1024
 
 
 def _name(pid: int) -> str:

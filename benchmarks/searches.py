@@ -7,15 +7,21 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import ROOT, Options
 from tune.results import RunFolder
+from tune.search.devices import this_machine
 
-WORKERS = 2
+WORKERS = this_machine().cpus
+"""Trials side by side: one a core, for ours and for the peers."""
+
+PEERS = {"plain_ray_tune": "Ray Tune", "plain_optuna": "Optuna"}
 SPACE = ROOT / "search_spaces" / "simple_cnn.py"
 
 
@@ -29,13 +35,25 @@ class Size:
 
     @classmethod
     def of(cls, options: Options) -> Size:
-        return cls(2, 1, 500) if options.quick else cls(16, 4, 10_000)
+        return cls(WORKERS, 1, 500) if options.quick else cls(16, 4, 10_000)
 
     def arguments(self, options: Options, seed: int) -> list[str]:
         return [
             *("--data-dir", str(options.data_dir), "--train-subset", str(self.images), "--trials", str(self.trials)),
             *("--max-epochs", str(self.epochs), "--seed", str(seed)),
         ]
+
+
+def measure(peer: str, found: dict[str, Any], options: Options) -> Iterator[None]:
+    """Adds searches of ours and of the peer in turn, and yields after each pair."""
+    found |= {"workers": WORKERS, "ours": [], "theirs": []}
+    for seed in range(options.runs):
+        with tempfile.TemporaryDirectory() as storage:
+            for side in ("ours", "theirs") if seed % 2 == 0 else ("theirs", "ours"):
+                here = Path(storage) / side
+                run = ours(options, seed, here) if side == "ours" else plain(peer, options, seed, here)
+                found[side].append(run)
+        yield
 
 
 def ours(options: Options, seed: int, storage: Path) -> dict[str, Any]:
@@ -50,20 +68,24 @@ def ours(options: Options, seed: int, storage: Path) -> dict[str, Any]:
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {lines[-3:]}")
     folder = RunFolder(storage / "ours")
+    if failed := [row["error"] for row in folder.read_rows("trials.parquet") if row["status"] == "failed"]:
+        raise RuntimeError(f"a trial of ours failed: {failed[0]}")
     epochs = folder.read_rows("epochs.parquet")
     seconds = {(row["trial_id"], row["epoch"]): row["wall_s"] for row in epochs}
     return {
         "wall_s": wall,
         "best_val_acc": folder.read_json("best.json")["val_acc"],
         "epochs": len(epochs),
-        "parts": parts(ends_of(lines), seconds, wall),
+        "parts": parts(ends_of(lines), seconds, wall, WORKERS),
     }
 
 
-def peer(name: str, options: Options, seed: int, storage: Path) -> dict[str, Any]:
+def plain(name: str, options: Options, seed: int, storage: Path) -> dict[str, Any]:
     """The same of `benchmarks.peers.NAME`."""
     command = [sys.executable, "-m", f"benchmarks.peers.{name}", "--storage", str(storage)]
     command += Size.of(options).arguments(options, seed)
+    if name == "plain_optuna":
+        command += ["--workers", str(WORKERS)]
     storage.mkdir(parents=True)
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=_environment())
@@ -71,6 +93,8 @@ def peer(name: str, options: Options, seed: int, storage: Path) -> dict[str, Any
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if found["trials"] < Size.of(options).trials:
+        raise RuntimeError(f"{name} ran {found['trials']} trials")
     return {"wall_s": wall, **found}
 
 
@@ -84,12 +108,13 @@ def ends_of(lines: list[tuple[float, str]]) -> dict[tuple[str, int], float]:
 
 
 def parts(
-    ends: dict[tuple[str, int], float], seconds: dict[tuple[str, int], float], wall: float, workers: int = WORKERS
+    ends: dict[tuple[str, int], float], seconds: dict[tuple[str, int], float], wall: float, workers: int
 ) -> dict[str, float]:
     """Where the workers' time went, in shares of wall x workers.
 
-    `training`: epochs, validation included; `start`: until a worker's first epoch begins; `tail`: of the workers
-    that have nothing left to do while the last trials end; `end`: after the last epoch; `between`: all the rest.
+    `training`: epochs, validation included; `start`: until a worker's first epoch begins, taking the first epochs of
+    all for those of different workers; `tail`: of the workers that have nothing left to do while the last trials end;
+    `end`: after the last epoch; `between`: all the rest, between a worker's epochs and between its trials.
     """
     total = wall * workers
     begins = sorted(ends[trial, 1] - seconds[trial, 1] for trial, epoch in ends if epoch == 1)
@@ -97,7 +122,7 @@ def parts(
     finishes = sorted(last_of_trial.values())
     known = {
         "training": sum(seconds.values()),
-        "start": sum(begins[:workers]) + wall * max(0, workers - len(begins)),
+        "start": sum(begins[:workers]),
         "tail": sum(finishes[-1] - when for when in finishes[-workers:]),
         "end": (wall - finishes[-1]) * workers,
     }
@@ -105,4 +130,4 @@ def parts(
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0"}
+    return os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "CUDA_VISIBLE_DEVICES": ""}

@@ -52,10 +52,11 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # What needs torch comes after what may be wrong without it.
     import torch
 
-    from tune.training import data, ood, synthetic_ood
+    from tune.training import data, host, ood, synthetic_ood
     from tune.training.final import Final
     from tune.training.model import find_weights
 
+    host.prepare_process()
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     check_folder(final, options)
     ood_dir = options.ood_dir

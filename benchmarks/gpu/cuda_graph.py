@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tune.training import augment, batches, evaluate, loop
+from tune.training import augment, batches, loop
 from tune.training.images import ImageSet
 from tune.training.loop import Training
 from tune.training.model import set_training_mode
-
-Forward = Callable[[Tensor], Tensor]
 
 
 class Step(Protocol):
@@ -33,11 +32,10 @@ StepOf = Callable[[Training], Step]
 
 
 class EagerStep:
-    """The step of `loop._learn`; `forward` may be the model compiled."""
+    """The engine's step with its schedule; `forward` may be the model compiled."""
 
-    def __init__(self, training: Training, forward: Forward | None = None) -> None:
-        self._training = training
-        self._forward = forward or training.model
+    def __init__(self, training: Training, forward: nn.Module | None = None) -> None:
+        self._training = training if forward is None else replace(training, model=forward)
 
     def __call__(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         done = self.update(images, labels, partner, share)
@@ -46,14 +44,7 @@ class EagerStep:
 
     def update(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """All of it that runs on the device."""
-        training = self._training
-        with evaluate.mixed_precision(images.device):
-            out = self._forward(images)
-        loss = loop._loss(out.float(), labels, partner, share, training.config)
-        training.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        training.optimizer.step()
-        return loss.detach(), out.detach().argmax(1)
+        return loop.step(self._training, images, labels, partner, share)
 
 
 class CapturedStep:
@@ -67,7 +58,7 @@ class CapturedStep:
     """Eager steps before the capture: they choose algorithms, and allocate workspaces and the optimiser's state, which
     would otherwise happen inside it."""
 
-    def __init__(self, training: Training, forward: Forward | None = None) -> None:
+    def __init__(self, training: Training, forward: nn.Module | None = None) -> None:
         self._training = training
         self._eager = EagerStep(training, forward)
         (self._group,) = training.optimizer.param_groups

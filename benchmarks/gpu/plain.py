@@ -67,7 +67,8 @@ def step_speed(session: Session, name: str, batch_size: int) -> float:
 def trainer(session: Session, model: nn.Module, config: dict[str, Any]) -> Callable[[Batches], float]:
     """The plain loop's training of a new model."""
     model = model.to(session.device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9, weight_decay=config["weight_decay"])
+    given = {name: config[name] for name in ("lr", "momentum", "nesterov", "weight_decay")}
+    optimizer = torch.optim.SGD(model.parameters(), **given)
     schedule = plain_loop.make_schedule(optimizer, config | {"epochs": 1}, 10_000)
     criterion = nn.CrossEntropyLoss()
 

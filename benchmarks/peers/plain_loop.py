@@ -5,6 +5,7 @@ It trains what `tune.training.loop.fit` trains: the same network, images, optimi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,8 @@ def make_loaders(
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """80 % to train on, or `subset` images of them, 20 % to validate on."""
     train_set = CIFAR100(data_dir, train=True, transform=train_transform(config))
-    plain = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
-    val_set = CIFAR100(data_dir, train=True, transform=plain)
+    val_set = copy.copy(train_set)  # the same images, not read twice
+    val_set.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
     train_rows, val_rows = stratified_split(torch.tensor(train_set.targets), 0.2, seed)
     if subset is not None:
         train_rows = train_rows[:subset]
@@ -121,16 +122,20 @@ def train_one_epoch(
     schedule: LRScheduler,
     mixing: nn.Module | None,
     device: torch.device,
+    bf16: bool = False,
 ) -> float:
-    """Mean training loss."""
+    """Mean training loss. With `bf16`, the two lines that everyone can add: autocast and channels-last images."""
     model.train()
     total = 0.0
     for images, labels in loader:
         if mixing is not None:
             images, labels = mixing(images, labels)
         images, labels = images.to(device), labels.to(device)
+        if bf16:
+            images = images.to(memory_format=torch.channels_last)
         optimizer.zero_grad()
-        loss = criterion(model(images), labels)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            loss = criterion(model(images), labels)
         loss.backward()
         optimizer.step()
         schedule.step()
@@ -138,11 +143,11 @@ def train_one_epoch(
     return total / len(loader)
 
 
-def validate(model: nn.Module, loader: DataLoader[Any], device: torch.device) -> float:
+def validate(model: nn.Module, loader: DataLoader[Any], device: torch.device, bf16: bool = False) -> float:
     """Accuracy in per cent."""
     model.eval()
     correct = count = 0
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for images, labels in loader:
             images, labels = images.to(device), labels.to(device)
             correct += (model(images).argmax(1) == labels).sum().item()
@@ -154,7 +159,7 @@ def epochs(
     config: dict[str, Any], data_dir: Path, subset: int | None, seed: int, workers: int = 0
 ) -> Iterator[dict[str, float]]:
     """Trains SimpleCNN as `config` says, and yields after each epoch."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cpu")
     train_loader, val_loader = make_loaders(config, data_dir, subset, seed, workers)
     torch.manual_seed(seed)
     model = SimpleCNN(config.get("dropout", 0.0)).to(device)

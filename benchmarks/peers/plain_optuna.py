@@ -1,4 +1,4 @@
-"""A plain Optuna search for SimpleCNN: TPE and successive halving in two processes that share a journal file.
+"""A plain Optuna search for SimpleCNN: TPE and successive halving in processes that share a journal file.
 
     python -m benchmarks.peers.plain_optuna --data-dir DIR --train-subset 10000 --trials 16 --max-epochs 4 --seed 0
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def open_study(options: argparse.Namespace, worker: int) -> optuna.Study:
     return optuna.create_study(
         study_name="plain",
         storage=JournalStorage(JournalFileBackend(str(options.storage / "journal.log"))),
-        sampler=TPESampler(seed=options.seed + worker),
+        sampler=TPESampler(seed=options.workers * options.seed + worker),
         pruner=SuccessiveHalvingPruner(),
         direction="maximize",
         load_if_exists=True,
@@ -91,17 +92,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--max-epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--storage", type=Path, required=True)
     options = parser.parse_args()
     study = open_study(options, 0)
     for point in FIRST:
         study.enqueue_trial(point)
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=work, args=(worker, options)) for worker in range(2)]
+    workers = [spawn.Process(target=work, args=(worker, options)) for worker in range(options.workers)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    if any(worker.exitcode for worker in workers):
+        sys.exit("a worker failed")
     epochs = sum(len(trial.intermediate_values) for trial in study.trials)
     print(json.dumps({"best_val_acc": study.best_value, "epochs": epochs, "trials": len(study.trials)}))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,8 @@ def main() -> None:
         run_config=tune.RunConfig(name="plain", storage_path=str(options.storage.absolute()), verbose=1),
     )
     results = tuner.fit()
+    if results.num_errors:
+        sys.exit(f"{results.num_errors} trials failed")
     best = results.get_best_result(scope="last")
     epochs = sum(result.metrics["epoch"] for result in results if result.metrics)
     print(json.dumps({"best_val_acc": best.metrics["val_acc"], "epochs": epochs, "trials": len(results)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,13 @@ from tune.training.config import TrainConfig
 pytestmark = pytest.mark.usefixtures("one_ray")
 
 EPOCHS = 2
-MEASURED = ("wall_s", "images_per_s", "peak_memory_mb", "time_", "pid", "date", "timestamp", "hostname", "node_ip")
-"""What the clock and the machine say, Ray's own among it."""
+TOLD = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "diverged", "steps", "batch_loss")
+"""All that a trial reports but what the clock and the machine say."""
 
 # Everything random that there is, dropout's global generator included, and another optimiser's state.
 RANDOM = {"augmentation": "randaugment", "random_erasing": 0.3, "mixup": 0.4, "cutmix": 1.0, "dropout": 0.3}
 OTHER = {"optimizer": "adamw", "lr": 0.001, "batch_size": 100, "seed": 7, **RANDOM}
 CONFIGS = [
-    {"lr": 0.02, "batch_size": 50, "dropout": 0.2, "augmentation": "crop_flip"},
     {"model": "resnet18", "lr": 0.02, "batch_size": 50, "freeze_epochs": 1, "image_size": 16},
     {"lr": 0.02, "batch_size": 8, **RANDOM},
 ]
@@ -38,16 +38,14 @@ def told(config: dict[str, Any]) -> dict[str, Any]:
 
 def trained(actor: Any) -> list[dict[str, Any]]:
     """What a trial reports of its epochs."""
-    results = [ray.get(actor.train.remote()) for _ in range(EPOCHS)]
-    left_out = [name for name in results[0] if name.startswith(MEASURED) or name in ("config", "trial_id")]
-    kept = [{name: value for name, value in result.items() if name not in left_out} for result in results]
-    return [{name: value for name, value in row.items() if "iteration" not in name} for row in kept]
+    results = ray.get([actor.train.remote() for _ in range(EPOCHS)])
+    return [{name: result[name] for name in TOLD} for result in results]
 
 
 @pytest.fixture(scope="module")
 def task(synthetic_root: Path) -> Task:
     arrow = data.prepare("synthetic", synthetic_root, "train").absolute()
-    return Task(arrow=arrow, val_fraction=0.1, split_seed=0, train_subset=200, weights=None, share=Share(1, 0.0))
+    return Task(arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0))
 
 
 def start(config: dict[str, Any], task: Task) -> Any:
@@ -55,20 +53,23 @@ def start(config: dict[str, Any], task: Task) -> Any:
 
 
 @pytest.fixture(scope="module")
-def used(task: Task) -> Any:
-    """An actor that has trained two other configurations, and left the third after an epoch."""
+def used(task: Task) -> Iterator[Any]:
+    """An actor that has trained another configuration, and left a second one after an epoch."""
     actor = start(OTHER, task)
     trained(actor)
     assert ray.get(actor.reset.remote(told({**OTHER, "optimizer": "sgd"})))
     ray.get(actor.train.remote())
-    return actor
+    yield actor
+    ray.kill(actor)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["simple_cnn", "resnet18", "everything random"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["resnet18", "everything random"])
 def test_a_used_actor_reports_what_a_fresh_one_does(config: dict[str, Any], used: Any, task: Task) -> None:
     fresh = start(config, task)
-    expected = trained(fresh)
-    ray.kill(fresh)
+    try:
+        expected = trained(fresh)
+    finally:
+        ray.kill(fresh)
     assert [row["epoch"] for row in expected] == [1, 2]
     assert ray.get(used.reset.remote(told(config)))
     assert trained(used) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def after_training(tiny_root: Path) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_a_step_takes_the_memory_that_the_last_one_freed(after_training: list[str]) -> None:
     """Thousands of faults a step mean that every activation was given back to the system and fetched again."""
     assert float(after_training[0]) < 500

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def search(plan: Plan, folder: RunFolder, console: Console) -> None:
         share=share,
     )
     with _ray(settings, console), _interruptible(), view(title, settings.trials, console) as shown:
-        from tune.search.proposals import ProposalSearcher, Proposer  # imported while Ray started
+        from tune.search.proposals import ProposalSearcher, Proposer  # by now imported, if Ray had to start
 
         proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
         try:
@@ -161,25 +161,31 @@ def _ray(settings: Settings, console: Console) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # HyperOpt takes a second to import, and Ray three to start: the other way round, Ray would end with its thread.
-    imports = threading.Thread(target=importlib.import_module, args=("tune.search.proposals",))
+    # HyperOpt takes a second to import, Ray three to start. HyperOpt has the thread, since Ray's processes end with the
+    # thread that started them.
+    imports = threading.Thread(target=_import_proposals)
     imports.start()
-    context = ray.init(
-        address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
-        include_dashboard=settings.dashboard,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    imports.join()
-    if settings.dashboard:
-        console.print(
-            f"Ray dashboard: http://{context.dashboard_url} (its token: `ray get-auth-token`)", highlight=False
-        )
     try:
+        context = ray.init(
+            address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
+            include_dashboard=settings.dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        imports.join()
+        if settings.dashboard:
+            console.print(
+                f"Ray dashboard: http://{context.dashboard_url} (its token: `ray get-auth-token`)", highlight=False
+            )
         yield
     finally:
         ray.shutdown()
+
+
+def _import_proposals() -> None:
+    with suppress(Exception):  # the import that follows says it where it can be heard
+        importlib.import_module("tune.search.proposals")
 
 
 def _git_commit() -> str | None:

@@ -14,7 +14,7 @@ import torch
 from ray import tune
 
 from tune.search.devices import Share
-from tune.training import data
+from tune.training import data, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import EpochResult, fit
@@ -48,6 +48,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     def setup(self, config: dict[str, Any], task: Task) -> None:
         # Ray sets OMP_NUM_THREADS only where a trial asks for whole cores, and torch reads it once.
         torch.set_num_threads(task.share.cpus)
+        host.prepare_process()
         self._task = task
         self._begin(config)
 

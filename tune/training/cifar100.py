@@ -18,8 +18,8 @@ from tune.training.download import Unreachable, fetch
 
 # As published, and as torchvision knows them (a test compares). torchvision itself would take each trial a second to
 # import.
-URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 ARCHIVE, ARCHIVE_MD5 = "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"
+URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 FOLDER = "cifar-100-python"
 MD5 = {
     "train": "16019d7e3df5f24257cddd939b257f8d",

@@ -12,23 +12,32 @@ import torch
 
 # Of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT = 1 << 30
+_NEVER = -1
 
 
 @contextmanager
 def at_full_speed() -> Iterator[None]:
     """While it lasts, this thread takes subnormal numbers for zero. Large freed blocks stay in the process for good.
 
+    So do the threads that torch starts from this one meanwhile; those it has already go on as they were, which is why
+    a process that is there for training calls `prepare_process` first.
+
     Momentum of a weight that gets no gradient decays into subnormal numbers, which the processor handles in
     microcode: SimpleCNN at batch 8 lost a third of its speed by its third epoch.
     """
     _keep_freed_memory()
-    before = bool((torch.full((1,), 2e-38) / 4 == 0).all())  # the smallest normal number is 1.2e-38
+    number = torch.full((), 2e-38, dtype=torch.float32, device="cpu")  # the smallest normal one is 1.2e-38
+    before = (number / 4).item() == 0
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+def prepare_process() -> None:
+    """For a process of our own, before it computes: torch's threads inherit the flag from the one that starts them."""
+    torch.set_flush_denormal(True)
 
 
 @cache
@@ -41,6 +50,7 @@ def _keep_freed_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, _KEPT)
-        mallopt(_MMAP_THRESHOLD, _KEPT)
+    # In this order: a trim threshold alone ends glibc's own adaptation, and every large block would be mapped anew.
+    # Before 2.35 it takes no more than 32 MB for the other one.
+    if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 1 << 30) or mallopt(_MMAP_THRESHOLD, 32 << 20)):
+        mallopt(_TRIM_THRESHOLD, _NEVER)

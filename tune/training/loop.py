@@ -144,7 +144,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
     trained = time.perf_counter()
     val_loss = val_acc = None
     # The last step may have spoilt the weights after a finite loss.
-    diverged = not math.isfinite(train_loss) or not all(p.isfinite().all() for p in training.model.parameters())
+    diverged = not math.isfinite(train_loss) or not _finite(training.model)
     if data.val is not None and not diverged:
         each_loss, each_correct = evaluate(training.model, data.val, training.preprocessing)
         val_loss, val_acc = each_loss.mean().item(), 100 * each_correct.double().mean().item()
@@ -172,23 +172,29 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
     lr = config.lr
     generator = _seed(config.seed, training.epoch, device)
     set_training_mode(training.model, config, training.epoch)
-    # Nothing in the loop waits for the device, and nothing is computed that can be computed once, after the last step.
+    # Nothing in the loop waits for the device; what is only counted is counted after the last step.
     losses, hits = [], []
     for images, labels in batches.shuffled(data, config, training.preprocessing, batch_size, generator):
         images, partner, share = augment.mix(images, labels, config, generator)
-        with mixed_precision(device):
-            out = training.model(images)
-        loss = _loss(out.float(), labels, partner, share, config)
-        training.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         lr = float(training.optimizer.param_groups[0]["lr"])
-        training.optimizer.step()
+        loss, guess = step(training, images, labels, partner, share)
         training.schedule.step()
-        losses.append(loss.detach())
-        hits.append((out.detach().argmax(1), labels, partner, share))
+        losses.append(loss)
+        hits.append((guess, labels, partner, share))
     guess, labels, partner, share = (torch.cat(parts) for parts in zip(*hits, strict=True))
     correct = share * (guess == labels) + (1 - share) * (guess == partner)
     return torch.stack(losses), 100 * correct.double().mean().item(), lr
+
+
+def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Learns from a batch as `augment.mix` hands it over -> its loss, (), and the guessed classes, (B,)."""
+    with mixed_precision(images.device):
+        out = training.model(images)
+    loss = _loss(out.float(), labels, partner, share, training.config)
+    training.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    training.optimizer.step()
+    return loss.detach(), out.detach().argmax(1)
 
 
 def _loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
@@ -199,6 +205,11 @@ def _loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: T
     own = F.cross_entropy(out, labels, label_smoothing=smoothing, reduction="none")
     other = F.cross_entropy(out, partner, label_smoothing=smoothing, reduction="none")
     return (share * own + (1 - share) * other).mean()
+
+
+def _finite(model: nn.Module) -> bool:
+    """Whether every weight is a finite number. The device is waited for once, not once a parameter."""
+    return bool(torch.stack([parameter.isfinite().all() for parameter in model.parameters()]).all())
 
 
 def _seed(seed: int, epoch: int, device: torch.device) -> torch.Generator:
