@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from benchmarks.compare import ROOT, Options
 from benchmarks.searches import SPACE
 from tune.results import RunFolder
@@ -19,7 +22,7 @@ READ_EVERY_S = 0.5
 
 
 def trial_mb(options: Options) -> dict[str, Any]:
-    """MB: the highest that a trial's process held for itself, and what a process holds that only imports torch.
+    """MB: the highest that a trial's process held for itself, and what one of Ray's holds that only imports torch.
 
     A copy of the images of its own would show in the first figure, since the file they are read from is shared.
     """
@@ -43,19 +46,21 @@ def trial_mb(options: Options) -> dict[str, Any]:
 
 
 def import_torch_mb() -> float:
-    """Private memory of a process that has imported torch and done nothing.
+    """The same of a process of Ray's that has imported torch and done nothing."""
 
-    This one has imported it too, so that the pages of its libraries are shared, and nobody's own.
-    """
-    assert "torch" in sys.modules
-    code = "import torch, sys; print(flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdout.readline()
-        found = private_mb(process.pid)
-        process.stdin.close()
-    return found
+    @ray.remote  # type: ignore[untyped-decorator]  # Ray ships no types for it
+    def bare() -> int:
+        import os
+
+        import torch  # noqa: F401
+
+        return os.getpid()
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        return private_mb(ray.get(bare.remote()))
+    finally:
+        ray.shutdown()
 
 
 def trials_below(root: int) -> Iterator[int]:
@@ -75,12 +80,12 @@ def trials_below(root: int) -> Iterator[int]:
 
 
 def private_mb(pid: int) -> float:
-    """Memory that would be free again if the process ended."""
+    """Memory that nobody else can have before the process ends; pages that it only reads from files do not count."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0.0
-    return sum(int(found) for found in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.MULTILINE)) / 1024
+    return sum(int(found) for found in re.findall(r"^Private_Dirty:\s+(\d+) kB", text, re.MULTILINE)) / 1024
 
 
 def _name(pid: int) -> str:

@@ -24,7 +24,7 @@ def render(found: dict[str, Any]) -> str:
     if memory := found.get("memory"):
         more, torch_mb = memory["trial"] - memory["import_torch"], memory["import_torch"]
         lines.append(
-            f"| private memory of one more trial, beside the {torch_mb:.0f} MB of a bare `import torch` "
+            f"| private memory of one more trial, beside the {torch_mb:.0f} MB of a worker with torch "
             f"| | {more:.0f} MB | | at most 250 MB |"
         )
     machine = found["machine"]

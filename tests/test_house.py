@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks
 import cifar_models
 import search_spaces
 import tune
@@ -46,11 +47,15 @@ def test_the_search_does_not_call_the_commands(path: Path) -> None:
     assert not {name for name in imported(path) if name.startswith(("tune.run", "tune.finalize"))}
 
 
-def test_training_runs_without_ray_installed() -> None:
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.stem)
+def test_nothing_needs_the_benchmarks(path: Path) -> None:
+    assert not {name for name in imported(path) if name.split(".")[0] == "benchmarks"}
+
+
+def test_training_and_its_gpu_session_run_without_ray_installed() -> None:
     """The engine goes to machines that have torch and nothing else of ours."""
-    code = (
-        "import sys\nfor name in ('ray', 'wandb', 'hyperopt'): sys.modules[name] = None\nimport tune.training.final\n"
-    )
+    code = "import sys\nfor name in ('ray', 'wandb', 'hyperopt', 'optuna'): sys.modules[name] = None\n"
+    code += "import tune.training.final\nimport benchmarks.gpu.__main__\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -102,7 +107,10 @@ def test_every_shipped_architecture_has_a_space() -> None:
 def test_files_stay_short() -> None:
     long = {
         str(path.relative_to(ROOT.parent)): lines
-        for folder in (ROOT, Path(cifar_models.__file__).parent, Path(search_spaces.__file__).parent)
+        for folder in (
+            ROOT,
+            *(Path(str(package.__file__)).parent for package in (benchmarks, cifar_models, search_spaces)),
+        )
         for path in folder.rglob("*.py")
         if (lines := len(path.read_text().splitlines())) > 300
     }

@@ -27,6 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -37,16 +38,16 @@ import torch
 
 import cifar_models
 from benchmarks.gpu.check import measure_check
-from benchmarks.gpu.cuda_graph import CapturedStep, EagerStep, Learner, Step, StepOf
+from benchmarks.gpu.cuda_graph import CapturedStep, Step, StepOf, eager_step
 from benchmarks.gpu.plain import measure_plain
 from benchmarks.gpu.session import (
-    Learn,
     Report,
     Session,
     bf16_peak,
     cudnn_benchmark,
     float32,
     operations,
+    stepping,
     waits,
 )
 from tune.training import data, loop
@@ -73,10 +74,10 @@ ACCURACY: dict[str, tuple[int, int, dict[str, Any]]] = {
 }
 """Seeds, training images, and how they are trained on."""
 
-COMPILED: dict[str, tuple[str, type[EagerStep] | type[CapturedStep], float]] = {
-    "compile": ("default", EagerStep, 120),
+COMPILED: dict[str, tuple[str, StepOf, float]] = {
+    "compile": ("default", eager_step, 120),
     "compile + graph": ("default", CapturedStep, 90),
-    "compile, max-autotune": ("max-autotune-no-cudagraphs", EagerStep, 300),
+    "compile, max-autotune": ("max-autotune-no-cudagraphs", eager_step, 300),
 }
 """torch.compile's mode, who calls the result, and the seconds that must be left to begin with it."""
 
@@ -90,8 +91,7 @@ def measure_epoch(session: Session) -> None:
         for variant, step_of in variants.items():
             what = f"batch {batch_size}: {variant}"
             with session.report.guard("epoch", what):
-                learn = None if step_of is None else Learner(step_of)
-                first, *timed = session.fit(config, session.data, learn)
+                first, *timed = session.fit(config, session.data, step_of)
                 wall, slowest = median(epoch.wall_s for epoch in timed), max(epoch.wall_s for epoch in timed)
                 note = f"of {len(timed)}; slowest {slowest:.3g}, the first of all {first.wall_s:.3g}"
                 session.report.add("epoch", what, wall, "s", session.goal("<=", EPOCH_GOALS, batch_size), note)
@@ -100,7 +100,7 @@ def measure_epoch(session: Session) -> None:
 
 
 def measure_step(session: Session) -> None:
-    variants: dict[str, StepOf] = {"eager": EagerStep} | session.graph()
+    variants: dict[str, StepOf] = {"eager": eager_step} | session.graph()
     tries = (False, True) if session.model != "simple_cnn" and session.device.type == "cuda" else (False,)
     each = operations(session)
     for batch_size in session.batch_sizes():
@@ -111,7 +111,7 @@ def measure_step(session: Session) -> None:
                     time_step(session, "step", what, batch_size, step_of, each)
 
 
-def time_step(session: Session, part: str, what: str, batch_size: int, step_of: StepOf, operations: float) -> None:
+def time_step(session: Session, part: str, what: str, batch_size: int, step_of: StepOf, each: float) -> None:
     """Milliseconds, the median of five runs; images a second; the memory kept; the share of what the GPU could do."""
     training, batch = session.ready(batch_size)
     step = step_of(training)
@@ -131,7 +131,7 @@ def time_step(session: Session, part: str, what: str, batch_size: int, step_of: 
         session.report.add(part, what, torch.cuda.max_memory_reserved(session.device) / 2**20, "MB", note="reserved")
     peak = bf16_peak(session.device)
     if peak is not None:
-        session.report.add(part, what, 100 * operations * batch_size / took / peak, "% of peak")
+        session.report.add(part, what, 100 * each * batch_size / took / peak, "% of peak")
 
 
 def measure_waits(session: Session) -> None:
@@ -142,13 +142,13 @@ def measure_waits(session: Session) -> None:
     batch_size = session.batch_sizes()[0]
     images = session.first(8 * batch_size)
     for name, changes in AUGMENTATIONS.items():
-        learns: dict[str, Learn] = {"engine": loop._learn, "graph": Learner(CapturedStep)}
-        for variant, learn in learns.items():
+        variants: dict[str, StepOf | None] = {"engine": None, "graph": CapturedStep}
+        for variant, step_of in variants.items():
             what = f"{name}: {variant}"
-            with session.report.guard("waits", what):
+            with session.report.guard("waits", what), stepping(step_of):
                 config = session.config(**{"batch_size": batch_size, "epochs": 2} | changes)
-                training = next(session.fit(config, images, learn)).training  # brings the constants to the device
-                places = waits(partial(learn, training, images.train, batch_size))
+                training = next(session.fit(config, images)).training  # brings the constants to the device
+                places = waits(partial(loop._learn, training, images.train, batch_size))
                 note = ", ".join(f"{times}x {place}" for place, times in places.items())
                 session.report.add("waits", what, places.total(), "an epoch", ("<=", 1), note)
 
@@ -193,9 +193,9 @@ def measure_compile(session: Session) -> None:
             time_step(session, "compile", what, batch_size, partial(compiled, step_of=step_of, mode=mode), each)
 
 
-def compiled(training: Training, step_of: type[EagerStep] | type[CapturedStep], mode: str) -> Step:
+def compiled(training: Training, step_of: StepOf, mode: str) -> Step:
     model: Any = torch.compile(training.model, mode=mode)
-    return step_of(training, model)
+    return step_of(replace(training, model=model))
 
 
 PARTS: dict[str, Callable[[Session], None]] = {

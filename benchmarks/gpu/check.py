@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.cuda_graph import EagerStep, Learner, StepOf
+from benchmarks.gpu.cuda_graph import Step, StepOf, eager_step
 from benchmarks.gpu.session import Session, float32
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import Training
+from tune.training.loop import step as engine_step
 
 CHECKS: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -39,7 +40,7 @@ def config_of(session: Session, name: str, batch_size: int) -> TrainConfig:
 def measure_check(session: Session) -> None:
     batch_size = session.batch_sizes()[-1]
     images = session.first(batch_size * session.size(10, 2))
-    variants: dict[str, StepOf] = {"eager": EagerStep} | session.graph()
+    variants: dict[str, StepOf] = {"eager": eager_step} | session.graph()
     for name in CHECKS:
         exact = name != "bfloat16"
         with session.report.guard("check", name), float32() if exact else nullcontext():
@@ -61,8 +62,7 @@ def distances(
     """How far each step's loss is from the engine's, in nats: for the variants, and for what they are held against."""
 
     def losses(step_of: StepOf | None) -> Tensor:
-        learn = None if step_of is None else Learner(step_of)
-        return torch.tensor([loss for epoch in session.fit(config, images, learn) for loss in epoch.batch_loss])
+        return torch.tensor([loss for epoch in session.fit(config, images, step_of) for loss in epoch.batch_loss])
 
     engine = losses(None)
     return {name: (losses(step_of) - engine).abs() for name, step_of in {**REFERENCES, **variants}.items()}
@@ -82,24 +82,22 @@ def over(apart: Tensor, limit: Tensor) -> float:
     return (apart / limit).max().item()
 
 
-class AtOtherRate(EagerStep):
+def at_other_rate(training: Training, factor: float) -> Step:
     """The engine's step with a rate that is off by a factor."""
+    (group,) = training.optimizer.param_groups
 
-    def __init__(self, training: Training, factor: float) -> None:
-        super().__init__(training)
-        self._factor = factor
-
-    def update(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        (group,) = self._training.optimizer.param_groups
+    def step(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         rate = group["lr"]
-        group["lr"] = self._factor * rate
-        done = super().update(images, labels, partner, share)
+        group["lr"] = factor * rate
+        done = engine_step(training, images, labels, partner, share)
         group["lr"] = rate
         return done
+
+    return step
 
 
 REFERENCES: dict[str, StepOf | None] = {
     "again": None,  # some of CUDA's kernels add up in no fixed order
-    "rounded": partial(AtOtherRate, factor=1 + 2**-22),  # a graph's rate is a float32
-    "wrong": partial(AtOtherRate, factor=1.1),
+    "rounded": partial(at_other_rate, factor=1 + 2**-22),  # a graph's rate is a float32
+    "wrong": partial(at_other_rate, factor=1.1),
 }

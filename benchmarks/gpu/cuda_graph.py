@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from tune.training import augment, batches, loop
-from tune.training.images import ImageSet
 from tune.training.loop import Training
-from tune.training.model import set_training_mode
+from tune.training.loop import step as engine_step  # by name: `EachTraining` may stand in its place
 
 
 class Step(Protocol):
-    """One step of a training, its schedule's included."""
+    """What takes a training a step further."""
 
     def __call__(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """What `augment.mix` made of a batch -> the loss, (), and the guessed classes, (B,). Neither has a gradient."""
@@ -31,20 +29,9 @@ class Step(Protocol):
 StepOf = Callable[[Training], Step]
 
 
-class EagerStep:
-    """The engine's step with its schedule; `forward` may be the model compiled."""
-
-    def __init__(self, training: Training, forward: nn.Module | None = None) -> None:
-        self._training = training if forward is None else replace(training, model=forward)
-
-    def __call__(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        done = self.update(images, labels, partner, share)
-        self._training.schedule.step()
-        return done
-
-    def update(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """All of it that runs on the device."""
-        return loop.step(self._training, images, labels, partner, share)
+def eager_step(training: Training) -> Step:
+    """The engine's own."""
+    return partial(engine_step, training)
 
 
 class CapturedStep:
@@ -58,9 +45,8 @@ class CapturedStep:
     """Eager steps before the capture: they choose algorithms, and allocate workspaces and the optimiser's state, which
     would otherwise happen inside it."""
 
-    def __init__(self, training: Training, forward: nn.Module | None = None) -> None:
+    def __init__(self, training: Training) -> None:
         self._training = training
-        self._eager = EagerStep(training, forward)
         (self._group,) = training.optimizer.param_groups
         device = next(training.model.parameters()).device
         # Warm-up and capture share a stream, to which autograd and cuBLAS tie what they keep from step to step.
@@ -84,7 +70,6 @@ class CapturedStep:
             fixed.copy_(new)
         self._rate.fill_(self._group["lr"])
         self._graph.replay()
-        self._training.schedule.step()
         loss, guess = self._outputs
         return loss.clone(), guess.clone()  # the next replay writes over them
 
@@ -92,7 +77,7 @@ class CapturedStep:
         current = torch.cuda.current_stream(self._rate.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            done = self._eager(*given)
+            done = engine_step(self._training, *given)
         current.wait_stream(self._stream)
         return done
 
@@ -104,7 +89,7 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         with _capturable(self._training.optimizer, self._rate), torch.cuda.graph(graph, stream=self._stream):
             # Autocast begins and ends inside, so the weights are cast again in each replay.
-            self._outputs = self._eager.update(images, labels, partner, share)
+            self._outputs = engine_step(self._training, images, labels, partner, share)
         return graph
 
 
@@ -125,28 +110,18 @@ def _capturable(optimizer: Optimizer, rate: Tensor) -> Iterator[None]:
         group.update(before)
 
 
-class Learner:
-    """Takes the place of `loop._learn`: the same pass over the data with another step, kept from epoch to epoch."""
+class EachTraining:
+    """Takes the place of `loop.step`: makes a step for a training, and keeps it until the layers that learn change."""
 
     def __init__(self, step_of: StepOf) -> None:
         self._step_of = step_of
         self._made_for: tuple[Training, bool] | None = None
         self._step: Step
 
-    def __call__(self, training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor, float, float]:
-        config, device = training.config, data.pixels.device
-        generator = loop._seed(config.seed, training.epoch, device)
-        set_training_mode(training.model, config, training.epoch)
-        now = (training, training.epoch <= config.freeze_epochs)
+    def __call__(
+        self, training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        now = (training, training.epoch <= training.config.freeze_epochs)
         if now != self._made_for:
             self._step, self._made_for = self._step_of(training), now
-        lr, losses, hits = config.lr, [], []
-        for images, labels in batches.shuffled(data, config, training.preprocessing, batch_size, generator):
-            images, partner, share = augment.mix(images, labels, config, generator)
-            lr = float(training.optimizer.param_groups[0]["lr"])
-            loss, guess = self._step(images, labels, partner, share)
-            losses.append(loss)
-            hits.append((guess, labels, partner, share))
-        guess, labels, partner, share = (torch.cat(parts) for parts in zip(*hits, strict=True))
-        correct = share * (guess == labels) + (1 - share) * (guess == partner)
-        return torch.stack(losses), 100 * correct.double().mean().item(), lr
+        return self._step(images, labels, partner, share)

@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.cuda_graph import CapturedStep, StepOf
+from benchmarks.gpu.cuda_graph import CapturedStep, EachTraining, StepOf
 from tune.files import whole
 from tune.training import augment, batches, evaluate, loop
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.images import ImageSet
 from tune.training.loop import EpochResult, Training, fit
 
 T = TypeVar("T")
@@ -33,9 +32,6 @@ Sign = Literal["<=", ">="]
 Goal = tuple[Sign, float]
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Images, labels, the partners' labels, the shares: what a step is called with."""
-
-Learn = Callable[[Training, ImageSet, int], tuple[Tensor, float, float]]
-"""`loop._learn`, or what takes its place."""
 
 BATCH_SIZES = {"simple_cnn": (512, 8), "resnet18": (512, 128), "resnet50": (128, 64)}
 TINY_SIZES = {"simple_cnn": 32, "resnet18": 16, "resnet50": 32}
@@ -145,9 +141,9 @@ class Session:
         train = self.data.train.select(torch.arange(count, device=self.device))
         return TrainingData(train, self.data.val if val else None)
 
-    def fit(self, config: TrainConfig, data: TrainingData, learn: Learn | None = None) -> Iterator[EpochResult]:
-        """The engine's `fit`, with its own pass over the data or with another one."""
-        with patch.object(loop, "_learn", learn or loop._learn):
+    def fit(self, config: TrainConfig, data: TrainingData, step_of: StepOf | None = None) -> Iterator[EpochResult]:
+        """The engine's `fit`, with its own step or with another one."""
+        with stepping(step_of):
             yield from fit(config, data, self.device, weights=self.weights)
 
     def graph(self) -> dict[str, StepOf]:
@@ -177,6 +173,13 @@ class Session:
     def _finish(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+@contextmanager
+def stepping(step_of: StepOf | None) -> Iterator[None]:
+    """The engine takes other steps meanwhile; None: its own."""
+    with nullcontext() if step_of is None else patch.object(loop, "step", EachTraining(step_of)):
+        yield
 
 
 @contextmanager

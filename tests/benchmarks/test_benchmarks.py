@@ -150,7 +150,7 @@ TABLE = """\
 | its best validation accuracy, 1 seed | 20.25 % | 21.00 % | +0.75 points | at least -0.5 points |
 | the workers' time outside training, beside the start of Ray and of the first trials (12 %) and the last trial's \
 tail (5 %) | | 3.0 % | | under 5 % |
-| private memory of one more trial, beside the 400 MB of a bare `import torch` | | 200 MB | | at most 250 MB |
+| private memory of one more trial, beside the 400 MB of a worker with torch | | 200 MB | | at most 250 MB |
 
 Some CPU, 2 cores with avx512_bf16, torch 2.15.0."""
 

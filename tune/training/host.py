@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -40,6 +40,12 @@ def prepare_process() -> None:
     torch.set_flush_denormal(True)
 
 
+def give_back_memory() -> None:
+    """Gives the system what earlier trainings of this process have freed, so that the largest is not kept for good."""
+    if (trim := _from_libc("malloc_trim")) is not None:
+        trim(0)
+
+
 @cache
 def _keep_freed_memory() -> None:
     """Has glibc keep the large blocks that a step frees, for the next step to take.
@@ -47,10 +53,13 @@ def _keep_freed_memory() -> None:
     By default they go back to the system and come again page by page: 10,000 page faults a step of SimpleCNN at
     batch 128, a third of its time. The peak is the same.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    mallopt = _from_libc("mallopt")
     # In this order: a trim threshold alone ends glibc's own adaptation, and every large block would be mapped anew.
     # Before 2.35 it takes no more than 32 MB for the other one.
     if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 1 << 30) or mallopt(_MMAP_THRESHOLD, 32 << 20)):
         mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def _from_libc(name: str) -> Callable[..., int] | None:
+    """A function of glibc; None elsewhere, musl included."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
