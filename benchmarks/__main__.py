@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     found = begun(options.out)
+    hidden = [
+        "DIR" if part == str(options.data_dir) else part for part in given
+    ]  # a folder is of no interest to others
     for name in chosen:
         print(f"{name} ...", file=sys.stderr, flush=True)
         about: dict[str, Any] = {

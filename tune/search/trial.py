@@ -53,13 +53,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        host.give_back_memory()
         self._begin(new_config)
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
         values = {key: value for key, value in config.items() if key not in ("trial_id", "origin")}
         train_config = TrainConfig.from_dict(values)
-        host.give_back_memory()
         self._horizon = train_config.epochs
         self._epochs: Iterator[EpochResult] = fit(
             train_config, load_data(self._task), self._task.share.device, weights=self._task.weights
