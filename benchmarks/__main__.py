@@ -47,15 +47,14 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     found = begun(options.out)
-    hidden = [
-        "DIR" if part == str(options.data_dir) else part for part in given
-    ]  # a folder is of no interest to others
+    # A folder's name is of no interest to others.
+    command = ["python", "-m", "benchmarks", *("DIR" if part == str(options.data_dir) else part for part in given)]
     for name in chosen:
         print(f"{name} ...", file=sys.stderr, flush=True)
         about: dict[str, Any] = {
             "measured": now(),
             "commit": commit(),
-            "command": shlex.join(["python", "-m", "benchmarks", *given]),
+            "command": shlex.join(command),
         }
         if name == "memory":
             found["memory"] = about | memory.trial_mb(how)
