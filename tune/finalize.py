@@ -56,7 +56,6 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     from tune.training.final import Final
     from tune.training.model import find_weights
 
-    host.prepare_process()
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     check_folder(final, options)
     ood_dir = options.ood_dir
@@ -80,7 +79,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     def work() -> None:
         if options.overwrite and folder.final.exists():
             shutil.rmtree(folder.final)
-        train(final, request, folder, console)
+        with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
+            train(final, request, folder, console)
         if files:
             predict(final, files, console)
 

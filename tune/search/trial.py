@@ -48,7 +48,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     def setup(self, config: dict[str, Any], task: Task) -> None:
         # Ray sets OMP_NUM_THREADS only where a trial asks for whole cores, and torch reads it once.
         torch.set_num_threads(task.share.cpus)
-        host.prepare_process()
+        torch.set_flush_denormal(True)  # before torch starts threads, which inherit it; see host.at_full_speed
         self._task = task
         self._begin(config)
 
