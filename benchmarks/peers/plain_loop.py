@@ -66,7 +66,7 @@ def train_transform(config: dict[str, Any]) -> transforms.Compose:
 
 
 def make_loaders(
-    config: dict[str, Any], data_dir: Path, subset: int | None, seed: int, workers: int = 0
+    config: dict[str, Any], data_dir: Path, subset: int | None, seed: int
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """80 % to train on, or `subset` images of them, 20 % to validate on."""
     train_set = CIFAR100(data_dir, train=True, transform=train_transform(config))
@@ -80,9 +80,8 @@ def make_loaders(
         batch_size=config["batch_size"],
         shuffle=True,
         drop_last=True,
-        num_workers=workers,
     )
-    val_loader = DataLoader(Subset(val_set, val_rows.tolist()), batch_size=config["batch_size"], num_workers=workers)
+    val_loader = DataLoader(Subset(val_set, val_rows.tolist()), batch_size=config["batch_size"])
     return train_loader, val_loader
 
 
@@ -155,12 +154,10 @@ def validate(model: nn.Module, loader: DataLoader[Any], device: torch.device, bf
     return 100 * correct / count
 
 
-def epochs(
-    config: dict[str, Any], data_dir: Path, subset: int | None, seed: int, workers: int = 0
-) -> Iterator[dict[str, float]]:
+def epochs(config: dict[str, Any], data_dir: Path, subset: int | None, seed: int) -> Iterator[dict[str, float]]:
     """Trains SimpleCNN as `config` says, and yields after each epoch."""
     device = torch.device("cpu")
-    train_loader, val_loader = make_loaders(config, data_dir, subset, seed, workers)
+    train_loader, val_loader = make_loaders(config, data_dir, subset, seed)
     torch.manual_seed(seed)
     model = SimpleCNN(config.get("dropout", 0.0)).to(device)
     criterion = nn.CrossEntropyLoss(label_smoothing=config.get("label_smoothing", 0.0))
