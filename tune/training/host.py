@@ -19,8 +19,8 @@ _NEVER = -1
 def at_full_speed() -> Iterator[None]:
     """While it lasts, this thread takes subnormal numbers for zero. Large freed blocks stay in the process for good.
 
-    So do the threads that torch starts from this one meanwhile; those it has already go on as they were. Who trains
-    with several enters it before torch computes anything large.
+    Threads that torch starts from this one meanwhile inherit the first; those it has already go on as they were. Who
+    trains with several enters it before torch computes anything large.
 
     Momentum of a weight that gets no gradient decays into subnormal numbers, which the processor handles in
     microcode: SimpleCNN at batch 8 lost a third of its speed by its third epoch.
