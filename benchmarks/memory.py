@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +26,33 @@ def trial_mb(options: Options) -> dict[str, Any]:
     """MB: the highest that a trial's process held for itself, and what one of Ray's holds that only imports torch.
 
     A copy of the images of its own would show in the first figure, since the file they are read from is shared.
+    None where the system does not tell. Trials are known by the names of their processes, so that no other search may
+    run meanwhile.
     """
     with tempfile.TemporaryDirectory() as storage:
         command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--storage", storage, "--name", "memory"]
         command += ["--data-dir", str(options.data_dir), "--wandb", "disabled", "--gpus-per-trial", "0", "--seed", "0"]
         command += ["--train-subset", "500" if options.quick else "10000", "--trials", "8", "--max-epochs", "1"]
-        highest = 0.0
+        highest, seen = 0.0, set[str]()
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:
-                highest = max([highest, *map(private_mb, trials_below(process.pid))])
+                running = {pid: name for pid, name in processes() if name.startswith("ray::")}
+                seen |= set(running.values())
+                highest = max([highest, *(private_mb(pid) for pid, name in running.items() if "Trial" in name)])
                 time.sleep(READ_EVERY_S)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
         trials = RunFolder(Path(storage) / "memory").read_rows("trials.parquet")
-    if process.returncode or not highest:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}, and {highest:.0f} MB were seen")
+    if not highest:
+        print(f"/proc tells no memory of a trial here; Ray's processes: {sorted(seen)}", file=sys.stderr)
     return {
-        "trial": highest,
+        "trial": highest or None,
         "import_torch": import_torch_mb(),
         "batch_sizes": sorted({row["config.batch_size"] for row in trials}),
     }
 
 
-def import_torch_mb() -> float:
+def import_torch_mb() -> float | None:
     """The same of a process of Ray's that has imported torch and done nothing."""
 
     @ray.remote  # type: ignore[untyped-decorator]  # Ray ships no types for it
@@ -58,38 +65,22 @@ def import_torch_mb() -> float:
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        return private_mb(ray.get(bare.remote()))
+        return private_mb(ray.get(bare.remote())) or None
     finally:
         ray.shutdown()
 
 
-def trials_below(root: int) -> Iterator[int]:
-    """Processes in which Ray runs a trial of the search that `root` started."""
-    parents = {}
+def processes() -> Iterator[tuple[int, str]]:
+    """Number and name of each process of this machine."""
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-    for pid in parents:
-        above = pid
-        while above in parents and above != root:
-            above = parents[above]
-        if above == root and _name(pid).startswith("ray::Trial"):
-            yield pid
+        with suppress(OSError):  # it has ended meanwhile
+            yield int(folder.name), (folder / "cmdline").read_text(errors="replace").split("\0")[0]
 
 
 def private_mb(pid: int) -> float:
     """Memory that nobody else can have before the process ends; pages that it only reads from files do not count."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
-    return sum(int(found) for found in re.findall(r"^Private_Dirty:\s+(\d+) kB", text, re.MULTILINE)) / 1024
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+    return sum(int(found) for found in re.findall(r"^RssAnon:\s+(\d+) kB", text, re.MULTILINE)) / 1024

@@ -21,7 +21,7 @@ def render(found: dict[str, Any]) -> str:
             lines += _against(name, pairs["ours"], pairs["theirs"], pairs["workers"])
     if searches:
         lines.append(_outside([run for pairs in searches.values() for run in pairs["ours"]]))
-    if memory := found.get("memory"):
+    if (memory := found.get("memory")) and memory["trial"] and memory["import_torch"]:
         more, torch_mb = memory["trial"] - memory["import_torch"], memory["import_torch"]
         lines.append(
             f"| private memory of one more trial, beside the {torch_mb:.0f} MB of a worker with torch "

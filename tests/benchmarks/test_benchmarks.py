@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
-from benchmarks import compare, searches, table
+from benchmarks import compare, memory, searches, table
 from benchmarks.peers import plain_loop, plain_optuna, plain_ray_tune
 from benchmarks.searches import ends_of, parts
 from benchmarks.sides import ACCURACY, COMPARISONS, Sizes
@@ -157,6 +158,21 @@ Some CPU, 2 cores with avx512_bf16, torch 2.15.0."""
 
 def test_the_table_says_what_was_measured_and_what_was_hoped_for() -> None:
     assert table.render(FIGURES) == TABLE
+
+
+def test_memory_that_the_system_does_not_tell_is_left_out() -> None:
+    untold = FIGURES | {"memory": {"trial": None, "import_torch": None, "batch_sizes": [8]}}
+    assert [line for line in TABLE.splitlines() if "memory" not in line] == table.render(untold).splitlines()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="this system has no /proc")
+def test_private_memory_is_what_a_process_holds_for_itself() -> None:
+    before = memory.private_mb(os.getpid())
+    held = bytearray(os.urandom(64 << 20))
+    assert 60 < memory.private_mb(os.getpid()) - before < 70
+    assert os.getpid() in dict(memory.processes())
+    assert len(held) == 64 << 20
+    assert memory.private_mb(2**22 + 1) == 0, "no process has this number"
 
 
 def test_the_readme_shows_what_was_measured() -> None:
