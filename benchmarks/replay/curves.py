@@ -1,0 +1,77 @@
+"""Recorded learning curves: what was measured of each configuration, epoch by epoch, and the file that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import pyarrow as pa
+
+from tune.results import TRIALS, RunFolder, config_of, write_table
+from tune.training.config import TrainConfig
+
+MEASURED = ("val_acc", "val_loss", "train_loss", "train_acc", "lr", "cpu_s")
+
+SCHEMA = pa.schema(
+    [
+        ("number", pa.int64()),
+        *(TRIALS.field(f"config.{name}") for name in get_type_hints(TrainConfig)),
+        ("diverged", pa.bool_()),
+        *((name, pa.list_(pa.float64())) for name in MEASURED),
+    ]
+)
+"""One row a configuration; each list holds a value an epoch. A diverged one's last epoch has no accuracy."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What one configuration did. Each tuple has a value an epoch, from the first."""
+
+    number: int
+    """Of the draw; 0 is the space's reference."""
+
+    config: TrainConfig
+    diverged: bool
+    """The last epoch ended in numbers that are not finite; its accuracies and losses are None."""
+
+    val_acc: tuple[float | None, ...]
+    """Per cent."""
+
+    val_loss: tuple[float | None, ...]
+    train_loss: tuple[float | None, ...]
+    train_acc: tuple[float | None, ...]
+    lr: tuple[float, ...]
+
+    cpu_s: tuple[float, ...]
+    """Seconds of one core, validation included: unlike the time on the clock, other work hardly changes it."""
+
+
+def read(path: Path) -> list[Curve]:
+    """The curves of a file, in the order of their numbers. ValueError if there is none, or it is damaged."""
+    rows = RunFolder(path.parent).read_rows(path.name)
+    curves = [
+        Curve(
+            number=row["number"],
+            config=config_of(row),
+            diverged=row["diverged"],
+            **{name: tuple(row[name]) for name in MEASURED},
+        )
+        for row in rows
+    ]
+    return sorted(curves, key=lambda curve: curve.number)
+
+
+def write(path: Path, curves: Iterable[Curve]) -> None:
+    """Replaces the file in one step."""
+    rows = [
+        {
+            "number": curve.number,
+            "diverged": curve.diverged,
+            **{f"config.{name}": value for name, value in curve.config.to_dict().items()},
+            **{name: list(getattr(curve, name)) for name in MEASURED},
+        }
+        for curve in sorted(curves, key=lambda curve: curve.number)
+    ]
+    write_table(path, rows, SCHEMA)

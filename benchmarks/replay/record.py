@@ -1,0 +1,127 @@
+"""Records real learning curves: python -m benchmarks.replay.record --data-dir DIR
+
+Trains configurations of a search space whole, drawn at random as `tune.run --search random` draws them, and keeps
+what each epoch measured. It can be ended at any time; started again it goes on where it was, and a larger
+`--configurations` adds to what is there. One process a worker, one thread each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from benchmarks.compare import ROOT
+from benchmarks.replay import curves
+from benchmarks.replay.curves import Curve
+from tune import space
+from tune.search.proposals import Known, Proposer
+from tune.space import SearchSpace
+from tune.training import data
+from tune.training.config import TrainConfig
+from tune.training.data import TrainingData
+from tune.training.loop import fit
+
+SEED = 42
+"""Of the draws, the split and the training."""
+
+VAL_FRACTION = 0.2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    searched, _ = space.load(options.space)
+    path: Path = options.out
+    found = {curve.number: curve for curve in curves.read(path)} if path.is_file() else {}
+    drawn = draws(searched, options.configurations, options.epochs)
+    if strange := [number for number, curve in found.items() if number < len(drawn) and curve.config != drawn[number]]:
+        sys.exit(f"{path} holds curves of other draws (number {strange[0]}); give another --out.")
+    todo = [(number, config) for number, config in enumerate(drawn) if number not in found]
+    print(f"{len(found)} curves are in {path}, {len(todo)} to go", flush=True)
+    arrow = data.prepare("cifar100", options.data_dir, "train")
+    executor = ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), _begin)
+    try:
+        began = time.monotonic()
+        pending = [executor.submit(record, number, config, arrow, options.train_subset) for number, config in todo]
+        for done, future in enumerate(as_completed(pending), 1):
+            curve = future.result()
+            found[curve.number] = curve
+            curves.write(path, found.values())
+            minutes = (time.monotonic() - began) / done * (len(todo) - done) / 60
+            print(f"{len(found)}: number {curve.number}, {curve.val_acc[-1]} %, {minutes:.0f} min to go", flush=True)
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on.", file=sys.stderr)
+        return 130
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    assert __doc__
+    parser = argparse.ArgumentParser("python -m benchmarks.replay.record", description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("CIFAR100_ROOT", "data")), metavar="DIR",
+                        help="holds cifar-100-python/ (default: CIFAR100_ROOT, or data)")  # fmt: skip
+    parser.add_argument("--space", type=Path, default=ROOT / "search_spaces" / "simple_cnn.py", metavar="FILE")
+    parser.add_argument("--configurations", type=int, default=240, metavar="N", help="in all (default: 240)")
+    parser.add_argument("--epochs", type=int, default=27, metavar="E", help="of each (default: 27)")
+    parser.add_argument("--train-subset", type=int, default=5_000, metavar="N", help="training images (default: 5000)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: cores)")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "curves.parquet", metavar="FILE",
+                        help="the curves; those that are there stay (default: results/curves.parquet)")  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def draws(searched: SearchSpace, count: int, epochs: int) -> list[TrainConfig]:
+    """The reference, the baselines, then random draws, none twice: the first `count` are the same for any `count`."""
+    proposer = Proposer(searched, epochs=epochs, seed=SEED, method="random")
+    known: list[Known] = []
+    for number in range(count):
+        proposal = proposer.propose(number, known)
+        if proposal is None:
+            break
+        known.append(Known(proposal[1]))
+    return [item.config for item in known]
+
+
+def record(number: int, config: TrainConfig, arrow: Path, train_subset: int) -> Curve:
+    """Trains one configuration whole, on one thread of this process."""
+    rows = []
+    began = time.process_time()
+    diverged = False
+    for result in fit(config, _load(arrow, train_subset), torch.device("cpu")):
+        ended = time.process_time()
+        whole = not result.diverged
+        rows.append(
+            (
+                result.val_acc,
+                result.val_loss,
+                result.train_loss if whole else None,
+                result.train_acc if whole else None,
+                result.lr,
+                ended - began,
+            )
+        )
+        diverged, began = result.diverged, ended
+    return Curve(number, config, diverged, *zip(*rows, strict=True))
+
+
+@functools.cache
+def _load(arrow: Path, train_subset: int) -> TrainingData:
+    return data.load_training(arrow, VAL_FRACTION, SEED, train_subset)
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # before torch starts threads; see host.at_full_speed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
