@@ -1,0 +1,125 @@
+"""Ways to search, as the simulator drives them: this project's own, and the peers as their users set them up."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.hyperopt import HyperOptSearch
+
+from benchmarks.peers import plain_optuna, plain_ray_tune
+from tune.results import Status
+from tune.search.asha import Asha, AshaScheduler, default_grace
+from tune.search.proposals import ProposalSearcher, Proposer
+from tune.settings import Method as Proposals
+from tune.space import SearchSpace
+from tune.training.config import TrainConfig
+
+METRIC = "val_acc"
+
+
+class RayMethod:
+    """A searcher and a scheduler of Ray Tune, called as its controller calls them."""
+
+    def __init__(self, searcher: Searcher, scheduler: TrialScheduler) -> None:
+        self.searcher = searcher
+        self.scheduler = scheduler
+        scheduler.set_search_properties(METRIC, "max")
+        self.trials: dict[str, SimpleNamespace] = {}
+
+    def suggest(self) -> tuple[str, TrainConfig] | None:
+        trial_id = f"{len(self.trials):04d}"
+        config = self.searcher.suggest(trial_id)
+        if config is None or config == Searcher.FINISHED:
+            return None
+        assert isinstance(config, dict)
+        self.trials[trial_id] = SimpleNamespace(trial_id=trial_id, config=config)
+        self.scheduler.on_trial_add(None, self.trials[trial_id])
+        return trial_id, self.config(config)
+
+    def config(self, values: dict[str, Any]) -> TrainConfig:
+        return TrainConfig.from_dict({k: v for k, v in values.items() if k not in ("trial_id", "origin")})
+
+    def report(self, trial_id: str, epoch: int, value: float) -> bool:
+        result = {"epoch": epoch, METRIC: value, "diverged": False}
+        goes_on: bool = self.scheduler.on_trial_result(None, self.trials[trial_id], result) == TrialScheduler.CONTINUE
+        if goes_on:
+            self.searcher.on_trial_result(trial_id, result)
+        return goes_on
+
+    def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
+        result = {"epoch": epoch, METRIC: value, "diverged": status == "diverged"}
+        self.scheduler.on_trial_complete(None, self.trials[trial_id], result)
+        self.searcher.on_trial_complete(trial_id, result)
+
+
+def ours(space: SearchSpace, epochs: int, seed: int, proposals: Proposals = "hyperopt") -> RayMethod:
+    """This project's search as `tune.run` sets it up."""
+    proposer = Proposer(space, epochs=epochs, seed=seed, method=proposals)
+    return RayMethod(ProposalSearcher(proposer, METRIC), AshaScheduler(Asha(epochs, default_grace(epochs))))
+
+
+def random_whole(space: SearchSpace, epochs: int, seed: int) -> RayMethod:
+    """Random search that trains every configuration whole."""
+    proposer = Proposer(space, epochs=epochs, seed=seed, method="random")
+    return RayMethod(ProposalSearcher(proposer, METRIC), FIFOScheduler())
+
+
+class PlainRayTune(RayMethod):
+    """HyperOptSearch and ASHAScheduler with their defaults: benchmarks/peers/plain_ray_tune.py."""
+
+    def __init__(self, space: SearchSpace, epochs: int, seed: int) -> None:
+        np.random.seed(seed)  # ASHA draws brackets from it
+        self.fixed = {"model": space.model, "epochs": epochs, "momentum": 0.9}
+        searcher = HyperOptSearch(points_to_evaluate=plain_ray_tune.FIRST, random_state_seed=seed)
+        searcher.set_search_properties(METRIC, "max", plain_ray_tune.SPACE)
+        super().__init__(searcher, ASHAScheduler(time_attr="epoch", max_t=epochs))
+
+    def config(self, values: dict[str, Any]) -> TrainConfig:
+        kept = {name: value for name, value in values.items() if name not in ("cosine_warmup", "one_cycle_warmup")}
+        if kept["scheduler"] != "step":
+            del kept["gamma"]
+            kept["warmup"] = values[f"{kept['scheduler']}_warmup"]
+        return TrainConfig.from_dict(kept | self.fixed)
+
+
+class PlainOptuna:
+    """TPE and a pruner with their defaults, asked and told in turn: benchmarks/peers/plain_optuna.py."""
+
+    def __init__(self, space: SearchSpace, epochs: int, seed: int, pruner: optuna.pruners.BasePruner) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.fixed = {"model": space.model, "epochs": epochs, "momentum": 0.9}
+        sampler = optuna.samplers.TPESampler(seed=seed)
+        self.study = optuna.create_study(study_name=f"{seed}", sampler=sampler, pruner=pruner, direction="maximize")
+        for point in plain_optuna.FIRST:
+            self.study.enqueue_trial(point)
+        self.trials: dict[str, optuna.Trial] = {}
+
+    def suggest(self) -> tuple[str, TrainConfig]:
+        trial = self.study.ask()
+        trial_id = f"{trial.number:04d}"
+        self.trials[trial_id] = trial
+        return trial_id, TrainConfig.from_dict(plain_optuna.suggest(trial) | self.fixed)
+
+    def report(self, trial_id: str, epoch: int, value: float) -> bool:
+        self.trials[trial_id].report(value, epoch)
+        return not self.trials[trial_id].should_prune()
+
+    def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
+        if status == "stopped":
+            self.study.tell(self.trials[trial_id], state=optuna.trial.TrialState.PRUNED)
+        else:
+            self.trials[trial_id].report(value, epoch)
+            self.study.tell(self.trials[trial_id], value)
+
+
+def optuna_halving(space: SearchSpace, epochs: int, seed: int) -> PlainOptuna:
+    return PlainOptuna(space, epochs, seed, optuna.pruners.SuccessiveHalvingPruner())
+
+
+def optuna_hyperband(space: SearchSpace, epochs: int, seed: int) -> PlainOptuna:
+    return PlainOptuna(space, epochs, seed, optuna.pruners.HyperbandPruner(max_resource=epochs))
