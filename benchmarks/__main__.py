@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import memory, searches, table
-from benchmarks.compare import ROOT, Options, alternate, commit, machine
+from benchmarks.compare import ROOT, Options, alternate, commit, machine, write
 from benchmarks.sides import COMPARISONS
-from tune.files import whole
 from tune.results import now
 from tune.training import data
 
@@ -79,12 +78,6 @@ def begun(path: Path) -> dict[str, Any]:
     here = machine()
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return found if found.get("machine") == here else {"machine": here, "comparisons": {}}
-
-
-def write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from tune.files import whole
 from tune.search.devices import this_machine
 
 ROOT = Path(__file__).parent.parent
@@ -74,3 +76,10 @@ def commit() -> str | None:
         return subprocess.run(asked, capture_output=True, text=True, cwd=ROOT).stdout.strip() or None
     except OSError:
         return None
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Figures as JSON, replaced in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")

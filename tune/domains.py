@@ -7,7 +7,7 @@ parameters that exist only in that branch. Everything here is pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUniform, Normal, Quantized
@@ -126,6 +126,36 @@ def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def walk(parameters: Mapping[str, Any], choose: Callable[[str, Domain], Any], prefix: str = "") -> dict[str, Any]:
+    """Flat values of the point that `choose` picks: a value, or the index of a choice. It is told `locate`'s label."""
+    flat: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        label = prefix + name
+        if is_conditional(parameter):
+            index = choose(label, parameter)
+            flat |= walk(parameter.categories[index], choose, f"{label}/{index}/")
+        elif isinstance(parameter, Categorical):
+            flat[name] = parameter.categories[choose(label, parameter)]
+        elif isinstance(parameter, Domain):
+            flat[name] = choose(label, parameter)
+        else:
+            flat[name] = parameter
+    return flat
+
+
+def is_log(domain: Domain) -> bool:
+    """Whether a range is searched on a logarithmic scale."""
+    return isinstance(_continuous_sampler(domain), LogUniform)
+
+
+def quantise(domain: Domain, value: Any) -> Any:
+    """A value of a range, rounded to one of its steps if it has any."""
+    sampler = domain.get_sampler()
+    if not isinstance(sampler, Quantized):
+        return value
+    return min(max(round(value / sampler.q) * sampler.q, domain.lower), _upper(domain))
+
+
 def describe(parameter: Any) -> str:
     """For people: `log-uniform 0.001 to 0.3`."""
     if is_conditional(parameter):
@@ -134,7 +164,7 @@ def describe(parameter: Any) -> str:
     if isinstance(parameter, Categorical):
         return "one of " + ", ".join(map(str, parameter.categories))
     if isinstance(parameter, Domain):
-        log = "log-" if isinstance(_continuous_sampler(parameter), LogUniform) else ""
+        log = "log-" if is_log(parameter) else ""
         kind = "integer" if isinstance(parameter, Integer) else "uniform"
         return f"{log}{kind} {parameter.lower:g} to {_upper(parameter):g}"
     return str(parameter)

@@ -14,13 +14,16 @@ from rich.console import Console
 
 from tune import cli, results, space
 from tune.cli import at_least
+from tune.search import resume
 from tune.settings import Method, Source
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = cli.parser("run", "Search hyperparameters with Ray Tune.")
     add = parser.add_argument_group("what to try").add_argument
-    add("--space", type=Path, required=True, metavar="FILE", help="the search-space file; it is run as code")
+    add("--space", type=Path, metavar="FILE", help="the search-space file; it is run as code")
+    add("--resume", metavar="RUN",
+        help="go on with a run, by name or path; a larger --trials or --time-budget extends it")  # fmt: skip
     add("--trials", type=at_least(1), metavar="N", help="configurations to try (default: the space's)")
     add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a whole trial (default: the space's)")
     add("--time-budget", type=seconds, metavar="TIME", help="end after 90s, 30m or 2h with what there is")
@@ -51,31 +54,46 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                        help="W&B project (default: cifar100-tune)")  # fmt: skip
     group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,
                        help="Ray's dashboard (default: on)")  # fmt: skip
-    return parser.parse_args(arguments)
+    return parser
 
 
 def prepare(arguments: list[str]) -> Callable[[], None]:
     """Checks everything, makes the run's folder, and returns the search."""
-    options = parse(arguments)
+    options, given = resume.given_options(parser(), arguments)
+    if options.resume is not None:
+        folder = results.find(options.resume, options.storage)
+        before = resume.settings_of(folder)
+        options = resume.options(given, folder, before)
+    elif options.space is None:
+        raise ValueError("--space is missing: the search-space file, as in --space search_spaces/simple_cnn.py.")
     if not 0 < options.val_fraction < 1:
         raise ValueError(f"--val-fraction is {options.val_fraction:g}; it must lie between 0 and 1.")
     search_space, digest = space.load(options.space)
     # What needs torch and Ray comes after what may be wrong without them.
-    from tune.search import plan, summary
+    from tune.search import past, plan, summary
     from tune.search.launch import search
 
     console = Console()
     prepared = plan.prepare(options, search_space, digest, default_name(search_space.model))
-    folder = results.create(options.storage, prepared.settings.name)
+    if options.resume is None:
+        folder = results.create(options.storage, prepared.settings.name)
+        so_far = past.nothing(prepared.settings)
+    else:
+        resume.check_agrees(before, prepared.settings)
+        so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint)
     for warning in prepared.warnings:
         console.print(f"Warning: {warning}", highlight=False)
 
     def work() -> None:
         try:
-            search(prepared, folder, console)
+            if why := past.nothing_to_do(so_far, prepared.settings):
+                console.print(f"{why}\n")
+            else:
+                search(prepared, folder, so_far, console)
         except KeyboardInterrupt:
             summary.show(folder, prepared.settings, console)
-            console.print("Interrupted: the trials that were running did not finish.", highlight=False)
+            again = summary.command("tune.run --resume", folder)
+            console.print(f"Interrupted; to go on: {again}", highlight=False, soft_wrap=True)
             raise
         summary.show(folder, prepared.settings, console)
         if reason := summary.why_nothing(folder):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Source = Literal["cifar100", "synthetic"]
-Method = Literal["hyperopt", "random"]
+Method = Literal["hyperopt", "optuna", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)

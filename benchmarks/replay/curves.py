@@ -25,34 +25,40 @@ SCHEMA = pa.schema(
 """One row a configuration; each list holds a value an epoch. A diverged one's last epoch has no accuracy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Curve:
-    """What one configuration did. Each tuple has a value an epoch, from the first."""
-
-    number: int
-    """Of the draw; 0 is the space's reference."""
+    """What one configuration does. Each tuple has a value an epoch, from the first."""
 
     config: TrainConfig
-    diverged: bool
-    """The last epoch ended in numbers that are not finite; its accuracies and losses are None."""
+
+    diverged: bool = False
+    """The last epoch ended in numbers that are not finite; its accuracy is None."""
 
     val_acc: tuple[float | None, ...]
     """Per cent."""
+
+    cpu_s: tuple[float, ...]
+    """Seconds of one core, validation included: unlike the time on the clock, other work hardly changes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded(Curve):
+    """What it did, measured whole."""
+
+    number: int
+    """Of the draw; 0 is the space's reference."""
 
     val_loss: tuple[float | None, ...]
     train_loss: tuple[float | None, ...]
     train_acc: tuple[float | None, ...]
     lr: tuple[float, ...]
 
-    cpu_s: tuple[float, ...]
-    """Seconds of one core, validation included: unlike the time on the clock, other work hardly changes it."""
 
-
-def read(path: Path) -> list[Curve]:
+def read(path: Path) -> list[Recorded]:
     """The curves of a file, in the order of their numbers. ValueError if there is none, or it is damaged."""
     rows = RunFolder(path.parent).read_rows(path.name)
     curves = [
-        Curve(
+        Recorded(
             number=row["number"],
             config=config_of(row),
             diverged=row["diverged"],
@@ -63,7 +69,7 @@ def read(path: Path) -> list[Curve]:
     return sorted(curves, key=lambda curve: curve.number)
 
 
-def write(path: Path, curves: Iterable[Curve]) -> None:
+def write(path: Path, curves: Iterable[Recorded]) -> None:
     """Replaces the file in one step."""
     rows = [
         {

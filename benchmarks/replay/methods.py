@@ -73,7 +73,7 @@ class PlainRayTune(RayMethod):
     """HyperOptSearch and ASHAScheduler with their defaults: benchmarks/peers/plain_ray_tune.py."""
 
     def __init__(self, space: SearchSpace, epochs: int, seed: int) -> None:
-        np.random.seed(seed)  # ASHA draws brackets from it
+        np.random.seed(seed)  # noqa: NPY002  # Ray's ASHA draws brackets from it
         self.fixed = {"model": space.model, "epochs": epochs, "momentum": 0.9}
         searcher = HyperOptSearch(points_to_evaluate=plain_ray_tune.FIRST, random_state_seed=seed)
         searcher.set_search_properties(METRIC, "max", plain_ray_tune.SPACE)

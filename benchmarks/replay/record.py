@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.compare import ROOT
 from benchmarks.replay import curves
-from benchmarks.replay.curves import Curve
+from benchmarks.replay.curves import MEASURED, Recorded
 from tune import space
 from tune.search.proposals import Known, Proposer
 from tune.space import SearchSpace
@@ -91,7 +91,7 @@ def draws(searched: SearchSpace, count: int, epochs: int) -> list[TrainConfig]:
     return [item.config for item in known]
 
 
-def record(number: int, config: TrainConfig, arrow: Path, train_subset: int) -> Curve:
+def record(number: int, config: TrainConfig, arrow: Path, train_subset: int) -> Recorded:
     """Trains one configuration whole, on one thread of this process."""
     rows = []
     began = time.process_time()
@@ -110,7 +110,8 @@ def record(number: int, config: TrainConfig, arrow: Path, train_subset: int) -> 
             )
         )
         diverged, began = result.diverged, ended
-    return Curve(number, config, diverged, *zip(*rows, strict=True))
+    measured = dict(zip(MEASURED, zip(*rows, strict=True), strict=True))
+    return Recorded(number=number, config=config, diverged=diverged, **measured)
 
 
 @functools.cache

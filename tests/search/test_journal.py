@@ -12,6 +12,7 @@ from tune.results import EPOCHS, TRIALS, RunFolder, config_of, create
 from tune.search import journal as journal_module
 from tune.search.asha import Asha
 from tune.search.journal import Journal
+from tune.search.past import Past
 from tune.training.config import TrainConfig
 
 CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=64, epochs=3, scheduler="cosine", warmup=0.1)
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def journal(folder: RunFolder) -> Journal:
-    return Journal(folder, "val_acc", Asha(3, 1))
+    return Journal(folder, "val_acc", Past(asha=Asha(3, 1)))
 
 
 def test_a_search_that_has_just_begun_has_whole_empty_files(journal: Journal, folder: RunFolder) -> None:
@@ -144,7 +145,7 @@ def test_while_trials_run_the_best_so_far_is_on_the_disk(journal: Journal, folde
 
 def test_the_rungs_are_ashas_table(folder: RunFolder) -> None:
     asha = Asha(3, 1)
-    journal = Journal(folder, "val_acc", asha)
+    journal = Journal(folder, "val_acc", Past(asha=asha))
     asha.report("0000", 1, 12.0)
     asha.report("0001", 1, 10.0)
     journal.write()
@@ -152,15 +153,28 @@ def test_the_rungs_are_ashas_table(folder: RunFolder) -> None:
     assert folder.read_json("rungs.json")["stopped"] == ["0001"]
 
 
+def test_a_rung_is_on_the_disk_before_ray_acts_on_it(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
+    asha = Asha(8, 2)
+    journal = Journal(folder, "val_acc", Past(asha=asha))
+    journal.trial_started("0000", "search", CONFIG)
+    for epoch, rows in [(1, 0), (2, 2), (3, 2)]:
+        asha.report("0000", epoch, 10.0)
+        journal.epoch_ended("0000", metrics(epoch, 10.0))
+        assert len(folder.read_rows("epochs.parquet")) == rows
+        assert folder.read_json("rungs.json")["rungs"]["2"] == ({"0000": 10.0} if rows else {})
+
+
 def test_without_asha_there_are_no_rungs(folder: RunFolder) -> None:
-    Journal(folder, "val_acc", None)
+    Journal(folder, "val_acc", Past())
     assert folder.read_json("rungs.json") == {}
 
 
 def test_an_epoch_waits_for_the_disk_and_a_trials_end_does_not(
-    journal: Journal, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
+    journal = Journal(folder, "val_acc", Past())
     journal.trial_started("0000", "search", CONFIG)
     journal.epoch_ended("0000", metrics(1, 12.0))
     journal.tick()

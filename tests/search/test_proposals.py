@@ -352,18 +352,18 @@ def test_what_a_trial_reached_becomes_its_score() -> None:
     for name in ("finished", "stopped", "diverged", "failed", "never_reported"):
         asked.suggest(name)
     asked.on_trial_result("finished", result(1, 90.0))
-    assert asked.known["finished"].score is None  # a running trial is not ranked
+    assert asked.known[0].score is None  # a running trial is not ranked
     asked.on_trial_complete("finished", result(3, 40.0))
     asked.on_trial_complete("stopped", result(1, 45.0))
     asked.on_trial_complete("diverged", result(2, 0.0, diverged=True))
     asked.on_trial_complete("failed", result(2, 50.0), error=True)
     asked.on_trial_complete("never_reported", {"trial_id": "x"})
-    assert {name: item.score for name, item in asked.known.items()} == {
-        "finished": score(3, 40.0, diverged=False),
-        "stopped": score(1, 45.0, diverged=False),
-        "diverged": -math.inf,
-        "failed": None,
-        "never_reported": None,
+    assert {number: item.score for number, item in asked.known.items()} == {
+        0: score(3, 40.0, diverged=False),
+        1: score(1, 45.0, diverged=False),
+        2: -math.inf,
+        3: None,
+        4: None,
     }
 
 

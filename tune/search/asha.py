@@ -9,6 +9,8 @@ of 32 in half of the cases only, against 85 % for grace E/10 and reduction 2 at 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +52,13 @@ class Asha:
     def report(self, trial_id: str, epoch: int, value: float) -> bool:
         """Records the metric (larger is better) after `epoch`; False stops the trial.
 
-        A trial is recorded on a rung only in the very epoch of the rung, and once.
+        A trial is recorded on a rung only in the very epoch of the rung, and once: one that is trained again after a
+        crash passes the rungs it stands on. A metric that is not finite is the worst, and stops the trial anywhere.
         """
+        if not math.isfinite(value):
+            self.record(trial_id, epoch, value)
+            self.stopped.add(trial_id)
+            return False
         if not self.record(trial_id, epoch, value):
             return True
         rung = self.rungs[epoch]
@@ -66,18 +73,33 @@ class Asha:
         rung = self.rungs.get(epoch)
         if rung is None or trial_id in rung:
             return False
-        rung[trial_id] = value
+        rung[trial_id] = value if math.isfinite(value) else -math.inf
         return True
 
     def to_json(self) -> dict[str, Any]:
-        """The table, as rungs.json holds it."""
+        """The table, as rungs.json holds it; null is a metric that was not finite."""
         return {
             "horizon": self.horizon,
             "grace": self.grace,
             "reduction": self.reduction,
-            "rungs": {str(level): dict(rung) for level, rung in sorted(self.rungs.items())},
+            "rungs": {
+                str(level): {trial_id: value if math.isfinite(value) else None for trial_id, value in rung.items()}
+                for level, rung in sorted(self.rungs.items())
+            },
             "stopped": sorted(self.stopped),
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Asha:
+        """The reverse. ValueError if it is no such table."""
+        try:
+            asha = cls(content["horizon"], content["grace"], content["reduction"], stopped=set(content["stopped"]))
+            for level, rung in content["rungs"].items():
+                for trial_id, value in rung.items():
+                    asha.rungs[int(level)][str(trial_id)] = -math.inf if value is None else float(value)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError("rungs.json is damaged, or was written by another version of this project.") from error
+        return asha
 
 
 class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types for it
@@ -93,5 +115,7 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types 
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        # Ray does not ask about a result that ends its trial. A diverged one belongs on its rung all the same.
-        self.asha.record(trial.config["trial_id"], result["epoch"], result[self.metric])
+        # Ray does not ask about a result that ends its trial. A diverged one belongs on its rung all the same; one that
+        # the user or a budget ended does not, as it was not judged there, and will be when it goes on.
+        if result["diverged"]:
+            self.asha.record(trial.config["trial_id"], result["epoch"], -math.inf)

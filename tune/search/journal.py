@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tune.results import EPOCHS, TRIALS, Origin, Row, RunFolder, Status
-from tune.search.asha import Asha
+from tune.results import EPOCHS, TRIALS, Origin, RunFolder, Status
 from tune.search.choose import choose
+from tune.search.past import Past
 from tune.training.config import TrainConfig
 
 WRITE_EVERY_S = 1.0
@@ -19,12 +19,12 @@ _LAST = ("train_loss", "train_acc", "val_loss", "val_acc", "images_per_s", "peak
 class Journal:
     """The rows of a search, in memory and on disk. A `Listener`."""
 
-    def __init__(self, folder: RunFolder, metric: str, asha: Asha | None) -> None:
+    def __init__(self, folder: RunFolder, metric: str, past: Past) -> None:
         self.folder = folder
         self.metric = metric
-        self.asha = asha
-        self.trials: dict[str, Row] = {}
-        self.epochs: list[Row] = []
+        self.asha = past.asha
+        self.trials = dict(past.trials)
+        self.epochs = list(past.epochs)
         self._unwritten = True
         self._written_at = 0.0
         self.write()
@@ -38,6 +38,7 @@ class Journal:
             "wall_s": 0.0,
             **{f"config.{name}": value for name, value in config.to_dict().items()},
         }
+        self.epochs = [row for row in self.epochs if row["trial_id"] != trial_id]  # those of before a crash
         self._unwritten = True
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
@@ -52,6 +53,8 @@ class Journal:
         accuracy, best = row["val_acc"], row.get("best_val_acc")
         if accuracy is not None and (best is None or accuracy > best):
             row |= {"best_val_acc": accuracy, "best_epoch": metrics["epoch"]}
+        if self.asha is not None and metrics["epoch"] in self.asha.rungs:
+            self.write()  # ASHA has decided; Ray acts on it only when its callbacks have returned
         self._unwritten = True
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
@@ -64,8 +67,9 @@ class Journal:
 
     def write(self) -> None:
         in_order = [row for _, row in sorted(self.trials.items())]  # Ray starts those of one moment in any order
-        self.folder.write_table("trials.parquet", in_order, TRIALS)
+        # In this order: a rung that is on disk has its epoch there, too.
         self.folder.write_table("epochs.parquet", self.epochs, EPOCHS)
+        self.folder.write_table("trials.parquet", in_order, TRIALS)
         self.folder.write_json("best.json", choose(self.trials.values(), self.metric))
         self.folder.write_json("rungs.json", {} if self.asha is None else self.asha.to_json())
         self._unwritten, self._written_at = False, time.monotonic()

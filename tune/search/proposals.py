@@ -1,26 +1,19 @@
-"""Which configuration comes next: the reference, the baselines, random starts, then HyperOpt's TPE.
+"""Which configuration comes next: the reference, the baselines, random starts, then TPE.
 
 What `Proposer.propose` answers depends on (space, seed, number, what is known) alone, so it can be asked again after
-a crash or replayed without training. HyperOpt is called directly rather than through Ray's HyperOptSearch, whose
-state can not be rebuilt from results, which draws configurations again, and which loops for ever on the given
-points of a conditional space.
+a crash or replayed without training.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import hyperopt
 import numpy as np
-from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW
-from hyperopt.fmin import space_eval
 from ray.tune.search import Searcher
-from ray.tune.search.hyperopt import HyperOptSearch
-from ray.tune.search.sample import Domain
 
-from tune import domains
 from tune.results import Origin
 from tune.settings import Method
 from tune.space import SearchSpace
@@ -51,6 +44,13 @@ def score(epoch: int, value: float, diverged: bool) -> float:
     return -np.inf if diverged else 1000.0 * epoch + value
 
 
+class Sampler(Protocol):
+    """Draws a point of one space."""
+
+    def draw(self, known: Sequence[Known], seed: int) -> dict[str, Any]:
+        """Flat values, by what is known, or by chance alone where nothing is. Nothing else decides."""
+
+
 class Proposer:
     """Proposes configurations of one space, none of them twice."""
 
@@ -60,8 +60,7 @@ class Proposer:
         self.seed = seed
         self.method = method
         self.repeats_refused = 0
-        self._hyperopt_space = _to_hyperopt(space.parameters)
-        self._domain = hyperopt.Domain(lambda sample: sample, self._hyperopt_space)
+        self._sampler = _sampler(method, space)
 
     def propose(self, number: int, known: Sequence[Known]) -> tuple[Origin, TrainConfig] | None:
         """Configuration `number` (from 0), given all that were proposed before. None: nothing new is left."""
@@ -73,103 +72,70 @@ class Proposer:
             if config not in taken:
                 return origin, config
         random = self.method == "random" or number < len(points) + RANDOM_STARTS
-        trials = self._trials([] if random else known)
         for attempt in range(ATTEMPTS):
-            config = self._draw(number, attempt, trials)
+            # TPE may insist on what it knows; chance can still find something new.
+            learnt_from = [] if random or attempt > ATTEMPTS // 2 else known
+            seed = int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0] % 2**31)
+            config = self._config(self._sampler.draw(learnt_from, seed))
             if config not in taken:
                 return "search", config
             self.repeats_refused += 1
-            if attempt == ATTEMPTS // 2:  # TPE insists on what it knows; chance may still find something new
-                trials = self._trials([])
         return None
 
     def _config(self, values: Mapping[str, Any]) -> TrainConfig:
         return self.space.config(values, epochs=self.epochs, seed=self.seed)
 
-    def _draw(self, number: int, attempt: int, trials: hyperopt.Trials) -> TrainConfig:
-        """One draw: TPE's where `trials` holds any, else a random one. Its seed depends on its arguments alone."""
-        seed = int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0] % 2**31)
-        suggest = hyperopt.tpe.suggest if len(trials.trials) else hyperopt.rand.suggest
-        options = {"n_startup_jobs": 0, "verbose": False} if len(trials.trials) else {}
-        (document,) = suggest([number], self._domain, trials, seed, **options)
-        values = {label: drawn[0] for label, drawn in document["misc"]["vals"].items() if drawn}
-        return self._config(domains.flatten(space_eval(self._hyperopt_space, values)))
 
-    def _trials(self, known: Sequence[Known]) -> hyperopt.Trials:
-        """What is known, as HyperOpt keeps it; a running configuration counts as a poor one, so TPE looks elsewhere."""
-        documents = []
-        for tid, item in enumerate(known):
-            place = domains.locate(self.space.parameters, item.config.to_dict())
-            labels = self._domain.params
-            misc = {
-                "tid": tid,
-                "cmd": self._domain.cmd,
-                "workdir": self._domain.workdir,
-                "idxs": {label: [tid] if label in place else [] for label in labels},
-                "vals": {label: [place[label]] if label in place else [] for label in labels},
-            }
-            done = item.score is not None
-            result = {"status": "ok", "loss": -item.score} if item.score is not None else {"status": "new"}
-            documents.append(
-                {
-                    "tid": tid,
-                    "state": JOB_STATE_DONE if done else JOB_STATE_NEW,
-                    "spec": None,
-                    "result": result,
-                    "misc": misc,
-                    "exp_key": None,
-                    "owner": None,
-                    "version": 0,
-                    "book_time": None,
-                    "refresh_time": None,
-                }
-            )
-        trials = hyperopt.Trials()
-        trials.insert_trial_docs(documents)
-        trials.refresh()
-        return trials
+def _sampler(method: Method, space: SearchSpace) -> Sampler:
+    if method == "optuna":
+        from tune.search.optuna_tpe import OptunaSampler  # half a second to import
 
+        return OptunaSampler(space.parameters)
+    from tune.search.hyperopt_tpe import HyperOptSampler
 
-def _to_hyperopt(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The parameters as HyperOpt expressions, labelled as `domains.locate` labels them."""
-    space: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        label = prefix + name
-        if domains.is_conditional(parameter):
-            branches = [_to_hyperopt(item, f"{label}/{i}/") for i, item in enumerate(parameter.categories)]
-            space[name] = hyperopt.hp.choice(label, branches)
-        elif isinstance(parameter, Domain):
-            space[name] = HyperOptSearch.convert_search_space({label: parameter})[label]
-        else:
-            space[name] = parameter
-    return space
+    return HyperOptSampler(space.parameters)
 
 
 class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     """Lets Ray Tune ask a `Proposer`. A trial's id is its number; it travels in the trial's config."""
 
-    def __init__(self, proposer: Proposer, metric: str) -> None:
+    def __init__(
+        self,
+        proposer: Proposer,
+        metric: str,
+        known: Mapping[int, Known] | None = None,
+        unfinished: Mapping[int, tuple[Origin, TrainConfig]] | None = None,
+    ) -> None:
+        """`known` was proposed earlier, and of that `unfinished` is to be trained again before anything new."""
         super().__init__(metric=metric, mode="max")
         self.proposer = proposer
-        self.known: dict[str, Known] = {}
+        self.known = dict(known or {})
+        self._unfinished = dict(unfinished or {})
+        self._numbers: dict[str, int] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True  # the proposer has its space already, and Ray asks a second time with no metric
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        number = len(self.known)
-        proposal = self.proposer.propose(number, list(self.known.values()))
+        if self._unfinished:
+            number = min(self._unfinished)
+            proposal: tuple[Origin, TrainConfig] | None = self._unfinished.pop(number)
+        else:
+            number = next(n for n in itertools.count() if n not in self.known)
+            proposal = self.proposer.propose(number, [item for _, item in sorted(self.known.items())])
         if proposal is None:
             finished: str = Searcher.FINISHED
             return finished
         origin, config = proposal
-        self.known[trial_id] = Known(config)
+        self.known[number] = Known(config)
+        self._numbers[trial_id] = number
         return {**config.to_dict(), "trial_id": f"{number:04d}", "origin": origin}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result is not None and not error and "epoch" in result:
+            number = self._numbers[trial_id]
             how = score(result["epoch"], result[self.metric], result["diverged"])
-            self.known[trial_id] = Known(self.known[trial_id].config, how)
+            self.known[number] = Known(self.known[number].config, how)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass  # a running trial is not ranked: its metric would be that of an early epoch

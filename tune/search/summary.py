@@ -22,7 +22,10 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     say("")
     say(f"{len(rows)} trials: {counts(rows)}.")
     epochs = sum(row["epochs"] for row in rows)
-    say(f"{epochs} epochs trained, of {len(rows) * settings.max_epochs} without early stopping.")
+    saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
+    say(f"{epochs} epochs trained; stopping the poor trials early saved {saved}.")
+    if refused := folder.read_json("experiment.json").get("repeats_refused"):
+        say(f"{refused} proposals repeated an earlier configuration and were drawn anew.")
     for row in rows:
         if row["origin"] in ("reference", "baseline"):
             say(f"{row['origin'].capitalize()}: {outcome(row)} ({settings_line(row)}).")
@@ -34,9 +37,14 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     if settings.wandb == "offline":
         say(f"W&B, kept offline: wandb sync {_short(folder.path)}/wandb/offline-run-*")
     if best:
-        storage = Path(settings.storage)
-        place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(_short(storage))}"
-        say(f"Next: python -m tune.finalize {shlex.quote(folder.name)}{place}")
+        say(f"Next: {command('tune.finalize', folder)}")
+
+
+def command(what: str, folder: RunFolder) -> str:
+    """A command on the run in the folder, as the user would type it here."""
+    storage = folder.path.parent
+    place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(_short(storage))}"
+    return f"python -m {what} {shlex.quote(folder.name)}{place}"
 
 
 def why_nothing(folder: RunFolder) -> str:

@@ -1,0 +1,96 @@
+"""What an earlier part of a search has left in its result folder, for the search to go on from.
+
+The folder, not Ray's own state, is what is gone on from: Ray saves its state every ten seconds at best, loses ASHA's
+rungs, and can not take more trials. Our files are written at every decision, before it is acted on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune.results import Origin, Row, RunFolder, config_of, now
+from tune.search.asha import Asha, default_grace
+from tune.search.proposals import Known, score
+from tune.settings import Settings
+from tune.training.config import TrainConfig
+
+ENDED = ("finished", "stopped", "diverged", "failed")
+"""Trials that are not taken up again; one that runs or was interrupted is trained again."""
+
+KEPT = ("started", "spent_s", "repeats_refused")
+"""What experiment.json holds of the search as a whole, not of the part of it that runs now."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A search so far. Numbers are those of the trials, in the order of proposal."""
+
+    asha: Asha | None = None
+    """None for a search that stops nobody."""
+
+    about: dict[str, Any] = field(default_factory=dict)
+    """What stays of experiment.json when the search goes on."""
+
+    known: dict[int, Known] = field(default_factory=dict)
+    """All that was proposed."""
+
+    unfinished: dict[int, tuple[Origin, TrainConfig]] = field(default_factory=dict)
+    """What of it is to be trained again."""
+
+    trials: dict[str, Row] = field(default_factory=dict)
+    """The rows of trials.parquet, by trial_id."""
+
+    epochs: list[Row] = field(default_factory=list)
+    """The rows of epochs.parquet."""
+
+
+def nothing(settings: Settings) -> Past:
+    """That of a search that begins."""
+    horizon = settings.max_epochs
+    return Past(asha=Asha(horizon, default_grace(horizon)) if settings.scheduler == "asha" else None)
+
+
+def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
+    """What lies in the folder. ValueError if it is damaged, or was learnt from other images."""
+    about = folder.read_json("experiment.json")
+    if about.get("data_fingerprint") != data_fingerprint:
+        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
+    if missing := [name for name in KEPT if name not in about]:
+        raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
+    rungs = folder.read_json("rungs.json")
+    past = Past(
+        asha=Asha.from_json(rungs) if rungs else None,
+        about={name: about[name] for name in KEPT} | {"resumed": [*about.get("resumed", []), now()]},
+        epochs=folder.read_rows("epochs.parquet"),
+    )
+    for row in folder.read_rows("trials.parquet"):
+        trial_id = row["trial_id"]
+        number, config = int(trial_id), config_of(row)
+        if row["status"] not in ENDED and past.asha is not None and trial_id in past.asha.stopped:
+            row["status"] = "stopped"  # the crash came between the decision and its execution
+        past.trials[trial_id] = row
+        if row["status"] in ENDED:
+            past.known[number] = Known(config, _score(row, metric))
+        else:
+            row["status"] = "interrupted"
+            past.known[number] = Known(config)
+            past.unfinished[number] = (row["origin"], config)
+    return past
+
+
+def nothing_to_do(past: Past, settings: Settings) -> str:
+    """Why the search has nothing left to do; empty if it has."""
+    ended = sum(row["status"] in ENDED for row in past.trials.values())
+    if ended >= settings.trials:
+        return f"All {ended} trials have ended; a larger --trials adds some."
+    if settings.time_budget_s is not None and past.about.get("spent_s", 0) >= settings.time_budget_s:
+        return f"The time budget of {settings.time_budget_s:g} s is used up; a larger --time-budget goes on."
+    return ""
+
+
+def _score(row: Row, metric: str) -> float | None:
+    """How a trial that has ended did, as the search itself knew it."""
+    if row["status"] == "failed":
+        return None
+    return score(row["epochs"], row[metric] or 0.0, row["status"] == "diverged")

@@ -1,0 +1,56 @@
+"""Going on with a search: its settings take the place of the options that are not given, and the others must agree."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from tune.results import RunFolder
+from tune.settings import Settings
+
+FREE = ("name", "storage", "data_dir", "wandb", "wandb_project", "dashboard", "weights")
+"""What may differ from the run's: where things lie, and who watches. None of it changes a result."""
+
+EXTEND = {"trials": "trials", "time_budget_s": "time budget"}
+"""What may grow."""
+
+
+def settings_of(folder: RunFolder) -> Settings:
+    """What the search in the folder was asked to do. ValueError if the folder does not tell."""
+    return Settings.from_dict(folder.read_json("experiment.json").get("settings"))
+
+
+def options(given: dict[str, Any], folder: RunFolder, settings: Settings) -> argparse.Namespace:
+    """The options of a search that was begun with `settings`, with those that are given now in their place."""
+    values = settings.to_dict()
+    values["time_budget"] = values.pop("time_budget_s")
+    for name in ("space", "data_dir", "weights"):
+        values[name] = None if values[name] is None else Path(values[name])
+    return argparse.Namespace(**{**values, **given, "name": folder.name, "storage": folder.path.parent})
+
+
+def check_agrees(before: Settings, now: Settings) -> None:
+    """ValueError if the search would no longer be the same one, or a smaller one."""
+    if before.space_sha256 != now.space_sha256:
+        raise ValueError(f"{now.space} has changed since the search began; restore it, or start a new search.")
+    for field in dataclasses.fields(Settings):
+        name = field.name
+        old, new = getattr(before, name), getattr(now, name)
+        if name in FREE or name in ("space", "space_sha256") or old == new:
+            continue
+        option = f"--{name.removesuffix('_s').replace('_', '-')}"
+        if name not in EXTEND:
+            raise ValueError(f"{option} is {new}, but the search was begun with {old}; leave it out, or start another.")
+        if old is None or new < old:
+            had = f"no {EXTEND[name]}" if old is None else f"{old:g}"
+            raise ValueError(f"{option} is {new:g}, but the search was begun with {had}; it can only grow.")
+
+
+def given_options(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """All options, and of them those that stand on the command line."""
+    everything = parser.parse_args(arguments)
+    unset = object()
+    marked = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(vars(everything), unset)))
+    return everything, {name: value for name, value in vars(marked).items() if value is not unset}
