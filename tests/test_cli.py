@@ -97,6 +97,8 @@ def finished(small_data: Path, tmp_path: Path) -> RunFolder:
         search="hyperopt",
         scheduler="asha",
         metric="val_acc",
+        confirm=0,
+        confirm_seeds=3,
         seed=42,
         name="one",
         storage=str(tmp_path / "results"),
@@ -221,6 +223,7 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
     assert options_of(run.prepare, capsys) == {
         "-h", "--help",
         "--space", "--trials", "--max-epochs", "--time-budget", "--search", "--scheduler", "--metric", "--seed",
+        "--resume", "--confirm", "--seeds",
         "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
         "--gpus-per-trial", "--cpus-per-trial",
         "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
@@ -275,7 +278,7 @@ def test_sound_arguments_are_accepted(sound: list[str], tmp_path: Path, capsys: 
 
 
 def test_a_search_needs_a_space(told: Told) -> None:
-    assert "required: --space" in told(run.prepare)
+    assert "--space is missing" in told(run.prepare)
 
 
 @pytest.mark.parametrize(

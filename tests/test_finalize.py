@@ -27,7 +27,8 @@ def run_folder(tmp_path: Path, synthetic_root: Path) -> RunFolder:
     settings = Settings(
         space="space.py", space_sha256="", model="simple_cnn", data="synthetic", data_dir=str(synthetic_root),
         train_subset=None, val_fraction=0.2, trials=2, max_epochs=4, time_budget_s=None, gpus_per_trial=0,
-        cpus_per_trial=1, search="hyperopt", scheduler="asha", metric="val_acc", seed=3, name="run",
+        cpus_per_trial=1, search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, confirm_seeds=3,
+        seed=3, name="run",
         storage=str(tmp_path / "results"), wandb="disabled", wandb_project="p", weights=None, dashboard=False,
     )  # fmt: skip
     folder.write_json("experiment.json", {"settings": settings.to_dict(), "started": results.now()})

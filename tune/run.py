@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     add("--search", choices=get_args(Method), default="hyperopt", help="who proposes (default: hyperopt)")
     add("--scheduler", choices=("asha", "none"), default="asha", help="who stops poor trials (default: asha)")
     add("--metric", choices=("val_acc",), default="val_acc", help="what is maximised (default: val_acc)")
+    add("--confirm", type=at_least(0), default=0, metavar="K",
+        help="train the K best again on other seeds before one is chosen (default: 0)")  # fmt: skip
+    add("--seeds", type=at_least(2), default=3, metavar="S", help="on so many seeds each (default: 3)")
     add("--seed", type=at_least(0), default=42, metavar="N", help="of proposals, split and training (default: 42)")
 
     add = parser.add_argument_group("data and weights").add_argument
@@ -70,7 +73,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         raise ValueError(f"--val-fraction is {options.val_fraction:g}; it must lie between 0 and 1.")
     search_space, digest = space.load(options.space)
     # What needs torch and Ray comes after what may be wrong without them.
-    from tune.search import past, plan, summary
+    from tune.search import confirm, past, plan, summary
     from tune.search.launch import search
 
     console = Console()
@@ -86,8 +89,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
     def work() -> None:
         try:
-            if why := past.nothing_to_do(so_far, prepared.settings):
-                console.print(f"{why}\n")
+            why = past.nothing_to_do(so_far, prepared.settings)
+            if why and not confirm.todo(folder, prepared.settings):
+                console.print(why)
             else:
                 search(prepared, folder, so_far, console)
         except KeyboardInterrupt:

@@ -31,6 +31,12 @@ class Settings:
     search: Method
     scheduler: Literal["asha", "none"]
     metric: Literal["val_acc"]
+    confirm: int
+    """So many of the best are trained again in the end; 0 is none."""
+
+    confirm_seeds: int
+    """On so many seeds each."""
+
     seed: int
     name: str
     storage: str

@@ -74,7 +74,7 @@ class Surrogate:
 
     def _scores(self, at: Floats) -> Floats:
         # As predict() computes the mean, without its checks, which take ten times as long.
-        means = [
+        means: list[Floats] = [
             process.kernel_(at, process.X_train_) @ process.alpha_ * process._y_train_std + process._y_train_mean
             for process in self._processes
         ]
@@ -82,7 +82,8 @@ class Surrogate:
         return scores
 
     def _standard(self, inputs: Floats) -> Floats:
-        return (inputs - self._shift) / self._scale
+        standard: Floats = (inputs - self._shift) / self._scale
+        return standard
 
     def _nearest(self, at: Floats, batch_size: int) -> Curve:
         """The recorded curve that takes about as long: the batch size decides, then everything else."""

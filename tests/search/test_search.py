@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tests.search.wandb_file import read_run
 from tune import cli, run
 from tune.results import RunFolder
+from tune.search.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("one_ray")
 
@@ -93,7 +95,7 @@ def test_a_search_leaves_what_the_contract_says(
 
     rungs = folder.read_json("rungs.json")
     assert list(rungs["rungs"]) == ["1", "2"]
-    at_first = {e["trial_id"]: e["val_acc"] or 0.0 for e in epochs if e["epoch"] == 1}
+    at_first = {e["trial_id"]: e["val_acc"] for e in epochs if e["epoch"] == 1}  # null where it diverged
     assert rungs["rungs"]["1"] == at_first, "a diverged trial stands on its rung, as the worst"
     best = folder.read_json("best.json")
     assert best["val_acc"] == max(r["val_acc"] for r in trials.values() if r["status"] == "finished") > 5
@@ -111,14 +113,43 @@ def test_a_search_leaves_what_the_contract_says(
     assert err == "", "noise on stderr"
 
 
-def test_the_same_seed_one_trial_at_a_time_gives_the_same_to_the_last_digit(
-    space: Path, tmp_path: Path, synthetic_root: Path
+def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
+    space: Path, tmp_path: Path, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, first = search(space, tmp_path, synthetic_root, "first", *SMALL, "--cpus-per-trial", "2")
-    _, second = search(space, tmp_path, synthetic_root, "second", *SMALL, "--cpus-per-trial", "2")
-    assert configs(first) == configs(second)
-    assert comparable(first) == comparable(second)
-    assert len(comparable(first)) >= 5
+    """What lies on the disk when ASHA has let a trial go on is all that a kill -9 leaves."""
+    alone = (*SMALL, "--cpus-per-trial", "2", "--max-epochs", "3", "--trials", "5")
+    left: list[Path] = []
+    write = Journal.write
+
+    def keep(journal: Journal) -> None:
+        write(journal)
+        left.append(tmp_path / "left" / str(len(left)) / "one")
+        shutil.copytree(journal.folder.path, left[-1], ignore=shutil.ignore_patterns("ray"))
+
+    monkeypatch.setattr(Journal, "write", keep)
+    _, whole = search(space, tmp_path, synthetic_root, "one", *alone)
+    monkeypatch.undo()
+    rungs = [RunFolder(path).read_json("rungs.json")["rungs"] for path in left]
+    running = [{row["status"] for row in RunFolder(path).read_rows("trials.parquet")} for path in left]
+    died = next(i for i, rung in enumerate(rungs) if len(rung["1"]) >= 3 and "running" in running[i])
+
+    where = str(left[died])
+    assert cli.run(run.prepare, ["--resume", where]) == cli.DONE
+    resumed = RunFolder(left[died])
+    assert configs(resumed) == configs(whole)
+    assert comparable(resumed) == comparable(whole)
+    assert resumed.read_json("rungs.json") == whole.read_json("rungs.json")
+    for changing in ("resumed", "spent_s", "started", "ended"):
+        assert changing in resumed.read_json("experiment.json")
+
+    # Nothing is left to do; then there is.
+    before = (resumed.path / "epochs.parquet").read_bytes()
+    assert cli.run(run.prepare, ["--resume", where, "--trials", "5", "--seed", "0"]) == cli.DONE
+    assert (resumed.path / "epochs.parquet").read_bytes() == before
+    assert cli.run(run.prepare, ["--resume", where, "--trials", "6"]) == cli.DONE
+    assert configs(whole).items() < configs(resumed).items()
+    assert len(configs(resumed)) == 6
+    assert comparable(whole) == [row for row in comparable(resumed) if row["trial_id"] != "0005"]
 
 
 def test_workers_do_not_change_the_reference_the_baseline_and_the_random_starts(

@@ -18,13 +18,13 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from tune.results import RunFolder, now
-from tune.search import tracking
+from tune.search import confirm, tracking
 from tune.search.asha import AshaScheduler
 from tune.search.console import view
 from tune.search.devices import Machine, Share
 from tune.search.events import Events, Listener
 from tune.search.journal import Journal
-from tune.search.past import ENDED, Past
+from tune.search.past import ENDED, Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.search.session import Interrupted, interruptible, started_ray
@@ -41,13 +41,26 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
 
     KeyboardInterrupt if the user ended it; what was learnt until then lies in the folder.
     """
-    settings, asha = plan.settings, past.asha
+    settings = plan.settings
     spent = Spent(folder, _about(plan) | past.about, time.monotonic())
+    with started_ray(settings, console), interruptible():
+        if not nothing_to_do(past, settings):
+            _search(plan, folder, past, spent, console)
+        if settings.confirm and not Interrupted.by_user:
+            _confirm(plan, folder, console)
+    spent.write(ended=now())
+    if Interrupted.by_user:
+        raise KeyboardInterrupt
+
+
+def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Console) -> None:
+    """The trials of the search itself."""
+    settings, asha = plan.settings, past.asha
     journal = Journal(folder, settings.metric, past)
+    proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
     left = settings.trials - sum(row["status"] in ENDED for row in past.trials.values())
-    with started_ray(settings, console), interruptible(), view(title, settings.trials, console) as shown:
-        proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
+    with view(title, left, console) as shown:
         try:
             _tuner(
                 plan,
@@ -60,9 +73,30 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
             ).fit()
         finally:
             journal.write()
-            spent.write(ended=now(), repeats_refused=past.about.get("repeats_refused", 0) + proposer.repeats_refused)
-    if Interrupted.by_user:
-        raise KeyboardInterrupt
+            spent.write(repeats_refused=past.about.get("repeats_refused", 0) + proposer.repeats_refused)
+
+
+def _confirm(plan: Plan, folder: RunFolder, console: Console) -> None:
+    """The best of the search again, on other seeds, and the choice among them."""
+    settings = plan.settings
+    if planned := confirm.todo(folder, settings):
+        journal = confirm.RerunJournal(folder)
+        title = f"{settings.name}: the {settings.confirm} best again, on {settings.confirm_seeds} other seeds"
+        with view(title, len(planned), console) as shown:
+            _tuner(
+                plan,
+                folder,
+                searcher=confirm.Reruns(planned, settings.metric),
+                scheduler=FIFOScheduler(),
+                listeners=[journal, shown],
+                trials=len(planned),
+                time_budget_s=None,
+            ).fit()
+    trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
+    best = [row["trial_id"] for row in confirm.candidates(trials.values(), settings.metric, settings.confirm)]
+    again = [row for row in confirm.reruns(folder) if row["trial_id"] in best]
+    if chosen := confirm.choose(trials, again, settings.metric):
+        folder.write_json("best.json", chosen)
 
 
 def _tuner(

@@ -33,6 +33,11 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         row = next(row for row in rows if row["trial_id"] == best["trial_id"])
         say(f"Best: trial {best['trial_id']} ({best['origin']}), {outcome(row)} ({settings_line(row)}).")
         say(f"  chosen as {best['chosen']}")
+        for item in best.get("confirmed", []):
+            say(
+                f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds "
+                f"(standard deviation of a seed {best['deviation']:.2f}), {item['wall_s']:.0f} s each"
+            )
     say(f"Results: {_short(folder.path)} (trials.parquet, epochs.parquet, best.json)")
     if settings.wandb == "offline":
         say(f"W&B, kept offline: wandb sync {_short(folder.path)}/wandb/offline-run-*")

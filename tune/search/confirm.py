@@ -1,0 +1,183 @@
+"""The winner's curse: the best trials of a search trained again on other seeds, before one of them is chosen.
+
+The highest of many noisy accuracies is high by luck too. So the accuracy that a trial was picked for is left out, and
+the reruns alone decide; configurations that they can not tell apart are ties, of which the cheapest is taken.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+from ray.tune.search import Searcher
+from scipy import stats
+
+from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
+from tune.settings import Settings
+from tune.training.config import TrainConfig
+
+LEVEL = 0.95
+"""Confidence at which a difference is no tie."""
+
+CHEAPER = 0.95
+"""A tie goes to another one only if it takes less than this share of the leader's time; times are noisy too."""
+
+RERUNS = pa.schema(
+    [
+        *(TRIALS.field(name) for name in ("trial_id", "status", "origin", "epochs")),
+        ("seed", pa.int64()),
+        *(TRIALS.field(name) for name in ("train_loss", "train_acc", "val_loss", "val_acc", "wall_s", "error")),
+    ]
+)
+"""confirm.parquet: one row a rerun, with the figures of its last epoch."""
+
+
+def todo(folder: RunFolder, settings: Settings) -> list[tuple[Row, int]]:
+    """The trials to be trained again, and on which seed: those reruns that have not ended yet."""
+    done = {(row["trial_id"], row["seed"]) for row in reruns(folder) if row["status"] in ("finished", "diverged")}
+    seeds = range(settings.seed + 1, settings.seed + 1 + settings.confirm_seeds)
+    best = candidates(folder.read_rows("trials.parquet"), settings.metric, settings.confirm)
+    return [(row, seed) for seed in seeds for row in best if (row["trial_id"], seed) not in done]
+
+
+def candidates(trials: Iterable[Row], metric: str, count: int) -> list[Row]:
+    """The best whole trials of a search, by the metric after their last epoch."""
+    whole = [row for row in trials if row["status"] == "finished" and row[metric] is not None]
+    return sorted(whole, key=lambda row: -row[metric])[:count]
+
+
+def reruns(folder: RunFolder) -> list[Row]:
+    """The rows of confirm.parquet, if there is one."""
+    return folder.read_rows("confirm.parquet") if (folder.path / "confirm.parquet").is_file() else []
+
+
+class Reruns(Searcher):  # type: ignore[misc]  # Ray ships no types for it
+    """Hands Ray Tune one rerun after the other."""
+
+    def __init__(self, planned: Sequence[tuple[Row, int]], metric: str) -> None:
+        super().__init__(metric=metric, mode="max")
+        self._planned = list(planned)
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if not self._planned:
+            finished: str = Searcher.FINISHED
+            return finished
+        row, seed = self._planned.pop(0)
+        config = replace(config_of(row), seed=seed)
+        return {**config.to_dict(), "trial_id": f"{row['trial_id']}-seed{seed}", "origin": row["origin"]}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        pass
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise AssertionError("reruns are not restored through Ray's own state")
+
+
+class RerunJournal:
+    """Keeps confirm.parquet. A `Listener`."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.rows = {(row["trial_id"], row["seed"]): row for row in reruns(folder)}
+        self._running: dict[str, Row] = {}
+
+    def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
+        of, _, _ = trial_id.partition("-")
+        row = {"trial_id": of, "status": "running", "origin": origin, "epochs": 0, "seed": config.seed, "wall_s": 0.0}
+        self._running[trial_id] = self.rows[of, config.seed] = row
+
+    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
+        row = self._running[trial_id]
+        row |= {name: metrics[name] for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
+        row |= {"epochs": metrics["epoch"], "wall_s": row["wall_s"] + metrics["wall_s"]}
+        if metrics["diverged"]:
+            row["val_acc"] = None  # the 0 that was reported is a verdict for the searchers, not a measurement
+
+    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
+        self._running.pop(trial_id).update({"status": status, "error": error})
+        self.write()
+
+    def tick(self) -> None: ...
+
+    def write(self) -> None:
+        self.folder.write_table("confirm.parquet", [row for _, row in sorted(self.rows.items())], RERUNS)
+
+
+def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict[str, Any]:
+    """The content of best.json after the reruns, or {} if none of them has a result.
+
+    A configuration that diverged on one seed is left out. Two means are a tie if they differ by less than what seeds
+    alone make likely: Fisher's least significant difference, on the deviation pooled over all configurations.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    unstable = set()
+    for row in again:
+        if row["status"] == "finished":
+            values[row["trial_id"]].append(row[metric])
+            seconds[row["trial_id"]].append(row["wall_s"])
+        elif row["status"] == "diverged":
+            unstable.add(row["trial_id"])
+    stable = {trial_id: found for trial_id, found in values.items() if trial_id not in unstable}
+    if not stable:
+        return {}
+    mean = {trial_id: statistics.fmean(found) for trial_id, found in stable.items()}
+    cost = {trial_id: statistics.fmean(seconds[trial_id]) for trial_id in stable}
+    leader = max(mean, key=lambda trial_id: mean[trial_id])
+    deviation, freedom = pooled_deviation(list(stable.values()))
+    noise = {trial_id: least_difference(deviation, freedom, stable[leader], stable[trial_id]) for trial_id in stable}
+    tied = [trial_id for trial_id in stable if mean[leader] - mean[trial_id] <= noise[trial_id]]
+    cheapest = min(tied, key=lambda trial_id: cost[trial_id])
+    best = cheapest if cost[cheapest] < CHEAPER * cost[leader] else leader
+    return {
+        "trial_id": best,
+        "origin": trials[best]["origin"],
+        "chosen": _how(best, leader, tied, len(stable)),
+        metric: mean[best],
+        "seeds": len(stable[best]),
+        "deviation": deviation,
+        "tied_with": [trial_id for trial_id in tied if trial_id != best],
+        "confirmed": [
+            {"trial_id": t, "mean": mean[t], "seeds": len(stable[t]), "wall_s": cost[t], "first": trials[t][metric]}
+            for t in sorted(stable, key=lambda t: -mean[t])
+        ],
+        "val_loss": trials[best]["val_loss"],
+        "train_acc": trials[best]["train_acc"],
+        "epochs": trials[best]["epochs"],
+        "config": config_of(trials[best]).to_dict(),
+    }
+
+
+def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Standard deviation within groups, pooled over them, and its degrees of freedom; (nan, 0) if none has two."""
+    freedom = sum(len(group) - 1 for group in groups)
+    if not freedom:
+        return math.nan, 0
+    squares = sum((value - statistics.fmean(group)) ** 2 for group in groups for value in group)
+    return math.sqrt(squares / freedom), freedom
+
+
+def least_difference(deviation: float, freedom: int, one: Sequence[float], other: Sequence[float]) -> float:
+    """The least difference of two means that is not noise; infinite where the noise is not known."""
+    if not freedom:
+        return math.inf
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * deviation * math.sqrt(1 / len(one) + 1 / len(other))
+
+
+def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
+    if len(tied) == 1:
+        return f"the highest mean over other seeds, among the {count} best trials"
+    if best == leader:
+        return f"the highest mean over other seeds; {len(tied) - 1} of the {count} best trials tie with it"
+    return f"the cheapest of {len(tied)} trials that tie over other seeds, among the {count} best"
