@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader
 import cifar_models
 from benchmarks.peers import plain_loop
 from tune.training import batches, data, host
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import fit
-from tune.training.model import preprocessing_of
 
 CPU = torch.device("cpu")
 SEED = 0

@@ -1,14 +1,15 @@
 """The architectures a search can train, one a file, each with its own preprocessing.
 
 To add one: write a file beside these that defines `ARCHITECTURE`, and name it in the table below.
-The table holds module names rather than objects, so that checking a search space imports no torch.
+The files import torch where a network is built, so that their facts, which the checks before a search need, come at
+once.
 """
 
 from importlib import import_module
 
-from cifar_models.architecture import Architecture, Preprocessing
+from cifar_models.architecture import Architecture, Preprocessing, Pretrained
 
-__all__ = ["NAMES", "Architecture", "Preprocessing", "load"]
+__all__ = ["NAMES", "Architecture", "Preprocessing", "Pretrained", "load"]
 
 NAMES = ("simple_cnn", "resnet18", "resnet50")
 

@@ -46,7 +46,8 @@ class Architecture:
     """One network: what a trial needs to know of it."""
 
     build: Callable[[Path | None], nn.Module]
-    """Builds it for 100 classes; the argument is a state_dict's file to start from (None: random weights)."""
+    """Builds it for 100 classes; the argument is a state_dict's file to start from (None: random weights).
+    torch is imported here and not with the file, whose facts are read before anything starts."""
 
     preprocessing: Preprocessing
 
@@ -59,5 +60,16 @@ class Architecture:
     smallest_image_size: int | None = None
     """`image_size` may be anything from here on; None: the preprocessing's own alone."""
 
-    pretrained: Callable[[], Path] | None = None
-    """Fetches the weights it starts from when the user gives none, and says where they lie."""
+    pretrained: Pretrained | None = None
+    """The weights it starts from when the user gives none; None: it takes no weights at all."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights that are published."""
+
+    path: Callable[[], Path]
+    """Where they lie, or will; without torch."""
+
+    fetch: Callable[[], Path]
+    """Downloads them unless they lie there. ValueError, with the mend, if they are out of reach."""

@@ -1,17 +1,22 @@
 """ResNet-18 for 32 px: torchvision's, with a 3x3 stem of stride 1 and no max pool (He et al. 2015, section 4.2)."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from torch import nn
-from torchvision.models import ResNet, resnet18
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cifar_models.architecture import Architecture, Preprocessing
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 
 def build(weights: Path | None = None) -> ResNet:
     """(batch, 3, 32, 32) -> logits (batch, 100)."""
-    if weights is not None:
-        raise ValueError("ResNet-18 starts from random weights: leave --weights out.")
+    from torch import nn
+    from torchvision.models import resnet18
+
+    assert weights is None
     model = resnet18(weights=None, num_classes=100)
     model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
     model.maxpool = nn.Identity()

@@ -1,20 +1,26 @@
 """ResNet-50: torchvision's at 224 px, from ImageNet weights, with a new classifier for 100 classes."""
 
+from __future__ import annotations
+
 import http.client
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torchvision.models import ResNet, ResNet50_Weights, resnet50
+from cifar_models.architecture import Architecture, Preprocessing, Pretrained
 
-from cifar_models.architecture import Architecture, Preprocessing
-from cifar_models.weights import read_tensors
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
-IMAGENET = ResNet50_Weights.IMAGENET1K_V2
+URL = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+"""torchvision's `ResNet50_Weights.IMAGENET1K_V2`; written down, as its import takes seconds (a test compares)."""
 
 
 def build(weights: Path | None = None) -> ResNet:
     """(batch, 3, side, side) -> logits (batch, 100). ValueError if the file's weights do not fit."""
+    from torch import nn
+    from torchvision.models import resnet50
+
     model = resnet50(weights=None)
     if weights is not None:
         _load_imagenet(model, weights)
@@ -24,6 +30,10 @@ def build(weights: Path | None = None) -> ResNet:
 
 def _load_imagenet(model: ResNet, path: Path) -> None:
     """Loads a state_dict on torchvision's keys. Its classifier is thrown away afterwards, so it may be missing."""
+    from torch import Tensor
+
+    from cifar_models.weights import read_tensors
+
     try:
         given = read_tensors(path)
     except ValueError as error:
@@ -48,15 +58,22 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
     model.load_state_dict(given, strict=False)
 
 
-def pretrained() -> Path:
-    """torchvision's ImageNet weights, downloaded into torch's own cache unless they lie there already."""
-    url: str = IMAGENET.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+def pretrained_path() -> Path:
+    """Where torchvision keeps its ImageNet weights: in torch's own cache, named as `torch.hub.get_dir()` does."""
+    cache = os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return Path(os.getenv("TORCH_HOME", cache)).expanduser() / "hub" / "checkpoints" / URL.rsplit("/", 1)[-1]
+
+
+def fetch_pretrained() -> Path:
+    """Those weights, downloaded unless they lie there already. ValueError if they are out of reach."""
+    path = pretrained_path()
     if not path.exists():
+        import torch
+
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # The file name ends in the first 8 digits of its SHA-256, which check_hash holds it against.
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
+            torch.hub.download_url_to_file(URL, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise ValueError(
                 f"The ImageNet weights of ResNet-50 could not be downloaded ({error}). "
@@ -77,5 +94,5 @@ ARCHITECTURE = Architecture(
     head="fc",
     early=("conv1", "bn1", "layer1", "layer2"),
     smallest_image_size=32,  # halved five times; from less, the last stage would stride over a single pixel
-    pretrained=pretrained,
+    pretrained=Pretrained(pretrained_path, fetch_pretrained),
 )

@@ -333,7 +333,7 @@ def test_a_search_needs_a_space(told: Told) -> None:
         (["--name", ".."], ["--name is '..'"]),
         (["--weights", "nowhere.pth"], ["--weights nowhere.pth is no file"]),
         (["--weights", "."], ["--weights . is no file"]),
-        (["--weights", "mine.py"], ["SimpleCNN starts from random weights", "--weights"]),
+        (["--weights", "mine.py"], ["simple_cnn starts from random weights", "--weights"]),
         (["--storage", "mine.py"], ["mine.py/one", "--storage"]),
         (["--space", "nowhere.py"], ["nowhere.py", "No such file"]),
         (["--space", "."], ["can not be read: Is a directory"]),

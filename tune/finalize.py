@@ -53,8 +53,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     import torch
 
     from tune.training import data, host, ood, synthetic_ood
+    from tune.training.architecture import find_weights
     from tune.training.final import Final
-    from tune.training.model import find_weights
 
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     check_folder(final, options)

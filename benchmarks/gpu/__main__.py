@@ -51,10 +51,10 @@ from benchmarks.gpu.session import (
     waits,
 )
 from tune.training import data, loop
+from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
 from tune.training.loop import Training
-from tune.training.model import find_weights
 
 EPOCH_GOALS = {("simple_cnn", 512): 0.15, ("resnet18", 512): 1.0, ("resnet50", 128): 15.0, ("resnet50", 64): 15.0}
 """Seconds."""

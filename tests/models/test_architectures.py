@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +19,7 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 import cifar_models
-from cifar_models import Preprocessing, resnet50
-from cifar_models.simple_cnn import SimpleCNN
+from cifar_models import Preprocessing, Pretrained, resnet50
 
 PRINTED_SIMPLE_CNN = """\
 SimpleCNN(
@@ -76,7 +74,7 @@ def test_simple_cnn_is_printed_as_in_the_report() -> None:
 def test_simple_cnn_pools_first_and_is_to_the_bit_what_relu_first_gives() -> None:
     """ReLU after the pooling works on a quarter of the numbers; the report has it before."""
     torch.manual_seed(0)
-    model = SimpleCNN()
+    model: Any = cifar_models.load("simple_cnn").build(None)
     images = torch.randn(16, 3, 32, 32)
 
     def as_reported(x: Tensor) -> Tensor:
@@ -147,7 +145,7 @@ def test_a_resnet_sees_images_at_the_resolution_meant(name: str, side: int, befo
 
 
 def test_simple_cnn_computes_convolution_relu_pool_twice_then_two_linear_layers() -> None:
-    model = SimpleCNN()
+    model: Any = cifar_models.load("simple_cnn").build(None)
     by_hand = nn.Sequential(
         model.conv1, nn.ReLU(), nn.MaxPool2d(2, 2), model.conv2, nn.ReLU(), nn.MaxPool2d(2, 2), nn.Flatten(),
         model.fc1, nn.ReLU(), model.fc2,
@@ -164,12 +162,6 @@ def test_the_head_classifies_and_the_early_modules_come_first(name: str) -> None
     assert model.get_submodule(architecture.head) is list(model.children())[-1]
     children = [child for child, module in model.named_children() if any(True for _ in module.parameters())]
     assert tuple(children[: len(architecture.early)]) == architecture.early
-
-
-@pytest.mark.parametrize("name", ["simple_cnn", "resnet18"])
-def test_a_network_without_pretrained_weights_refuses_a_file(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="leave --weights out"):
-        cifar_models.load(name).build(tmp_path / "weights.pth")
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
@@ -366,7 +358,7 @@ def weights_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
 
     def use(url: str) -> Path:
-        monkeypatch.setattr(resnet50, "IMAGENET", SimpleNamespace(url=url))
+        monkeypatch.setattr(resnet50, "URL", url)
         return tmp_path / "cache" / "hub" / "checkpoints" / url.rsplit("/", 1)[-1]
 
     return use
@@ -380,16 +372,28 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_the_weights_are_torchvisions_second_ones() -> None:
-    assert resnet50.IMAGENET.url == "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
-    assert cifar_models.load("resnet50").pretrained is resnet50.pretrained
+    assert torchvision_models.ResNet50_Weights.IMAGENET1K_V2.url == resnet50.URL
+    assert cifar_models.load("resnet50").pretrained == Pretrained(resnet50.pretrained_path, resnet50.fetch_pretrained)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"XDG_CACHE_HOME": "/cache"}, {"TORCH_HOME": "~/torch", "XDG_CACHE_HOME": "/no"}]
+)
+def test_they_lie_where_torch_keeps_them(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    path = resnet50.pretrained_path()
+    assert path == Path(torch.hub.get_dir()) / "checkpoints" / "resnet50-11ad3fa6.pth"
 
 
 def test_weights_are_downloaded_once(weights_from: Callable[[str], Path], published: Path) -> None:
     kept = weights_from(published.as_uri())
-    assert resnet50.pretrained() == kept
+    assert resnet50.fetch_pretrained() == kept
     assert_holds(resnet50.build(kept), flat_state())
     published.unlink()
-    assert resnet50.pretrained() == kept
+    assert resnet50.fetch_pretrained() == kept
 
 
 def test_without_a_network_the_mend_is_told(weights_from: Callable[[str], Path]) -> None:
@@ -397,7 +401,7 @@ def test_without_a_network_the_mend_is_told(weights_from: Callable[[str], Path])
         closed.bind(("127.0.0.1", 0))
         kept = weights_from(f"http://127.0.0.1:{closed.getsockname()[1]}/resnet50-11ad3fa6.pth")
         with pytest.raises(ValueError, match=r"could not be downloaded .*--weights PATH\.$") as caught:
-            resnet50.pretrained()
+            resnet50.fetch_pretrained()
     assert f"Put {kept.name} from torchvision into {kept.parent}," in str(caught.value)
     assert list(kept.parent.iterdir()) == []
 
@@ -406,7 +410,7 @@ def test_a_damaged_download_is_refused_and_not_kept(weights_from: Callable[[str]
     published.write_bytes(published.read_bytes()[:-1])
     kept = weights_from(published.as_uri())
     with pytest.raises(ValueError, match=r"could not be downloaded .*hash.*--weights PATH\.$"):
-        resnet50.pretrained()
+        resnet50.fetch_pretrained()
     assert list(kept.parent.iterdir()) == []
 
 
@@ -416,5 +420,5 @@ def test_a_cache_folder_that_can_not_be_made_is_told(
     kept = weights_from(published.as_uri())
     (tmp_path / "cache").write_text("a file where the folder would be")
     with pytest.raises(ValueError, match=r"could not be downloaded .*--weights PATH\.$") as caught:
-        resnet50.pretrained()
+        resnet50.fetch_pretrained()
     assert str(kept.parent) in str(caught.value)

@@ -7,10 +7,10 @@ import torch
 from torch import Generator, Tensor
 
 from tune.training import batches
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
-from tune.training.model import preprocessing_of
 
 CPU = torch.device("cpu")
 

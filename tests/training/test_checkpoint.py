@@ -15,10 +15,11 @@ from torch import Tensor
 
 import cifar_models
 from tune.training import augment, checkpoint
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import Training, fit
-from tune.training.model import build_model, build_optimizer, build_schedule, preprocessing_of
+from tune.training.model import build_model, build_optimizer, build_schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tune.training import augment, checkpoint, evaluate, loop
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import EpochResult, fit
-from tune.training.model import build_model, build_optimizer, preprocessing_of
+from tune.training.model import build_model, build_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

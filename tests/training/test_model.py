@@ -21,7 +21,6 @@ from tune.training.model import (
     build_model,
     build_optimizer,
     build_schedule,
-    preprocessing_of,
     set_training_mode,
 )
 
@@ -256,30 +255,3 @@ def test_frozen_layers_and_their_statistics_stay_then_learn(optimizer: dict[str,
         for key in before:
             held = epoch == 1 and key.split(".")[0] in early
             assert torch.equal(before[key], after[key]) is held, f"{key} in epoch {epoch}"
-
-
-# Image sizes
-
-
-@pytest.mark.parametrize("size", [31, 64, 224])
-def test_simple_cnn_refuses_another_image_size(size: int) -> None:
-    with pytest.raises(ValueError, match=rf"^image_size is {size}, but simple_cnn takes 32 px only; leave it at 0\.$"):
-        preprocessing_of(config(image_size=size))
-
-
-@pytest.mark.parametrize("size", [0, 32])
-def test_simple_cnn_takes_its_own_image_size(size: int) -> None:
-    assert preprocessing_of(config(image_size=size)) == cifar_models.load("simple_cnn").preprocessing
-
-
-@pytest.mark.parametrize("size", [8, 16, 31])
-def test_resnet50_refuses_an_image_that_its_last_stage_would_not_see(size: int) -> None:
-    """At 16 px a stride of 2 meets a single pixel, where oneDNN's bf16 weight gradient is not finite."""
-    with pytest.raises(ValueError, match=rf"^image_size is {size}, but resnet50 needs at least 32 px\.$"):
-        preprocessing_of(config(model="resnet50", image_size=size))
-
-
-@pytest.mark.parametrize(("size", "sees"), [(0, (224, 256)), (112, (112, 128)), (64, (64, 73)), (32, (32, 37))])
-def test_resnet50_takes_any_other_image_size(size: int, sees: tuple[int, int]) -> None:
-    preprocessing = preprocessing_of(config(model="resnet50", image_size=size))
-    assert (preprocessing.image_size, preprocessing.resize) == sees

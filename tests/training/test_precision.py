@@ -13,10 +13,10 @@ from torch import Generator
 
 import cifar_models
 from tune.training import batches, loop
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import fit
-from tune.training.model import preprocessing_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

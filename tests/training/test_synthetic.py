@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from cifar_models.simple_cnn import SimpleCNN
+import cifar_models
 from tune.training import images, synthetic, synthetic_ood
 from tune.training.images import ImageSet
 from tune.training.synthetic import CLASS_NAMES, Split
@@ -182,7 +182,7 @@ def test_a_damaged_ood_file_is_drawn_anew(root: Path, tmp_path: Path) -> None:
 def accuracy(train: ImageSet, test: ImageSet, lr: float, epochs: int) -> float:
     """Test accuracy in per cent after a plain one-cycle SGD on 80 % of the training images, batch 64."""
     torch.manual_seed(0)
-    model = SimpleCNN().to(memory_format=torch.channels_last)
+    model = cifar_models.load("simple_cnn").build(None).to(memory_format=torch.channels_last)
     images_ = (train.pixels[:9600].permute(0, 3, 1, 2).float() - 127.5) / 127.5
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * 150)

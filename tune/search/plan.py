@@ -12,8 +12,8 @@ from tune.search.devices import Machine, Share
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import data
+from tune.training.architecture import find_weights, preprocessing_of
 from tune.training.config import TrainConfig
-from tune.training.model import find_weights, preprocessing_of
 
 RESNET50_IMAGES_PER_S = 3.0
 """Training images a second and CPU core at 224 px: a rough figure for cores with bf16, others are slower."""

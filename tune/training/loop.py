@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cifar_models import Preprocessing
 from tune.training import augment, batches, host
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.evaluate import evaluate, mixed_precision
@@ -28,7 +29,6 @@ from tune.training.model import (
     build_model,
     build_optimizer,
     build_schedule,
-    preprocessing_of,
     set_training_mode,
 )
 

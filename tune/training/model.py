@@ -1,4 +1,4 @@
-"""From a TrainConfig to the network, its preprocessing, its optimiser and its schedule."""
+"""From a TrainConfig to the network, its optimiser and its schedule."""
 
 from __future__ import annotations
 
@@ -20,39 +20,7 @@ from torch.optim.lr_scheduler import (
 )
 
 import cifar_models
-from cifar_models import Preprocessing
 from tune.training.config import TrainConfig
-
-
-def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    """The architecture's own, at the configuration's image size. ValueError if it can not take that size."""
-    architecture = cifar_models.load(config.model)
-    own, smallest = architecture.preprocessing, architecture.smallest_image_size
-    if config.image_size in (0, own.image_size):
-        return own
-    if smallest is None:
-        raise ValueError(
-            f"image_size is {config.image_size}, but {config.model} takes {own.image_size} px only; leave it at 0."
-        )
-    if config.image_size < smallest:
-        raise ValueError(f"image_size is {config.image_size}, but {config.model} needs at least {smallest} px.")
-    return own.at(config.image_size)
-
-
-def find_weights(model: str, given: Path | None) -> Path | None:
-    """The file that the model starts from: `given`, or the architecture's own. It is tried on the model once.
-
-    ValueError if it does not fit or can not be had.
-    """
-    architecture = cifar_models.load(model)
-    if given is not None:
-        if not given.is_file():
-            raise ValueError(f"--weights {given} is no file.")
-        given = given.absolute()
-    path = given if given is not None or architecture.pretrained is None else architecture.pretrained()
-    if path is not None:
-        architecture.build(path)
-    return path
 
 
 def build_model(config: TrainConfig, device: torch.device, weights: Path | None = None) -> nn.Module:

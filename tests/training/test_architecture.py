@@ -1,0 +1,72 @@
+"""What an architecture takes, told before it is built: image sizes, and files of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cifar_models
+from cifar_models import resnet50
+from tune.training.architecture import find_weights, preprocessing_of, weights_path
+from tune.training.config import TrainConfig
+
+
+def config(**changes: Any) -> TrainConfig:
+    return TrainConfig.from_dict({"model": "simple_cnn", "lr": 0.1, "batch_size": 20, "epochs": 5} | changes)
+
+
+# Image sizes
+
+
+@pytest.mark.parametrize("size", [31, 64, 224])
+def test_simple_cnn_refuses_another_image_size(size: int) -> None:
+    with pytest.raises(ValueError, match=rf"^image_size is {size}, but simple_cnn takes 32 px only; leave it at 0\.$"):
+        preprocessing_of(config(image_size=size))
+
+
+@pytest.mark.parametrize("size", [0, 32])
+def test_simple_cnn_takes_its_own_image_size(size: int) -> None:
+    assert preprocessing_of(config(image_size=size)) == cifar_models.load("simple_cnn").preprocessing
+
+
+@pytest.mark.parametrize("size", [8, 16, 31])
+def test_resnet50_refuses_an_image_that_its_last_stage_would_not_see(size: int) -> None:
+    """At 16 px a stride of 2 meets a single pixel, where oneDNN's bf16 weight gradient is not finite."""
+    with pytest.raises(ValueError, match=rf"^image_size is {size}, but resnet50 needs at least 32 px\.$"):
+        preprocessing_of(config(model="resnet50", image_size=size))
+
+
+@pytest.mark.parametrize(("size", "sees"), [(0, (224, 256)), (112, (112, 128)), (64, (64, 73)), (32, (32, 37))])
+def test_resnet50_takes_any_other_image_size(size: int, sees: tuple[int, int]) -> None:
+    preprocessing = preprocessing_of(config(model="resnet50", image_size=size))
+    assert (preprocessing.image_size, preprocessing.resize) == sees
+
+
+# Weights
+
+
+@pytest.mark.parametrize("find", [weights_path, find_weights])
+@pytest.mark.parametrize("name", ["simple_cnn", "resnet18"])
+def test_a_network_without_pretrained_weights_refuses_a_file(name: str, find: Any, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.touch()
+    with pytest.raises(ValueError, match=rf"^{name} starts from random weights: leave --weights out\.$"):
+        find(name, path)
+    assert find(name, None) is None
+
+
+@pytest.mark.parametrize("find", [weights_path, find_weights])
+def test_a_file_that_is_not_there_is_refused(find: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.pth is no file\.$"):
+        find("resnet50", tmp_path / "nowhere.pth")
+
+
+def test_the_path_is_told_whether_the_weights_are_there_or_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    assert weights_path("resnet50", None) == resnet50.pretrained_path()
+    assert not (tmp_path / "cache").exists()
+    (tmp_path / "mine.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    assert weights_path("resnet50", Path("mine.pth")) == tmp_path / "mine.pth"  # trials run elsewhere

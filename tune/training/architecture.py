@@ -1,0 +1,50 @@
+"""What an architecture takes: image sizes and weights. torch is imported where `find_weights` builds the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cifar_models
+from cifar_models import Preprocessing
+from tune.training.config import TrainConfig
+
+
+def preprocessing_of(config: TrainConfig) -> Preprocessing:
+    """The architecture's own, at the configuration's image size. ValueError if it can not take that size."""
+    architecture = cifar_models.load(config.model)
+    own, smallest = architecture.preprocessing, architecture.smallest_image_size
+    if config.image_size in (0, own.image_size):
+        return own
+    if smallest is None:
+        raise ValueError(
+            f"image_size is {config.image_size}, but {config.model} takes {own.image_size} px only; leave it at 0."
+        )
+    if config.image_size < smallest:
+        raise ValueError(f"image_size is {config.image_size}, but {config.model} needs at least {smallest} px.")
+    return own.at(config.image_size)
+
+
+def weights_path(model: str, given: Path | None) -> Path | None:
+    """The file that the model starts from: `given`, or the architecture's own, which may be yet to be downloaded.
+
+    ValueError if `given` is no file, or the model takes none.
+    """
+    pretrained = cifar_models.load(model).pretrained
+    if given is None:
+        return None if pretrained is None else pretrained.path()
+    if not given.is_file():
+        raise ValueError(f"--weights {given} is no file.")
+    if pretrained is None:
+        raise ValueError(f"{model} starts from random weights: leave --weights out.")
+    return given.absolute()
+
+
+def find_weights(model: str, given: Path | None) -> Path | None:
+    """The same, downloaded if need be, and tried on the model once. ValueError also if it does not fit."""
+    path = weights_path(model, given)
+    architecture = cifar_models.load(model)
+    if given is None and architecture.pretrained is not None:
+        path = architecture.pretrained.fetch()
+    if path is not None:
+        architecture.build(path)
+    return path
