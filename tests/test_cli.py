@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR100
 
+import cifar_models
 from tune import cli, finalize, run
 from tune.results import TRIALS, RunFolder, create
 from tune.settings import Settings
@@ -227,6 +229,7 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
         "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
         "--gpus-per-trial", "--cpus-per-trial",
         "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
+        "--dry-run",
     }  # fmt: skip
 
 
@@ -279,6 +282,10 @@ def test_sound_arguments_are_accepted(sound: list[str], tmp_path: Path, capsys: 
 
 def test_a_search_needs_a_space(told: Told) -> None:
     assert "--space is missing" in told(run.prepare)
+
+
+ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
+"""Wrong for the thousand images here, right for the published data set."""
 
 
 @pytest.mark.parametrize(
@@ -343,6 +350,8 @@ def test_a_wrong_option_is_named(options: list[str], words: list[str], sound: li
     sentence = told(run.prepare, *sound, *options)
     for word in words:
         assert word in sentence
+    if options not in ONLY_THE_DATA_TELL:
+        assert told(run.prepare, *sound, *options, "--dry-run") == sentence
     assert not Path("results").exists()  # nothing was begun
 
 
@@ -370,6 +379,7 @@ def test_a_wrong_space_is_told_as_it_stands(
     sentence = told(run.prepare, *sound)
     for word in words:
         assert word in sentence
+    assert told(run.prepare, *sound, "--dry-run") == sentence
     assert not Path("results").exists()
 
 
@@ -380,7 +390,8 @@ def test_an_image_size_that_only_some_trials_would_draw_is_refused(
     inside = SPACE.replace('"batch_size": 64},\n', f'"batch_size": 64, "image_size": {sizes}}},\n', 1)
     fitting = 0 if "0" in sizes else 32
     space.write_text(inside.replace('"batch_size": 64},\n)', f'"batch_size": 64, "image_size": {fitting}}},\n)'))
-    assert "simple_cnn takes 32 px only" in told(run.prepare, *sound)
+    for arguments in (sound, [*sound, "--dry-run"]):
+        assert "simple_cnn takes 32 px only" in told(run.prepare, *arguments)
     assert not Path("results").exists()
 
 
@@ -388,13 +399,14 @@ def test_an_image_size_that_only_some_trials_would_draw_is_refused(
 @pytest.mark.parametrize("share", ["0.25", "1"])
 def test_a_gpu_that_is_not_there_is_refused(share: str, sound: list[str], told: Told) -> None:
     sentence = told(run.prepare, *sound, "--gpus-per-trial", share)
+    assert told(run.prepare, *sound, "--gpus-per-trial", share, "--dry-run") == sentence
     assert f"--gpus-per-trial is {share}, but there is no CUDA GPU here; use --gpus-per-trial 0." in sentence
 
 
 def test_a_name_that_is_taken_is_refused(sound: list[str], told: Told, tmp_path: Path) -> None:
     create(tmp_path / "results", "one")
-    sentence = told(run.prepare, *sound)
-    assert "results/one exists already; give another --name" in sentence
+    for arguments in (sound, [*sound, "--dry-run"]):
+        assert "results/one exists already; give another --name" in told(run.prepare, *arguments)
 
 
 def test_without_data_and_without_a_network_one_is_told_what_to_put_where(
@@ -407,7 +419,10 @@ def test_without_data_and_without_a_network_one_is_told_what_to_put_where(
 
 
 def test_a_data_dir_that_is_a_file_is_refused(sound: list[str], told: Told) -> None:
-    assert "--data-dir" in told(run.prepare, *sound, "--data-dir", "mine.py")
+    for more in ([], ["--dry-run"]):
+        sentence = told(run.prepare, *sound, "--data-dir", "mine.py", *more)
+        assert f"can not be prepared in {Path.cwd()}/mine.py (Not a directory)" in sentence
+        assert "--data-dir" in sentence
 
 
 def test_online_without_a_key_is_refused(
@@ -415,8 +430,8 @@ def test_online_without_a_key_is_refused(
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    sentence = told(run.prepare, *sound, "--wandb", "online")
-    assert "--wandb online needs a key" in sentence
+    for more in ([], ["--dry-run"]):
+        assert "--wandb online needs a key" in told(run.prepare, *sound, "--wandb", "online", *more)
 
 
 def test_weights_that_are_none_are_refused(space: Path, sound: list[str], told: Told) -> None:
@@ -424,6 +439,48 @@ def test_weights_that_are_none_are_refused(space: Path, sound: list[str], told: 
     sentence = told(run.prepare, *sound, "--weights", "mine.py")
     assert "--weights" in sentence
     assert "mine.py is damaged, or holds more than tensors and plain values." in sentence
+
+
+# A dry run.
+
+
+def test_a_dry_run_starts_nothing_loads_nothing_and_writes_nothing(space: Path, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    code = (
+        "import sys\n"
+        "from tune import cli, run\n"
+        "code = cli.run(run.prepare)\n"
+        "import ray\n"
+        "heavy = {'torch', 'torchvision', 'hyperopt', 'optuna'} & sys.modules.keys()\n"
+        "sys.exit(f'{heavy} {ray.is_initialized()}' if heavy or ray.is_initialized() else code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--space", str(space), "--dry-run", "--name", "one"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Warning: cifar100 is not there yet in data; it will be downloaded." in done.stdout
+    assert "Trials: 4 " in done.stdout
+    assert done.stdout.endswith("Nothing was started. Without --dry-run the search goes to results/one.\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("model", cifar_models.NAMES)
+def test_a_dry_run_takes_what_a_search_takes(
+    model: str, sound: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = str(HERE / "search_spaces" / f"{model}.py")
+    assert cli.run(run.prepare, [*sound, "--space", shipped, "--dry-run"]) == cli.DONE
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert f"Space: {shipped}, {model}\n" in output.out
+    assert "not there yet in" not in output.out  # the data are
+    assert not (tmp_path / "results").exists()
 
 
 # A final training.

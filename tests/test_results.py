@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tune import results
-from tune.results import EPOCHS, TRIALS, RunFolder, config_of, create, find, finite
+from tune.results import EPOCHS, TRIALS, RunFolder, check_place, config_of, create, find, finite
 from tune.training.config import TrainConfig
 
 CONFIG = TrainConfig(model="resnet18", lr=0.1, batch_size=8, epochs=5, scheduler="step", nesterov=True)
@@ -270,6 +270,23 @@ def test_an_endless_name_is_refused(tmp_path: Path) -> None:
         ValueError, match=r"can not be made \(File name too long\); give another --storage or --name\.$"
     ):
         create(tmp_path, "x" * 300)
+
+
+def test_a_place_is_checked_without_being_made(tmp_path: Path) -> None:
+    assert check_place(tmp_path / "deep" / "er", "one") == tmp_path / "deep" / "er" / "one"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("taken", ["folder", "file", "broken link"])
+def test_a_name_is_taken_by_whatever_bears_it(taken: str, tmp_path: Path) -> None:
+    if taken == "folder":
+        (tmp_path / "one").mkdir()
+    elif taken == "file":
+        (tmp_path / "one").touch()
+    else:
+        (tmp_path / "one").symlink_to("nowhere")
+    with pytest.raises(ValueError, match="one exists already"):
+        check_place(tmp_path, "one")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, folders that can be made, and paths as people read them."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,3 +22,23 @@ def whole(target: Path) -> Iterator[Path]:
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def obstacle(folder: Path) -> str:
+    """Why `folder` can not be made or written to, as far as that shows without trying; empty if nothing is known."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            there = place.stat()
+        except FileNotFoundError:
+            continue  # it would be made in the folder above
+        except OSError as error:
+            return error.strerror or str(error)
+        if not stat.S_ISDIR(there.st_mode):
+            return os.strerror(errno.ENOTDIR)
+        return "" if os.access(place, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    return ""
+
+
+def short(path: Path) -> str:
+    """Relative to where the user stands, where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune.files import whole
+from tune.files import obstacle, whole
 from tune.training.config import TrainConfig
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
@@ -113,22 +113,28 @@ class RunFolder:
         return rows
 
 
-def create(storage: Path, name: str) -> RunFolder:
-    """A new result folder. ValueError if the name is taken or the place can not be written."""
+def check_place(storage: Path, name: str) -> Path:
+    """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
     if not name or name in (".", "..") or "/" in name or "\\" in name:
         raise ValueError(f"--name is {name!r}; it must be a plain name without slashes.")
     if storage.parts and storage.parts[0].endswith(":"):  # a Path has made one slash of the two
         raise ValueError(f"--storage {storage} is an address; only a folder can be used so far.")
-    folder = RunFolder((storage / name).absolute())
+    path = (storage / name).absolute()
+    if os.path.lexists(path):
+        raise ValueError(f"{path} exists already; give another --name, or remove it.")
+    if why := obstacle(path):
+        raise ValueError(f"{path} can not be made ({why}); give another --storage or --name.")
+    return path
+
+
+def create(storage: Path, name: str) -> RunFolder:
+    """A new result folder. ValueError as of `check_place`."""
+    path = check_place(storage, name)
     try:
-        folder.path.mkdir(parents=True)
-    except FileExistsError:
-        raise ValueError(f"{folder.path} exists already; give another --name, or remove it.") from None
-    except OSError as error:
-        raise ValueError(
-            f"{folder.path} can not be made ({error.strerror}); give another --storage or --name."
-        ) from error
-    return folder
+        path.mkdir(parents=True)
+    except OSError as error:  # made by someone else in between, or a full disk
+        raise ValueError(f"{path} can not be made ({error.strerror}); give another --storage or --name.") from error
+    return RunFolder(path)
 
 
 def find(run: str | None, storage: Path) -> RunFolder:

@@ -57,13 +57,17 @@ def parser() -> argparse.ArgumentParser:
                        help="W&B project (default: cifar100-tune)")  # fmt: skip
     group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,
                        help="Ray's dashboard (default: on)")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true",
+                        help="check all but the data, tell what the search will cost, start nothing")  # fmt: skip
     return parser
 
 
 def prepare(arguments: list[str]) -> Callable[[], None]:
-    """Checks everything, makes the run's folder, and returns the search."""
+    """Checks everything, makes the run's folder, and returns the search; or makes nothing, and returns its preview."""
     options, given = resume.given_options(parser(), arguments)
     if options.resume is not None:
+        if "dry_run" in given:
+            raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
         folder = results.find(options.resume, options.storage)
         before = resume.settings_of(folder)
         options = resume.options(given, folder, before)
@@ -72,12 +76,16 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     if not 0 < options.val_fraction < 1:
         raise ValueError(f"--val-fraction is {options.val_fraction:g}; it must lie between 0 and 1.")
     search_space, digest = space.load(options.space)
+    name, console = default_name(search_space.model), Console()
+    if "dry_run" in given:
+        from tune.search import dry_run
+
+        return dry_run.prepare(options, search_space, digest, name, arguments, console)
     # What needs torch and Ray comes after what may be wrong without them.
     from tune.search import confirm, past, plan, summary
     from tune.search.launch import search
 
-    console = Console()
-    prepared = plan.prepare(options, search_space, digest, default_name(search_space.model))
+    prepared = plan.prepare(options, search_space, digest, name)
     if options.resume is None:
         folder = results.create(options.storage, prepared.settings.name)
         so_far = past.nothing(prepared.settings)

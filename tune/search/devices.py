@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from ray._private.thirdparty import pynvml  # with which Ray counts the GPUs
 from ray._private.utils import get_num_cpus  # what Ray will count, a container's limit included
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,8 @@ class Share:
 
     @property
     def device(self) -> torch.device:
+        import torch
+
         return torch.device("cuda" if self.gpus else "cpu")
 
 
@@ -38,7 +47,29 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    """What torch can use."""
+    import torch
+
+    return _machine([torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())])
+
+
+def at_a_glance() -> Machine:
+    """The same without torch, in a moment: GPUs are those that the driver names, whether torch can use them or not."""
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        gpus = [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:  # no driver, most often
+        gpus = []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:  # numbers or ids; what follows anything else, such as -1, is hidden
+        named = itertools.takewhile(re.compile(r"\s*(\d|GPU|MIG)").match, visible.split(","))
+        gpus = gpus[: len(list(named))]
+    return _machine(gpus)
+
+
+def _machine(gpus: list[str]) -> Machine:
     return Machine(get_num_cpus(), len(gpus), (_cpu_name(), *gpus))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tune.files import short
 from tune.results import Row, RunFolder
 from tune.settings import Settings
 
@@ -38,9 +39,9 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
                 f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds "
                 f"(standard deviation of a seed {best['deviation']:.2f}), {item['wall_s']:.0f} s each"
             )
-    say(f"Results: {_short(folder.path)} (trials.parquet, epochs.parquet, best.json)")
+    say(f"Results: {short(folder.path)} (trials.parquet, epochs.parquet, best.json)")
     if settings.wandb == "offline":
-        say(f"W&B, kept offline: wandb sync {_short(folder.path)}/wandb/offline-run-*")
+        say(f"W&B, kept offline: wandb sync {short(folder.path)}/wandb/offline-run-*")
     if best:
         say(f"Next: {command('tune.finalize', folder)}")
 
@@ -48,7 +49,7 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
 def command(what: str, folder: RunFolder) -> str:
     """A command on the run in the folder, as the user would type it here."""
     storage = folder.path.parent
-    place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(_short(storage))}"
+    place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(short(storage))}"
     return f"python -m {what} {shlex.quote(folder.name)}{place}"
 
 
@@ -61,7 +62,7 @@ def why_nothing(folder: RunFolder) -> str:
     if failed:
         first = f"trial {failed[0]['trial_id']} with: {failed[0]['error']}"
         return f"no trial finished; {len(failed)} of {len(rows)} failed, {first}"
-    return f"no trial finished ({counts(rows)}); see {_short(folder.path)}/trials.parquet"
+    return f"no trial finished ({counts(rows)}); see {short(folder.path)}/trials.parquet"
 
 
 def counts(rows: list[Row]) -> str:
@@ -82,8 +83,3 @@ def settings_line(row: Row) -> str:
         f"lr {row['config.lr']:.4g}, batch {row['config.batch_size']}, "
         f"{row['config.scheduler']}, {row['config.augmentation']}"
     )
-
-
-def _short(path: Path) -> str:
-    """Relative to where the user stands, where that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

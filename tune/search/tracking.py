@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any
 
 import ray
 import wandb
@@ -13,29 +13,11 @@ from ray.tune import Callback
 from tune.results import EPOCHS, RunFolder
 from tune.settings import Settings
 
-Mode = Literal["online", "offline", "disabled"]
-
 UPLOAD_TIMEOUT_S = 60
 """How long the end of a search waits for uploads; Ray's default is half an hour."""
 
 LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
 """What a run shows over its epochs; `batch_loss` comes beside it, over steps."""
-
-
-def resolve(mode: Literal["auto", "online", "offline", "disabled"]) -> Mode:
-    """`auto` is WANDB_MODE, or online where a key is at hand, else offline.
-
-    ValueError if online is asked for without a key.
-    """
-    if mode == "auto" and os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        mode = "offline" if os.environ["WANDB_MODE"] == "offline" else "disabled"
-    if mode in ("offline", "disabled"):
-        return mode
-    os.environ["WANDB_SILENT"] = "true"
-    has_key = wandb.login(prompt=False, verify=False)
-    if mode == "online" and not has_key:
-        raise ValueError("--wandb online needs a key: run `wandb login`, set WANDB_API_KEY, or use --wandb offline.")
-    return "online" if has_key else "offline"
 
 
 def callbacks(settings: Settings, folder: RunFolder) -> list[Callback]:

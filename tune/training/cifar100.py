@@ -21,20 +21,28 @@ from tune.training.download import Unreachable, fetch
 ARCHIVE, ARCHIVE_MD5 = "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"
 URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 FOLDER = "cifar-100-python"
+TRAIN_IMAGES = 50_000
 MD5 = {
     "train": "16019d7e3df5f24257cddd939b257f8d",
     "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
     "meta": "7973b15100ade9c7d40fb424638fde48",
 }
 
+Split = Literal["train", "test"]
 
-def prepare(root: Path, split: Literal["train", "test"]) -> Path:
-    """The Arrow file of one split, `root/arrow/cifar100-{split}.arrow`; `images.read` opens it.
+
+def arrow_file(root: Path, split: Split) -> Path:
+    """Where `prepare` puts a split."""
+    return root / "arrow" / f"cifar100-{split}.arrow"
+
+
+def prepare(root: Path, split: Split) -> Path:
+    """The Arrow file of one split; `images.read` opens it.
 
     If it is not there yet, it is made from `root/cifar-100-python/`, which is downloaded where files are missing.
     ValueError if a file is damaged or out of reach, OSError if `root` cannot be written to.
     """
-    arrow = root / "arrow" / f"cifar100-{split}.arrow"
+    arrow = arrow_file(root, split)
     if arrow.is_file():
         with suppress(ValueError):  # It is damaged, then, and made anew.
             images.read_metadata(arrow)
@@ -43,10 +51,9 @@ def prepare(root: Path, split: Literal["train", "test"]) -> Path:
     return arrow
 
 
-def _convert(root: Path, split: str, arrow: Path) -> None:
+def _convert(root: Path, split: Split, arrow: Path) -> None:
     folder = root / FOLDER
-    # The other split is of no concern here: it may be missing or damaged, and is not opened.
-    if not all((folder / name).exists() for name in (split, "meta")):
+    if not _unpacked(root, split):
         _unpack_missing(root)
     names, content = _unpickle(folder / "meta"), _unpickle(folder / split)
     # A row of the pickle is an image's red plane, then the green, then the blue.
@@ -58,6 +65,18 @@ def _convert(root: Path, split: str, arrow: Path) -> None:
         "md5": {name: MD5[name] for name in (split, "meta")},
     }
     images.write(arrow, pixels, np.asarray(content["fine_labels"]), about)
+
+
+def still_to_do(root: Path, split: Split) -> str:
+    """What `prepare` will do to get the split, where its Arrow file is not there yet."""
+    if _unpacked(root, split):
+        return "it will be made from the files there"
+    return "it will be unpacked from the archive there" if (root / ARCHIVE).exists() else "it will be downloaded"
+
+
+def _unpacked(root: Path, split: Split) -> bool:
+    # The other split is of no concern here: it may be missing or damaged, and is not opened.
+    return all((root / FOLDER / name).exists() for name in (split, "meta"))
 
 
 def _unpickle(path: Path) -> Any:

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from tune.settings import Source
-from tune.training import cifar100, images, synthetic
+from tune.training import cifar100, images, sources, synthetic
 from tune.training.images import ImageSet
+from tune.training.sources import CLASSES
 
 Split = Literal["train", "test"]
-
-CLASSES = 100
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,7 @@ def prepare(source: Source, root: Path, split: Split) -> Path:
     try:
         return cifar100.prepare(root, split) if source == "cifar100" else synthetic.prepare(root, split)
     except OSError as error:
-        raise ValueError(
-            f"The data can not be prepared in {root.absolute()} ({error}). "
-            "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."
-        ) from error
+        raise sources.unusable(root, str(error)) from error
 
 
 def load_training(path: Path, val_fraction: float, seed: int, train_subset: int | None = None) -> TrainingData:
@@ -56,13 +52,8 @@ def load_training(path: Path, val_fraction: float, seed: int, train_subset: int 
     """
     table = images.read(path)
     train_rows, val_rows = stratified_split(table.labels, val_fraction, seed)
-    if train_subset is not None:
-        if not CLASSES <= train_subset <= len(train_rows):
-            raise ValueError(
-                f"--train-subset is {train_subset}; it must lie between {CLASSES} (an image a class) "
-                f"and {len(train_rows)}, the training images after the split."
-            )
-        train_rows = train_rows[:train_subset]
+    sources.check_subset(train_subset, len(train_rows))
+    train_rows = train_rows[:train_subset]
     val = table.select(val_rows) if len(val_rows) else None
     return TrainingData(table.select(train_rows), val)
 
@@ -80,8 +71,8 @@ def stratified_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Te
     rng = np.random.default_rng(seed)
     shuffled = torch.from_numpy(rng.permutation(len(labels)))
     rank = rank_in_class(labels[shuffled])
-    count = torch.bincount(labels, minlength=CLASSES)
-    is_val = rank < (count * val_fraction).round()[labels[shuffled]]
+    count = torch.bincount(labels, minlength=CLASSES).tolist()
+    is_val = rank < torch.tensor([sources.held_out(images, val_fraction) for images in count])[labels[shuffled]]
     in_turn = torch.argsort(rank, stable=True)
     return shuffled[in_turn][~is_val[in_turn]], shuffled[in_turn][is_val[in_turn]]
 

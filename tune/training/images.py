@@ -1,4 +1,7 @@
-"""Images as trials share them: uint8 in one Arrow IPC file, memory-mapped, so that no trial holds a copy of its own."""
+"""Images as trials share them: uint8 in one Arrow IPC file, memory-mapped, so that no trial holds a copy of its own.
+
+torch is imported where a file is read: that one is there, and how it was made, is known without.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ import json
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tune.files import whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 SIDE = 32
 PIXELS = SIDE * SIDE * 3
@@ -87,6 +92,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def read(path: Path) -> ImageSet:
     """Every image of the file, memory-mapped: nothing is copied but the labels."""
+    import torch
+
     about = read_metadata(path)
     source = pa.memory_map(str(path))
     batch = pa.ipc.open_file(source).get_batch(0)

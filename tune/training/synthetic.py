@@ -190,9 +190,14 @@ def draw(split: Split) -> tuple[Bytes, NDArray[np.int64]]:
     return pixels, np.arange(n) % classes
 
 
+def arrow_file(root: Path, split: Split) -> Path:
+    """Where `prepare` puts a part."""
+    return root / "arrow" / f"synthetic-v{VERSION}-{split}.arrow"
+
+
 def prepare(root: Path, split: Split) -> Path:
     """The Arrow file of a part under `root`, drawn (2 s on one core) unless it is there and whole."""
-    path = root / "arrow" / f"synthetic-v{VERSION}-{split}.arrow"
+    path = arrow_file(root, split)
     try:
         images.read_metadata(path)
     except (FileNotFoundError, ValueError):

@@ -1,0 +1,149 @@
+"""What a dry run prints."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from ray import tune
+from rich.console import Console
+
+from tests.search.test_measured import ASKED, MACHINE, leave
+from tune import space
+from tune.search import dry_run
+from tune.search.checks import Checked
+from tune.search.devices import Share
+from tune.settings import Settings
+from tune.space import SearchSpace
+
+SPACE = SearchSpace(
+    model="simple_cnn",
+    epochs=2,
+    trials=4,
+    parameters={
+        "lr": tune.loguniform(1e-3, 0.3),
+        "batch_size": 64,
+        "schedule": tune.choice([{"scheduler": "step", "gamma": tune.uniform(0.8, 0.9)}, {"scheduler": "cosine"}]),
+    },
+    reference={"lr": 0.05, "batch_size": 64, "scheduler": "cosine"},
+    baselines=[{"lr": 0.1, "batch_size": 64, "scheduler": "step", "gamma": 0.9}],
+)
+
+
+def told(storage: Path, of: SearchSpace = SPACE, arguments: tuple[str, ...] = (), **others: object) -> list[str]:
+    """The lines for the settings ASKED, with `others`."""
+    values = {"data_dir": str(storage / "data"), "storage": str(storage), **others}
+    settings = Settings.from_dict(ASKED.to_dict() | values)
+    share = Share(settings.cpus_per_trial, settings.gpus_per_trial)
+    written = io.StringIO()
+    checked = Checked(settings, share, 10_000, 10_000, ("it takes long.",))
+    dry_run.show(checked, of, MACHINE, arguments, Console(file=written))
+    return written.getvalue().splitlines()
+
+
+def test_all_is_told_line_by_line(tmp_path: Path) -> None:
+    expected = dry_run.expectation.expect(4, 2, 8, asha=True)
+    lines = told(tmp_path, arguments=("--space", "mine.py", "--dry-run"))
+    assert lines == [
+        "Warning: it takes long.",
+        f"Warning: cifar100 is not there yet in {tmp_path}/data; it will be downloaded.",
+        "Space: mine.py, simple_cnn",
+        "  lr          log-uniform 0.001 to 0.3",
+        "  batch_size  64",
+        "  schedule    one of",
+        "                scheduler: step; gamma: uniform 0.8 to 0.9",
+        "                scheduler: cosine",
+        "Reference: lr 0.05, scheduler cosine",
+        "Baseline: lr 0.1, scheduler step, gamma 0.9",
+        f"Data: cifar100 in {tmp_path}/data, 10,000 images to train on, 10,000 to validate on",
+        "Device: a cpu, 1 of 8 cores a trial, 8 trials side by side",
+        "Trials: 4 (1 reference, 1 baseline, 2 by hyperopt)",
+        "Horizon: 2 epochs a trial; ASHA lets the best 1/2 go on after 1",
+        f"Epochs: about {expected.epochs:.0f} of 8 ({100 * expected.epochs / 8:.0f} %) with ASHA; "
+        f"{expected.low:.0f} to {expected.high:.0f} in 8 searches of 10",
+        f"Time: no estimate, as {tmp_path} holds no run of simple_cnn with the same share of the same device",
+        "  This measures it: python -m tune.run --space mine.py --trials 4 --max-epochs 1",
+        f"Nothing was started. Without --dry-run the search goes to {tmp_path}/next.",
+    ]
+
+
+@pytest.mark.parametrize(("trials", "words"), [(1, "1 (1 reference)"), (2, "2 (1 reference, 1 baseline)")])
+def test_a_short_search_ends_with_the_given_points(trials: int, words: str, tmp_path: Path) -> None:
+    assert f"Trials: {words}" in told(tmp_path, trials=trials)
+
+
+def test_without_asha_all_epochs_are_trained(tmp_path: Path) -> None:
+    lines = told(tmp_path, scheduler="none", max_epochs=27)
+    assert "Horizon: 27 epochs a trial; each is trained whole" in lines
+    assert "Epochs: 108" in lines
+
+
+def test_asha_needs_more_than_one_epoch(tmp_path: Path) -> None:
+    lines = told(tmp_path, max_epochs=1)
+    assert "Horizon: 1 epochs a trial; too few for ASHA to stop any" in lines
+    assert "Epochs: 4" in lines
+
+
+def test_a_share_of_a_gpu_is_told(tmp_path: Path) -> None:
+    lines = told(tmp_path, gpus_per_trial=0.5)
+    device = "2 x a gpu (as the driver says), 0.5 of one and 1 CPU cores a trial, 4 trials side by side"
+    assert f"Device: {device}" in lines
+
+
+@pytest.mark.parametrize(
+    ("budget", "line"),
+    [
+        (None, None),
+        (7200.0, "  That is within --time-budget, 2.0 h"),
+        (9.0, "  That is over --time-budget: the search will end with what there is after 9 s"),
+    ],
+)
+def test_the_time_is_that_of_an_earlier_run(budget: float | None, line: str | None, tmp_path: Path) -> None:
+    leave(tmp_path, "earlier", "2026-01-01", [5.0, 7.0])
+    lines = told(tmp_path, time_budget_s=budget, scheduler="none", trials=16, max_epochs=10)
+    (at,) = [n for n, text in enumerate(lines) if text.startswith("Time: ")]
+    # 16 trials on 8 cores are two rounds of 10 epochs of 6 s.
+    assert lines[at] == (
+        "Time: about 2 min and the start of Ray; an estimate, from 6 s an epoch, the mean of 2 in run earlier, "
+        "scaled to these images"
+    )
+    assert lines[at + 1] == (line or f"Nothing was started. Without --dry-run the search goes to {tmp_path}/next.")
+
+
+def test_without_a_measurement_the_budget_is_told_and_the_name_is_not_taken_twice(tmp_path: Path) -> None:
+    lines = told(tmp_path, arguments=("--dry-run", "--name=next", "--space", "a b.py"), time_budget_s=7200.0)
+    short = "--name=next --space 'a b.py' --trials 4 --max-epochs 1 --name next-speed"
+    assert lines[-3] == f"  This measures it: python -m tune.run {short}"
+    assert lines[-2] == "  --time-budget ends the search after 2.0 h"
+
+
+def test_weights_that_are_not_there_yet_are_told(tmp_path: Path) -> None:
+    there, missing = tmp_path / "there.pth", tmp_path / "missing.pth"
+    there.touch()
+    warning = f"Warning: the weights {missing} are not there yet; they will be downloaded."
+    assert warning in told(tmp_path, weights=str(missing))
+    assert not [text for text in told(tmp_path, weights=str(there)) if text.startswith("Warning: the weights")]
+
+
+@pytest.mark.parametrize("name", ["simple_cnn", "resnet18", "resnet50"])
+def test_each_parameter_of_the_shipped_spaces_has_its_line(name: str, tmp_path: Path) -> None:
+    shipped, _ = space.load(Path(__file__).parents[2] / "search_spaces" / f"{name}.py")
+    lines = told(tmp_path, shipped)
+    for parameter in shipped.parameters:
+        assert len([text for text in lines if text.startswith(f"  {parameter} ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (1800, "30 min"),
+        (5400, "1.5 h"),
+        (4e6, "1,111.1 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert dry_run.duration(seconds) == text

@@ -1,0 +1,104 @@
+"""What may be wrong with a search and shows without its data, in a moment: neither torch nor the images are needed.
+
+A dry run ends here; `plan.prepare` goes on from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+
+from tune import domains, results
+from tune.files import obstacle
+from tune.search import devices, wandb_mode
+from tune.search.devices import Machine, Share
+from tune.settings import Settings
+from tune.space import SearchSpace
+from tune.training import sources
+from tune.training.architecture import preprocessing_of, weights_path
+from tune.training.config import TrainConfig
+
+RESNET50_IMAGES_PER_S = 3.0
+"""Training images a second and CPU core at 224 px: a rough figure for cores with bf16, others are slower."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A search that nothing speaks against so far."""
+
+    settings: Settings
+    share: Share
+    train_images: int
+    """To train on, if the data set is the published one."""
+
+    val_images: int
+    warnings: tuple[str, ...]
+
+
+def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str, machine: Machine) -> Checked:
+    """Holds the options against the space and the machine. Writes nothing; ValueError says what to mend."""
+    share = devices.resolve(
+        machine,
+        options.gpus_per_trial,
+        options.cpus_per_trial,
+        space_gpus=space.gpus_per_trial,
+        space_cpus=space.cpus_per_trial,
+    )
+    epochs = options.max_epochs or space.epochs
+    check_image_sizes(space, space.config(space.reference, epochs=epochs, seed=options.seed))
+    weights = weights_path(space.model, options.weights)
+    mode = wandb_mode.resolve(options.wandb)
+    if sources.still_to_do(options.data, options.data_dir) and (why := obstacle(options.data_dir)):
+        raise sources.unusable(options.data_dir, why)
+    train, val = sources.split_sizes(options.data, options.val_fraction, options.train_subset)
+    sources.check_split(options.val_fraction, train, val)
+    name = name if options.name is None else options.name
+    if options.resume is None:
+        results.check_place(options.storage, name)
+    settings = Settings(
+        space=str(options.space),
+        space_sha256=space_sha256,
+        model=space.model,
+        data=options.data,
+        data_dir=str(options.data_dir.absolute()),
+        train_subset=options.train_subset,
+        val_fraction=options.val_fraction,
+        trials=options.trials or space.trials,
+        max_epochs=epochs,
+        time_budget_s=options.time_budget,
+        gpus_per_trial=share.gpus,
+        cpus_per_trial=share.cpus,
+        search=options.search,
+        scheduler=options.scheduler,
+        metric=options.metric,
+        confirm=options.confirm,
+        confirm_seeds=options.seeds,
+        seed=options.seed,
+        name=name,
+        storage=str(options.storage.absolute()),
+        wandb=mode,
+        wandb_project=options.wandb_project,
+        weights=None if weights is None else str(weights),
+        dashboard=options.dashboard,
+    )
+    return Checked(settings, share, train, val, tuple(_warnings(settings, machine, train)))
+
+
+def check_image_sizes(space: SearchSpace, config: TrainConfig) -> None:
+    """ValueError if the space holds an image size that the network can not take."""
+    for name, parameter in domains.leaves(space.parameters):
+        for value in domains.extremes(parameter) if name == "image_size" else []:
+            preprocessing_of(replace(config, image_size=value))
+
+
+def _warnings(settings: Settings, machine: Machine, images: int) -> list[str]:
+    """What the user should know before it takes hours."""
+    if settings.model != "resnet50" or settings.gpus_per_trial:
+        return []
+    cores = machine.at_once(Share(settings.cpus_per_trial, 0)) * settings.cpus_per_trial
+    hours = settings.trials * settings.max_epochs * images / (RESNET50_IMAGES_PER_S * cores) / 3600
+    return [
+        f"ResNet-50 at 224 px on {cores} CPU cores: about {hours:,.1f} hours if no trial is stopped early "
+        f"(an estimate, from {RESNET50_IMAGES_PER_S:g} images a second and core). "
+        "A GPU, --train-subset or a smaller image_size shortens it."
+    ]

@@ -1,0 +1,161 @@
+"""A search told beforehand: what it would try, what that costs in epochs, and in time where time was measured."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search.sample import Domain
+from rich.console import Console
+
+from tune import domains
+from tune.files import short
+from tune.search import checks, devices, expectation, measured
+from tune.search.asha import Asha, default_grace
+from tune.search.checks import Checked
+from tune.search.devices import Machine
+from tune.search.expectation import Expected
+from tune.settings import Settings
+from tune.space import SearchSpace
+from tune.training import sources
+
+
+def prepare(
+    options: argparse.Namespace,
+    space: SearchSpace,
+    space_sha256: str,
+    name: str,
+    arguments: Sequence[str],
+    console: Console,
+) -> Callable[[], None]:
+    """Checks what can be checked, and returns what prints the rest. ValueError says what to mend."""
+    machine = devices.at_a_glance()
+    checked = checks.check(options, space, space_sha256, name, machine)
+    return lambda: show(checked, space, machine, arguments, console)
+
+
+def show(checked: Checked, space: SearchSpace, machine: Machine, arguments: Sequence[str], console: Console) -> None:
+    """Prints it. `arguments` are those of the command, for the one that would measure the time."""
+    settings = checked.settings
+    at_once = machine.at_once(checked.share)
+    expected = expectation.expect(settings.trials, settings.max_epochs, at_once, asha=settings.scheduler == "asha")
+    lines = [
+        *(f"Warning: {warning}" for warning in (*checked.warnings, *_still_to_do(settings))),
+        f"Space: {settings.space}, {settings.model}",
+        *_space(space.parameters),
+        *(f"{origin.capitalize()}: {_point(space, values)}" for origin, values in space.points()),
+        f"Data: {settings.data} in {short(Path(settings.data_dir))}, {checked.train_images:,} images to train on, "
+        f"{checked.val_images:,} to validate on",
+        f"Device: {_device(settings, machine)}, {at_once} trials side by side",
+        f"Trials: {_trials(settings, space)}",
+        f"Horizon: {settings.max_epochs} epochs a trial; {_stopping(settings)}",
+        f"Epochs: {_epochs(settings, expected)}",
+        *_time(checked, machine, expected, arguments),
+        f"Nothing was started. Without --dry-run the search goes to {short(Path(settings.storage) / settings.name)}.",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _still_to_do(settings: Settings) -> Iterator[str]:
+    """What is missing and will be had at the start."""
+    if todo := sources.still_to_do(settings.data, Path(settings.data_dir)):
+        yield f"{settings.data} is not there yet in {short(Path(settings.data_dir))}; {todo}."
+    if settings.weights is not None and not Path(settings.weights).exists():
+        yield f"the weights {settings.weights} are not there yet; they will be downloaded."
+
+
+def _space(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """A line a parameter; the branches of a conditional have lines of their own."""
+    width = max(map(len, parameters))
+    for name, parameter in parameters.items():
+        if not domains.is_conditional(parameter):
+            yield f"  {name:<{width}}  {domains.describe(parameter)}"
+            continue
+        yield f"  {name:<{width}}  one of"
+        for branch in parameter.categories:
+            facts = "; ".join(f"{key}: {domains.describe(value)}" for key, value in branch.items())
+            yield f"  {'':<{width}}    {facts or 'nothing'}"
+
+
+def _point(space: SearchSpace, values: Mapping[str, Any]) -> str:
+    """What a point sets, without what the space holds fixed."""
+    fixed = {name for name, parameter in space.parameters.items() if not isinstance(parameter, Domain)}
+    return ", ".join(f"{name} {value}" for name, value in values.items() if name not in fixed)
+
+
+def _device(settings: Settings, machine: Machine) -> str:
+    if settings.gpus_per_trial:
+        gpus = f"{machine.gpus} x {machine.names[1]} (as the driver says)"
+        return f"{gpus}, {settings.gpus_per_trial:g} of one and {settings.cpus_per_trial} CPU cores a trial"
+    return f"{machine.names[0]}, {settings.cpus_per_trial} of {machine.cpus} cores a trial"
+
+
+def _trials(settings: Settings, space: SearchSpace) -> str:
+    origins = [origin for origin, _ in space.points()][: settings.trials]
+    parts = [f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins)]
+    if proposed := settings.trials - len(origins):
+        parts.append(f"{proposed} by {settings.search}")
+    return f"{settings.trials} ({', '.join(parts)})"
+
+
+def _stopping(settings: Settings) -> str:
+    if settings.scheduler == "none":
+        return "each is trained whole"
+    asha = Asha(settings.max_epochs, default_grace(settings.max_epochs))
+    if not asha.rungs:
+        return "too few for ASHA to stop any"
+    return f"ASHA lets the best 1/{asha.reduction} go on after {', '.join(map(str, asha.rungs))}"
+
+
+def _epochs(settings: Settings, expected: Expected) -> str:
+    whole = settings.trials * settings.max_epochs
+    if expected.low == expected.high:
+        return f"{whole:,}"
+    share = 100 * expected.epochs / whole
+    between = f"{expected.low:,.0f} to {expected.high:,.0f}"
+    return f"about {expected.epochs:,.0f} of {whole:,} ({share:.0f} %) with ASHA; {between} in 8 searches of 10"
+
+
+def _time(checked: Checked, machine: Machine, expected: Expected, arguments: Sequence[str]) -> Iterator[str]:
+    """What is known of the time, and how the time budget compares."""
+    settings = checked.settings
+    budget = settings.time_budget_s
+    storage = Path(settings.storage)
+    speed = measured.find(storage, settings, machine)
+    if speed is None:
+        yield (
+            f"Time: no estimate, as {short(storage)} holds no run of {settings.model} "
+            "with the same share of the same device"
+        )
+        yield f"  This measures it: python -m tune.run {shlex.join(_short_run(settings, arguments))}"
+        if budget is not None:
+            yield f"  --time-budget ends the search after {duration(budget)}"
+        return
+    epoch_s = speed.epoch_s(checked.train_images, checked.val_images)
+    seconds = expected.span * epoch_s
+    yield (
+        f"Time: about {duration(seconds)} and the start of Ray; an estimate, from {epoch_s:.3g} s an epoch, "
+        f"the mean of {speed.epochs} in run {speed.run}, scaled to these images"
+    )
+    if budget is not None and seconds > budget:
+        yield f"  That is over --time-budget: the search will end with what there is after {duration(budget)}"
+    elif budget is not None:
+        yield f"  That is within --time-budget, {duration(budget)}"
+
+
+def _short_run(settings: Settings, arguments: Sequence[str]) -> list[str]:
+    """The command's arguments for a short run of the same kind; where an option is given twice, the last one counts."""
+    again = [argument for argument in arguments if argument != "--dry-run"] + ["--trials", "4", "--max-epochs", "1"]
+    named = any(argument.split("=")[0] == "--name" for argument in arguments)
+    return [*again, "--name", f"{settings.name}-speed"] if named else again
+
+
+def duration(seconds: float) -> str:
+    """For people: `40 s`, `25 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} h"

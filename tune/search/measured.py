@@ -1,0 +1,79 @@
+"""How long an epoch takes, as earlier runs have measured it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune.results import RunFolder
+from tune.search.devices import Machine
+from tune.settings import Settings
+from tune.training import sources
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one run measured, over all epochs of all its trials."""
+
+    run: str
+    epochs: int
+
+    train_s: float
+    """Seconds to train on an image, the mean: a search pays for slow and fast configurations alike."""
+
+    val_s: float
+    """Seconds to validate on an image, the mean."""
+
+    def epoch_s(self, train_images: int, val_images: int) -> float:
+        """Seconds of an epoch with so many images."""
+        return self.train_s * train_images + self.val_s * val_images
+
+
+def find(storage: Path, settings: Settings, machine: Machine) -> Speed | None:
+    """From the newest run there with the same model, device and share of it. Folders that are no sound run are passed
+    over."""
+    found = []
+    for path in storage.glob("*/experiment.json"):
+        try:
+            about = RunFolder(path.parent).read_json(path.name)
+            run = Settings.from_dict(about.get("settings"))
+        except (ValueError, OSError):
+            continue
+        share = (run.model, run.gpus_per_trial, run.cpus_per_trial)
+        if share == (settings.model, settings.gpus_per_trial, settings.cpus_per_trial) and (
+            _used(about.get("devices"), run) == _used(machine.names, settings)
+        ):
+            found.append((str(about.get("started")), path.parent, run))
+    for _, folder, run in sorted(found, key=lambda item: item[0], reverse=True):
+        if speed := _speed(RunFolder(folder), run):
+            return speed
+    return None
+
+
+def _used(devices: object, settings: Settings) -> list[object]:
+    """The name of the device that trials run on: the first is the CPU, GPUs follow, taken to be alike."""
+    if not isinstance(devices, Sequence):
+        return []
+    return list(devices[1:2] if settings.gpus_per_trial else devices[:1])
+
+
+def _speed(folder: RunFolder, run: Settings) -> Speed | None:
+    try:
+        train_images, val_images = sources.split_sizes(run.data, run.val_fraction, run.train_subset)
+        rows = folder.read_rows("epochs.parquet")
+    except ValueError:
+        return None
+    figures = [(row.get("wall_s"), row.get("images_per_s")) for row in rows]
+    epochs = [
+        (wall_s, images_per_s)
+        for wall_s, images_per_s in figures
+        if isinstance(wall_s, float) and isinstance(images_per_s, float) and wall_s > 0 and images_per_s > 0
+    ]
+    if not epochs:
+        return None
+    train_s = statistics.mean(1 / images_per_s for _, images_per_s in epochs)
+    # What is left of an epoch is its validation; a last, smaller batch that is left out can make it a little less.
+    val_s = max(0.0, statistics.mean(wall_s for wall_s, _ in epochs) - train_s * train_images)
+    return Speed(folder.name, len(epochs), train_s, val_s / max(1, val_images))

@@ -1,0 +1,61 @@
+"""The data sets before they are opened: how many images they hold, how many a run learns from, whether they are there.
+
+It imports no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tune.settings import Source
+from tune.training import cifar100, synthetic
+
+CLASSES = 100
+
+TRAIN_IMAGES: dict[Source, int] = {"cifar100": cifar100.TRAIN_IMAGES, "synthetic": synthetic.TRAIN_IMAGES}
+"""Of the training part, an equal number in each class."""
+
+
+def split_sizes(source: Source, val_fraction: float, train_subset: int | None) -> tuple[int, int]:
+    """How many images a run on the whole data set trains and validates on. ValueError if the subset is too large."""
+    images = TRAIN_IMAGES[source]
+    val = CLASSES * held_out(images // CLASSES, val_fraction)
+    check_subset(train_subset, images - val)
+    return train_subset or images - val, val
+
+
+def held_out(images: int, val_fraction: float) -> int:
+    """How many of the `images` of a class are for validation."""
+    return round(images * val_fraction)
+
+
+def check_subset(train_subset: int | None, images: int) -> None:
+    """ValueError if `--train-subset` does not fit the `images` that the split leaves to train on."""
+    if train_subset is not None and not CLASSES <= train_subset <= images:
+        raise ValueError(
+            f"--train-subset is {train_subset}; it must lie between {CLASSES} (an image a class) "
+            f"and {images}, the training images after the split."
+        )
+
+
+def check_split(val_fraction: float, train: int, val: int) -> None:
+    """ValueError if so many images are too few to search on."""
+    if train < CLASSES:
+        raise ValueError(f"--val-fraction {val_fraction:g} leaves no image a class to train on; lower it.")
+    if not val:
+        raise ValueError(f"--val-fraction {val_fraction:g} leaves no image a class to validate on; raise it.")
+
+
+def still_to_do(source: Source, root: Path) -> str:
+    """What a search has to do first to get its training part: `it will be downloaded`. Empty: it lies there ready."""
+    if source == "synthetic":
+        return "" if synthetic.arrow_file(root, "train").is_file() else "it will be drawn"
+    return "" if cifar100.arrow_file(root, "train").is_file() else cifar100.still_to_do(root, "train")
+
+
+def unusable(root: Path, why: str) -> ValueError:
+    """The error for a folder where the data can not be put."""
+    return ValueError(
+        f"The data can not be prepared in {root.absolute()} ({why}). "
+        "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."
+    )
