@@ -41,7 +41,10 @@ def show(checked: Checked, space: SearchSpace, machine: Machine, arguments: Sequ
     """Prints it. `arguments` are those of the command, for the one that would measure the time."""
     settings = checked.settings
     at_once = machine.at_once(checked.share)
-    expected = expectation.expect(settings.trials, settings.max_epochs, at_once, asha=settings.scheduler == "asha")
+    asha = settings.scheduler == "asha"
+    expected = expectation.expect(settings.trials, settings.max_epochs, at_once, asha=asha)
+    reruns = min(settings.confirm, settings.trials) * settings.confirm_seeds
+    confirm = expectation.expect(reruns, settings.max_epochs, at_once, asha=False) if reruns else None
     lines = [
         *(f"Warning: {warning}" for warning in (*checked.warnings, *_still_to_do(settings))),
         f"Space: {settings.space}, {settings.model}",
@@ -53,7 +56,8 @@ def show(checked: Checked, space: SearchSpace, machine: Machine, arguments: Sequ
         f"Trials: {_trials(settings, space)}",
         f"Horizon: {settings.max_epochs} epochs a trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",
-        *_time(checked, machine, expected, arguments),
+        *_confirm(settings, confirm),
+        *_time(checked, machine, expected, confirm, arguments),
         f"Nothing was started. Without --dry-run the search goes to {short(Path(settings.storage) / settings.name)}.",
     ]
     for line in lines:
@@ -120,7 +124,15 @@ def _epochs(settings: Settings, expected: Expected) -> str:
     return f"about {expected.epochs:,.0f} of {whole:,} ({share:.0f} %) with ASHA; {between} in 8 searches of 10"
 
 
-def _time(checked: Checked, machine: Machine, expected: Expected, arguments: Sequence[str]) -> Iterator[str]:
+def _confirm(settings: Settings, confirm: Expected | None) -> Iterator[str]:
+    if confirm is not None:
+        best, seeds = min(settings.confirm, settings.trials), settings.confirm_seeds
+        yield f"Confirm: up to {confirm.epochs:,.0f} epochs more, for the {best} best on {seeds} seeds each"
+
+
+def _time(
+    checked: Checked, machine: Machine, expected: Expected, confirm: Expected | None, arguments: Sequence[str]
+) -> Iterator[str]:
     """What is known of the time, and how the time budget compares."""
     settings = checked.settings
     budget = settings.time_budget_s
@@ -137,8 +149,9 @@ def _time(checked: Checked, machine: Machine, expected: Expected, arguments: Seq
         return
     epoch_s = speed.epoch_s(checked.train_images, checked.val_images)
     seconds = expected.span * epoch_s
+    more = "" if confirm is None else f", {duration(confirm.span * epoch_s)} for --confirm"
     yield (
-        f"Time: about {duration(seconds)} and the start of Ray; an estimate, from {epoch_s:.3g} s an epoch, "
+        f"Time: about {duration(seconds)}{more} and the start of Ray; an estimate, from {epoch_s:.3g} s an epoch, "
         f"the mean of {speed.epochs} in run {speed.run}, scaled to these images"
     )
     if budget is not None and seconds > budget:
