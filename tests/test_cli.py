@@ -342,6 +342,7 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--weights", "."], ["--weights . is no file"]),
         (["--weights", "mine.py"], ["simple_cnn starts from random weights", "--weights"]),
         (["--storage", "mine.py"], ["mine.py/one", "--storage"]),
+        (["--resume", "one", "--dry-run"], ["--dry-run", "new search", "--resume"]),
         (["--space", "nowhere.py"], ["nowhere.py", "No such file"]),
         (["--space", "."], ["can not be read: Is a directory"]),
     ],
