@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.hyperopt import HyperOptSearch
 
 from benchmarks.peers import plain_optuna, plain_ray_tune
+from benchmarks.replay.simulate import Method
 from tune.results import Status
 from tune.search.asha import Asha, AshaScheduler, default_grace
 from tune.search.proposals import ProposalSearcher, Proposer
@@ -20,6 +22,9 @@ from tune.space import SearchSpace
 from tune.training.config import TrainConfig
 
 METRIC = "val_acc"
+
+Maker = Callable[[SearchSpace, int, int], Method]
+"""Space, horizon and seed -> a method at its beginning."""
 
 
 class RayMethod:
@@ -31,8 +36,9 @@ class RayMethod:
         scheduler.set_search_properties(METRIC, "max")
         self.trials: dict[str, SimpleNamespace] = {}
 
-    def suggest(self) -> tuple[str, TrainConfig] | None:
-        trial_id = f"{len(self.trials):04d}"
+    def suggest(self, trial_id: str | None = None) -> tuple[str, TrainConfig] | None:
+        if trial_id is None:
+            trial_id = f"{len(self.trials):04d}"
         config = self.searcher.suggest(trial_id)
         if config is None or config == Searcher.FINISHED:
             return None
@@ -63,10 +69,15 @@ def ours(space: SearchSpace, epochs: int, seed: int, proposals: Proposals = "hyp
     return RayMethod(ProposalSearcher(proposer, METRIC), AshaScheduler(Asha(epochs, default_grace(epochs))))
 
 
+def whole() -> FIFOScheduler:
+    """A scheduler that stops nobody."""
+    return FIFOScheduler()
+
+
 def random_whole(space: SearchSpace, epochs: int, seed: int) -> RayMethod:
     """Random search that trains every configuration whole."""
     proposer = Proposer(space, epochs=epochs, seed=seed, method="random")
-    return RayMethod(ProposalSearcher(proposer, METRIC), FIFOScheduler())
+    return RayMethod(ProposalSearcher(proposer, METRIC), whole())
 
 
 class PlainRayTune(RayMethod):

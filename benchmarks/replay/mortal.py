@@ -1,0 +1,80 @@
+"""This project's search with a driver that dies again and again, and goes on from what lies in its result folder."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from benchmarks.replay.methods import METRIC, RayMethod
+from tune.results import RunFolder, Status
+from tune.search import past
+from tune.search.asha import AshaScheduler
+from tune.search.journal import Journal
+from tune.search.past import Past
+from tune.search.proposals import ProposalSearcher, Proposer
+from tune.training.config import TrainConfig
+
+
+class Mortal:
+    """A `Method`. Workers outlive the driver here, so that nothing but its memory is lost."""
+
+    def __init__(self, proposer: Proposer, begun: Past, folder: RunFolder, deaths: Container[int]) -> None:
+        """`begun` is what a new search starts from; the driver dies after the epochs `deaths`, counted over all."""
+        about = {"data_fingerprint": "", "started": "", "spent_s": 0, "repeats_refused": 0}
+        folder.write_json("experiment.json", about)
+        self.proposer = proposer
+        self.folder = folder
+        self.deaths = deaths
+        self.epochs = 0
+        self._live(begun)
+
+    def _live(self, so_far: Past) -> None:
+        assert so_far.asha is not None
+        searcher = ProposalSearcher(self.proposer, METRIC, so_far.known, so_far.unfinished)
+        self.method = RayMethod(searcher, AshaScheduler(so_far.asha))
+        self.journal = Journal(self.folder, METRIC, so_far)
+        for number, (_, config) in sorted(so_far.unfinished.items()):  # they run on, as far as the workers know
+            assert self._trial(number) == config
+            self.journal.trials[f"{number:04d}"]["status"] = "running"
+
+    def _trial(self, number: int) -> TrainConfig | None:
+        """Has the searcher hand out the trial that it must hand out next."""
+        trial_id = f"{number:04d}"
+        proposal = self.method.suggest(trial_id)
+        if proposal is None:
+            return None
+        assert self.method.trials[trial_id].config["trial_id"] == trial_id
+        return proposal[1]
+
+    def suggest(self) -> tuple[str, TrainConfig] | None:
+        number = len(self.journal.trials)
+        config = self._trial(number)
+        if config is None:
+            return None
+        trial_id = f"{number:04d}"
+        self.journal.trial_started(trial_id, self.method.trials[trial_id].config["origin"], config)
+        self.journal.write()
+        return trial_id, config
+
+    def report(self, trial_id: str, epoch: int, value: float) -> bool:
+        goes_on = self.method.report(trial_id, epoch, value)
+        self._epoch(trial_id, epoch, value, diverged=False)
+        if goes_on:
+            self._die_if_due()
+        return goes_on
+
+    def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
+        if status != "stopped":
+            self._epoch(trial_id, epoch, value, diverged=status == "diverged")
+        self.method.ended(trial_id, epoch, value, status)
+        self.journal.trial_ended(trial_id, status, None)
+        self._die_if_due()
+
+    def _epoch(self, trial_id: str, epoch: int, value: float, *, diverged: bool) -> None:
+        self.epochs += 1
+        self.journal.epoch_ended(
+            trial_id, {"epoch": epoch, METRIC: value, "wall_s": 1.0, "diverged": diverged, "train_loss": 1.0}
+        )
+
+    def _die_if_due(self) -> None:
+        if self.epochs in self.deaths:
+            self._live(past.load(self.folder, METRIC, ""))
