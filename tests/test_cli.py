@@ -19,9 +19,9 @@ import torch
 from torchvision.datasets import CIFAR100
 
 import cifar_models
+from tests.a_search import settings
 from tune import cli, finalize, run
 from tune.results import TRIALS, RunFolder, create
-from tune.settings import Settings
 from tune.training import images, ood
 from tune.training.config import TrainConfig
 
@@ -83,33 +83,16 @@ def sound(space: Path, small_data: Path, tmp_path: Path) -> list[str]:
 def finished(small_data: Path, tmp_path: Path) -> RunFolder:
     """A search that has ended, as finalize finds it."""
     folder = create(tmp_path / "results", "one")
-    settings = Settings(
-        space="mine.py",
-        space_sha256="0" * 64,
-        model="simple_cnn",
+    asked = settings(
         data="cifar100",
         data_dir=str(small_data),
-        train_subset=None,
-        val_fraction=0.2,
         trials=1,
         max_epochs=2,
-        time_budget_s=None,
-        gpus_per_trial=0.0,
-        cpus_per_trial=1,
-        search="hyperopt",
-        scheduler="asha",
-        metric="val_acc",
-        confirm=0,
-        confirm_seeds=3,
         seed=42,
         name="one",
-        storage=str(tmp_path / "results"),
-        wandb="disabled",
-        wandb_project="cifar100-tune",
-        weights=None,
-        dashboard=False,
-    )
-    folder.write_json("experiment.json", {"settings": settings.to_dict(), "started": "2026-01-01T00:00:00Z"})
+        storage=str(folder.path.parent),
+    )  # fmt: skip
+    folder.write_json("experiment.json", {"settings": asked.to_dict(), "started": "2026-01-01T00:00:00Z"})
     row: dict[str, Any] = {"trial_id": "0000", "status": "finished", "origin": "reference", "epochs": 2}
     config = {f"config.{name}": value for name, value in CONFIG.to_dict().items()}
     folder.write_table("trials.parquet", [row | config], TRIALS)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.a_search import settings
 from tune import cli, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
@@ -24,14 +25,8 @@ CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=4, schedu
 def run_folder(tmp_path: Path, synthetic_root: Path) -> RunFolder:
     """A run as a search leaves it: two finished trials, the second one chosen."""
     folder = results.create(tmp_path / "results", "run")
-    settings = Settings(
-        space="space.py", space_sha256="", model="simple_cnn", data="synthetic", data_dir=str(synthetic_root),
-        train_subset=None, val_fraction=0.2, trials=2, max_epochs=4, time_budget_s=None, gpus_per_trial=0,
-        cpus_per_trial=1, search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, confirm_seeds=3,
-        seed=3, name="run",
-        storage=str(tmp_path / "results"), wandb="disabled", wandb_project="p", weights=None, dashboard=False,
-    )  # fmt: skip
-    folder.write_json("experiment.json", {"settings": settings.to_dict(), "started": results.now()})
+    asked = settings(data_dir=str(synthetic_root), storage=str(tmp_path / "results"))
+    folder.write_json("experiment.json", {"settings": asked.to_dict(), "started": results.now()})
     columns = {f"config.{name}": value for name, value in CONFIG.to_dict().items()}
     row = {"status": "finished", "origin": "search", "epochs": 4, **columns}
     rows = [row | {"trial_id": "0000", "config.lr": 0.01, "val_acc": 1.0}, row | {"trial_id": "0001", "val_acc": 2.0}]
@@ -86,9 +81,9 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     shutil.move(run_folder.final, tmp_path / "whole")
 
     final = Final(run_folder, torch.device("cpu"))
-    settings = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
+    asked = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
     options = finalize.parse([str(run_folder.path), "--epochs", "3"])
-    request = finalize.make_request(final, run_folder, settings, Path(settings.data_dir), options)
+    request = finalize.make_request(final, run_folder, asked, Path(asked.data_dir), options)
     epochs = final.train(request)
     next(epochs)
     epochs.close()  # killed here, between two epochs

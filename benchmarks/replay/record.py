@@ -1,8 +1,9 @@
 """Records real learning curves: python -m benchmarks.replay.record --data-dir DIR
 
 Trains configurations of a search space whole, drawn at random as `tune.run --search random` draws them, and keeps
-what each epoch measured. It can be ended at any time; started again it goes on where it was, and a larger
-`--configurations` adds to what is there. One process a worker, one thread each.
+what each epoch measured. Then come `--guided` ones that TPE proposes, since few random ones are good, and a surrogate
+must know the good region best. It can be ended at any time; started again it goes on where it was, and larger numbers
+add to what is there. One process a worker, one thread each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import torch
@@ -34,6 +36,9 @@ SEED = 42
 
 VAL_FRACTION = 0.2
 
+GUIDED = 1000
+"""Number of the first configuration that TPE proposed."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
@@ -43,25 +48,48 @@ def main(arguments: list[str] | None = None) -> int:
     drawn = draws(searched, options.configurations, options.epochs)
     if strange := [number for number, curve in found.items() if number < len(drawn) and curve.config != drawn[number]]:
         sys.exit(f"{path} holds curves of other draws (number {strange[0]}); give another --out.")
-    todo = [(number, config) for number, config in enumerate(drawn) if number not in found]
+    todo = [number for number in range(len(drawn)) if number not in found]
+    guided = sum(number >= GUIDED for number in found)
+    todo += [GUIDED + number for number in range(guided, options.guided)]
     print(f"{len(found)} curves are in {path}, {len(todo)} to go", flush=True)
     arrow = data.prepare("cifar100", options.data_dir, "train")
     executor = ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), _begin)
+    running: dict[Future[Recorded], TrainConfig] = {}
+    began, done = time.monotonic(), 0
     try:
-        began = time.monotonic()
-        pending = [executor.submit(record, number, config, arrow, options.train_subset) for number, config in todo]
-        for done, future in enumerate(as_completed(pending), 1):
-            curve = future.result()
-            found[curve.number] = curve
-            curves.write(path, found.values())
-            minutes = (time.monotonic() - began) / done * (len(todo) - done) / 60
-            print(f"{len(found)}: number {curve.number}, {curve.val_acc[-1]} %, {minutes:.0f} min to go", flush=True)
+        while todo or running:
+            while todo and len(running) < options.workers:
+                number = todo.pop(0)
+                config = drawn[number] if number < GUIDED else guess(searched, number, found, running.values())
+                running[executor.submit(record, number, config, arrow, options.train_subset)] = config
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                curve = future.result()
+                found[curve.number] = curve
+                curves.write(path, found.values())
+                done += 1
+                minutes = (time.monotonic() - began) / done * (len(todo) + len(running)) / 60
+                print(
+                    f"{len(found)}: number {curve.number}, {curve.val_acc[-1]} %, {minutes:.0f} min to go", flush=True
+                )
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on.", file=sys.stderr)
         return 130
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
     return 0
+
+
+def guess(
+    searched: SearchSpace, number: int, found: Mapping[int, Recorded], running: Iterable[TrainConfig]
+) -> TrainConfig:
+    """What TPE proposes, knowing the last accuracies of all recorded configurations."""
+    known = [Known(curve.config, 0.0 if curve.diverged else curve.val_acc[-1]) for curve in found.values()]
+    epochs = next(iter(found.values())).config.epochs
+    proposer = Proposer(searched, epochs=epochs, seed=SEED, method="optuna")
+    proposal = proposer.propose(number, [*known, *map(Known, running)])
+    assert proposal is not None
+    return proposal[1]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -71,6 +99,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="holds cifar-100-python/ (default: CIFAR100_ROOT, or data)")  # fmt: skip
     parser.add_argument("--space", type=Path, default=ROOT / "search_spaces" / "simple_cnn.py", metavar="FILE")
     parser.add_argument("--configurations", type=int, default=240, metavar="N", help="in all (default: 240)")
+    parser.add_argument("--guided", type=int, default=0, metavar="N", help="more, proposed by TPE (default: 0)")
     parser.add_argument("--epochs", type=int, default=27, metavar="E", help="of each (default: 27)")
     parser.add_argument("--train-subset", type=int, default=5_000, metavar="N", help="training images (default: 5000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: cores)")

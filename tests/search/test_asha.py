@@ -216,3 +216,50 @@ def test_on_made_up_curves_the_best_survives_and_most_epochs_are_saved() -> None
     assert statistics.mean(survived) >= 0.8
     assert statistics.mean(shares) <= 0.4
     assert statistics.mean(regrets) <= 0.8
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_not_finite_is_the_worst_and_stops_the_trial_anywhere(value: float) -> None:
+    asha = Asha(8, 2)
+    assert not asha.report("between", 1, value), "no rung lies there"
+    assert not asha.report("first", 2, value), "the first on a rung goes on, unless it has diverged"
+    assert asha.report("poor", 2, 0.0), "anything is better"
+    assert asha.stopped == {"between", "first"}
+    assert asha.rungs[2] == {"first": -math.inf, "poor": 0.0}
+
+
+def test_the_table_comes_back_from_its_json() -> None:
+    asha = Asha(8, 1)
+    for number, value in enumerate([3.0, math.nan, 5.0, 1.0]):
+        asha.report(str(number), 1, value)
+    asha.report("2", 2, 9.0)
+    back = Asha.from_json(json.loads(json.dumps(asha.to_json(), allow_nan=False)))
+    assert back == asha
+    assert back.report("4", 1, 2.0) == asha.report("4", 1, 2.0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"horizon": 8},
+        {"horizon": 8, "grace": 1, "reduction": 2, "stopped": [], "rungs": {"3": {"0": 1.0}}},
+        {"horizon": 8, "grace": 1, "reduction": 2, "stopped": [], "rungs": {"2": {"0": "high"}}},
+        {"horizon": 8, "grace": 1, "reduction": 2, "stopped": [], "rungs": [1, 2]},
+        {"horizon": "x", "grace": 1, "reduction": 2, "stopped": [], "rungs": {}},
+    ],
+)
+def test_a_damaged_table_is_told(content: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"rungs\.json is damaged"):
+        Asha.from_json(content)
+
+
+def test_a_trial_that_is_trained_again_passes_the_rungs_it_stands_on() -> None:
+    """Its late epochs are not early ones: Ray's ASHA records a restored trial on the first rung it has no entry for."""
+    asha = Asha(8, 1)
+    assert asha.report("a", 1, 10.0)
+    assert asha.report("a", 2, 20.0)
+    back = Asha.from_json(asha.to_json())
+    assert back.report("b", 1, 30.0)
+    assert back.report("a", 1, 5.0), "it was let go on here, and is not judged again"
+    assert back.report("a", 3, 25.0)
+    assert back.rungs == {1: {"a": 10.0, "b": 30.0}, 2: {"a": 20.0}, 4: {}}

@@ -36,8 +36,8 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         say(f"  chosen as {best['chosen']}")
         for item in best.get("confirmed", []):
             say(
-                f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds "
-                f"(standard deviation of a seed {best['deviation']:.2f}), {item['wall_s']:.0f} s each"
+                f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds, "
+                f"{item['first']:.2f} % in the search, {item['wall_s']:.0f} s each"
             )
     say(f"Results: {short(folder.path)} (trials.parquet, epochs.parquet, best.json)")
     if settings.wandb == "offline":

@@ -1,0 +1,140 @@
+"""What a search finds when it comes back to its folder, and which options may then differ."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.a_search import settings
+from tune import run
+from tune.results import EPOCHS, TRIALS, RunFolder
+from tune.search import past, resume
+from tune.search.asha import Asha
+from tune.search.proposals import Known, score
+from tune.training.config import TrainConfig
+
+CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=8)
+
+
+def row(number: int, status: str, epochs: int, val_acc: float | None) -> dict[str, Any]:
+    config = {f"config.{name}": value for name, value in (CONFIG.to_dict() | {"lr": 0.1 * (number + 1)}).items()}
+    about = {"trial_id": f"{number:04d}", "status": status, "origin": "search", "epochs": epochs, "val_acc": val_acc}
+    return about | config
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """As a kill -9 leaves it: 1 was told to stop, 2 and 5 ran, 4 had not been written down yet."""
+    folder = RunFolder(tmp_path)
+    asha = Asha(8, 1)
+    for trial_id, value in [("0000", 20.0), ("0001", 10.0), ("0002", 30.0), ("0003", math.nan)]:
+        asha.report(trial_id, 1, value)
+    folder.write_json("rungs.json", asha.to_json())
+    about = {"settings": {}, "data_fingerprint": "abc", "started": "then", "spent_s": 5.0, "repeats_refused": 2}
+    folder.write_json("experiment.json", about | {"ended": None})
+    rows = [
+        row(0, "finished", 8, 40.0), row(1, "running", 1, 10.0), row(2, "running", 3, 33.0),
+        row(3, "diverged", 1, None), row(5, "running", 0, None), row(6, "failed", 2, 12.0),
+    ]  # fmt: skip
+    folder.write_table("trials.parquet", rows, TRIALS)
+    folder.write_table("epochs.parquet", [{"trial_id": "0000", "epoch": 1, "val_acc": 20.0}], EPOCHS)
+    return folder
+
+
+def test_what_has_ended_stays_and_what_ran_is_run_again(folder: RunFolder) -> None:
+    found = past.load(folder, "val_acc", "abc")
+    statuses = {trial_id: item["status"] for trial_id, item in found.trials.items()}
+    assert statuses == {
+        "0000": "finished", "0001": "stopped", "0002": "interrupted",
+        "0003": "diverged", "0005": "interrupted", "0006": "failed",
+    }  # fmt: skip
+    assert sorted(found.unfinished) == [2, 5]
+    assert {number: item.score for number, item in found.known.items()} == {
+        0: score(8, 40.0, False), 1: score(1, 10.0, False), 2: None, 3: -math.inf, 5: None, 6: None,
+    }  # fmt: skip
+    assert found.known[1] == Known(TrainConfig(model="simple_cnn", lr=0.2, batch_size=64, epochs=8), 1010.0)
+    assert found.asha is not None
+    assert found.asha.rungs[1] == {"0000": 20.0, "0001": 10.0, "0002": 30.0, "0003": -math.inf}
+    assert (found.about["started"], found.about["spent_s"]) == ("then", 5.0)
+
+
+def test_a_search_without_asha_comes_back_without(folder: RunFolder) -> None:
+    folder.write_json("rungs.json", {})
+    assert past.load(folder, "val_acc", "abc").asha is None
+
+
+def test_other_images_are_refused(folder: RunFolder) -> None:
+    with pytest.raises(ValueError, match="other images"):
+        past.load(folder, "val_acc", "xyz")
+
+
+@pytest.mark.parametrize("name", ["experiment.json", "rungs.json", "trials.parquet", "epochs.parquet"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"PAR1"])
+def test_a_damaged_folder_is_told(folder: RunFolder, name: str, content: bytes | None) -> None:
+    path = folder.path / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        past.load(folder, "val_acc", "abc")
+
+
+def test_a_search_knows_when_it_has_nothing_to_do(folder: RunFolder) -> None:
+    found = past.load(folder, "val_acc", "abc")
+    assert "All 4 trials have ended" in past.nothing_to_do(found, settings(trials=4))
+    assert past.nothing_to_do(found, settings(trials=5)) == ""
+    assert "time budget of 5 s is used up" in past.nothing_to_do(found, settings(trials=9, time_budget_s=5.0))
+    assert past.nothing_to_do(found, settings(trials=9, time_budget_s=6.0)) == ""
+
+
+# The options of a search that goes on.
+
+
+def test_only_what_stands_on_the_command_line_was_given() -> None:
+    everything, given = resume.given_options(run.parser(), ["--resume", "one", "--seed", "42"])
+    assert given == {"resume": "one", "seed": 42}
+    assert everything.trials is None
+    assert everything.scheduler == "asha"
+
+
+def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> None:
+    before = settings(seed=5, time_budget_s=60.0, confirm_seeds=4)
+    _, given = resume.given_options(run.parser(), ["--resume", "one", "--trials", "9"])
+    options = resume.options(given, RunFolder(tmp_path / "moved" / "one"), before)
+    everything = vars(run.parser().parse_args([]))
+    assert everything.keys() - vars(options).keys() == {"dry_run"}, "which --resume excludes"
+    assert (options.trials, options.seed, options.time_budget, options.seeds) == (9, 5, 60.0, 4)
+    assert (options.name, options.storage) == ("one", tmp_path / "moved")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 5}, "--seed is 5, but the search was begun with 3; leave it out"),
+        ({"max_epochs": 9}, "--max-epochs is 9"),
+        ({"confirm_seeds": 5}, "--seeds is 5"),
+        ({"scheduler": "none"}, "--scheduler is none"),
+        ({"train_subset": 500}, "--train-subset is 500, but the search was begun with None"),
+        ({"trials": 1}, "--trials is 1, but the search was begun with 2; it can only grow"),
+        ({"time_budget_s": 30.0}, "--time-budget is 30, but the search was begun with 60; it can only grow"),
+        ({"space_sha256": "1"}, "space.py has changed since the search began"),
+    ],
+)
+def test_options_must_agree(changes: dict[str, Any], words: str) -> None:
+    before = settings(time_budget_s=60.0)
+    with pytest.raises(ValueError, match=words):
+        resume.check_agrees(before, settings(**({"time_budget_s": 60.0} | changes)))
+
+
+def test_a_search_can_grow_and_move() -> None:
+    before = settings(time_budget_s=60.0)
+    resume.check_agrees(before, before)
+    resume.check_agrees(before, settings(time_budget_s=90.0, trials=5, data_dir="elsewhere", wandb="offline"))
+
+
+def test_a_budget_can_not_be_set_where_there_was_none() -> None:
+    with pytest.raises(ValueError, match="begun with no time budget"):
+        resume.check_agrees(settings(), settings(time_budget_s=90.0))
