@@ -86,7 +86,8 @@ class PlainRayTune(RayMethod):
     def __init__(self, space: SearchSpace, epochs: int, seed: int) -> None:
         np.random.seed(seed)  # noqa: NPY002  # Ray's ASHA draws brackets from it
         self.fixed = {"model": space.model, "epochs": epochs, "momentum": 0.9}
-        searcher = HyperOptSearch(points_to_evaluate=plain_ray_tune.FIRST, random_state_seed=seed)
+        first = plain_ray_tune.FIRST if space.points() else None
+        searcher = HyperOptSearch(points_to_evaluate=first, random_state_seed=seed)
         searcher.set_search_properties(METRIC, "max", plain_ray_tune.SPACE)
         super().__init__(searcher, ASHAScheduler(time_attr="epoch", max_t=epochs))
 
@@ -106,7 +107,7 @@ class PlainOptuna:
         self.fixed = {"model": space.model, "epochs": epochs, "momentum": 0.9}
         sampler = optuna.samplers.TPESampler(seed=seed)
         self.study = optuna.create_study(study_name=f"{seed}", sampler=sampler, pruner=pruner, direction="maximize")
-        for point in plain_optuna.FIRST:
+        for point in plain_optuna.FIRST if space.points() else []:
             self.study.enqueue_trial(point)
         self.trials: dict[str, optuna.Trial] = {}
 

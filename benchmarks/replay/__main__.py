@@ -1,0 +1,51 @@
+"""Replays searches on the recorded curves, this project's and its peers': python -m benchmarks.replay
+
+Writes results/replay.json and docs/evidence.md. No training, no Ray, no data; fifty seeds take some twenty minutes on
+two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import os
+import shlex
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare import ROOT, commit, write
+from benchmarks.replay import evidence, measure, tables
+from tune.results import now
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    assert __doc__
+    parser = argparse.ArgumentParser("python -m benchmarks.replay", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=50, metavar="N", help="of each search (default: 50)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N", help="(default: cores)")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "replay.json", metavar="FILE")
+    parser.add_argument("--text", type=Path, default=ROOT / "docs" / "evidence.md", metavar="FILE")
+    options = parser.parse_args(given)
+    found: dict[str, Any] = {
+        "measured": now(), "commit": commit(), "command": shlex.join(["python", "-m", "benchmarks.replay", *given]),
+        "horizon": measure.HORIZON, "workers": evidence.WORKERS, "kept": measure.kept(), "searches": [],
+    }  # fmt: skip
+    with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as executor:
+        for head_start in (True, False):
+            for trials in measure.TRIALS:
+                one = functools.partial(measure.courses, head_start=head_start, trials=trials)
+                by_seed = list(executor.map(one, range(options.seeds)))
+                about = {"head_start": head_start, "trials": trials}
+                found["searches"].append(about | measure.summary(by_seed, trials * measure.HORIZON))
+                write(options.out, found)
+                print(tables.searches(found["searches"][-1]), flush=True)
+    options.text.write_text(tables.render(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
