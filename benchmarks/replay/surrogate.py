@@ -15,6 +15,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,12 @@ SCHEDULERS = ("step", "cosine", "one_cycle")
 
 
 class Surrogate:
-    """Answers for any configuration of the space of the recorded curves."""
+    """Answers for any configuration of the space of the recorded curves; for a recorded one with its recording."""
 
     def __init__(self, recorded: Sequence[Curve], theta: Sequence[Sequence[float]] | None = None) -> None:
         """`theta`: the logarithms of the kernels' parameters, a list a component; fitted (in minutes) if not given."""
         self._recorded = list(recorded)
+        self._known = {replace(curve.config, seed=0): curve for curve in recorded}
         inputs = np.array([features(curve.config) for curve in recorded])
         self._shift, self._scale = inputs.mean(0), inputs.std(0) + 1e-9
         self._inputs = self._standard(inputs)
@@ -65,6 +67,8 @@ class Surrogate:
 
     def __call__(self, config: TrainConfig) -> Curve:
         """The curve, with jitter; the same for the same configuration."""
+        if (known := self._known.get(replace(config, seed=0))) is not None:
+            return known
         at = self._standard(np.array([features(config)]))
         smooth = self._mean + self._scores(at) @ self._directions
         number = int.from_bytes(hashlib.sha256(repr(config).encode()).digest()[:8])
