@@ -84,9 +84,10 @@ def final(curve: Curve) -> float:
 class Given:
     """ASHA over given configurations in their order."""
 
-    def __init__(self, configs: Sequence[TrainConfig], asha: Asha) -> None:
+    def __init__(self, configs: Sequence[TrainConfig], asha: Asha, reference: TrainConfig | None) -> None:
         self.configs = configs
         self.asha = asha
+        self.reference = reference
         self.begun = 0
 
     def suggest(self) -> tuple[str, TrainConfig] | None:
@@ -96,7 +97,8 @@ class Given:
         return f"{self.begun - 1:04d}", self.configs[self.begun - 1]
 
     def report(self, trial_id: str, epoch: int, value: float) -> bool:
-        return self.asha.report(trial_id, epoch, value)
+        spared = self.configs[int(trial_id)] == self.reference
+        return self.asha.report(trial_id, epoch, value, spared=spared)
 
     def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
         if status == "diverged":
@@ -114,9 +116,11 @@ class Kept:
     """Epochs trained, over those of training all whole."""
 
 
-def kept(curves: Mapping[TrainConfig, Curve], configs: Sequence[TrainConfig], asha: Asha) -> Kept:
+def kept(
+    curves: Mapping[TrainConfig, Curve], configs: Sequence[TrainConfig], asha: Asha, reference: TrainConfig | None
+) -> Kept:
     """ASHA over recorded curves, four workers."""
-    found = replay(Given(configs, asha), curves.__getitem__, workers=WORKERS)
+    found = replay(Given(configs, asha, reference), curves.__getitem__, workers=WORKERS)
     best = max(final(curves[config]) for config in configs)
     got = max((item.value for item in found.last().values() if item.status == "finished"), default=0.0)
     return Kept(best - got, len(found.epochs) / (len(configs) * asha.horizon))

@@ -71,7 +71,7 @@ def kept() -> list[dict[str, Any]]:
             for seed in range(DRAWS):
                 configs = evidence.draw(drawn, points if head_start else [], 32, seed)
                 asha = Asha(HORIZON, *setting) if setting else evidence.shipped_asha(HORIZON)
-                results.append(evidence.kept(by_config, configs, asha))
+                results.append(evidence.kept(by_config, configs, asha, points[0] if head_start else None))
             rows.append({
                 "head_start": head_start,
                 "rungs": name,

@@ -157,14 +157,16 @@ def test_ray_is_told_to_stop_what_asha_stops() -> None:
     scheduler = AshaScheduler(Asha(4, 1))
     assert scheduler.set_search_properties("val_acc", "max")
 
-    def told(trial_id: str, epoch: int, val_acc: float) -> str:
-        trial: Any = SimpleNamespace(config={"trial_id": trial_id})  # all that is asked of Ray's Trial
+    def told(trial_id: str, epoch: int, val_acc: float, origin: str = "search") -> str:
+        trial: Any = SimpleNamespace(config={"trial_id": trial_id, "origin": origin})  # all that is asked of Ray's
         return scheduler.on_trial_result(None, trial, {"epoch": epoch, "val_acc": val_acc, "training_iteration": 99})
 
     assert told("0000", 1, 50.0) == TrialScheduler.CONTINUE
     assert told("0001", 1, 40.0) == TrialScheduler.STOP
     assert told("0000", 3, 0.0) == TrialScheduler.CONTINUE
     assert scheduler.asha.stopped == {"0001"}
+    assert told("0002", 1, 10.0, "reference") == TrialScheduler.CONTINUE
+    assert told("0003", 1, 10.0, "baseline") == TrialScheduler.STOP
 
 
 # A replay: trials on a virtual clock, an epoch a tick, whoever is free takes the next.
@@ -263,3 +265,12 @@ def test_a_trial_that_is_trained_again_passes_the_rungs_it_stands_on() -> None:
     assert back.report("a", 1, 5.0), "it was let go on here, and is not judged again"
     assert back.report("a", 3, 25.0)
     assert back.rungs == {1: {"a": 10.0, "b": 30.0}, 2: {"a": 20.0}, 4: {}}
+
+
+def test_one_that_is_spared_goes_on_and_is_a_bar_to_the_others_all_the_same() -> None:
+    asha = Asha(2, 1)
+    assert asha.report("a", 1, 20.0)
+    assert asha.report("reference", 1, 10.0, spared=True)
+    assert not asha.report("b", 1, 9.0)
+    assert asha.rungs[1] == {"a": 20.0, "reference": 10.0, "b": 9.0}
+    assert not asha.report("reference", 2, math.nan, spared=True), "but not with a loss that is no number"

@@ -49,11 +49,12 @@ class Asha:
             self.rungs.setdefault(level, {})
             level *= self.reduction
 
-    def report(self, trial_id: str, epoch: int, value: float) -> bool:
+    def report(self, trial_id: str, epoch: int, value: float, *, spared: bool = False) -> bool:
         """Records the metric (larger is better) after `epoch`; False stops the trial.
 
         A trial is recorded on a rung only in the very epoch of the rung, and once: one that is trained again after a
         crash passes the rungs it stands on. A metric that is not finite is the worst, and stops the trial anywhere.
+        One that is `spared` is recorded for the others to be compared with, and goes on.
         """
         if not math.isfinite(value):
             self.record(trial_id, epoch, value)
@@ -63,7 +64,7 @@ class Asha:
             return True
         rung = self.rungs[epoch]
         best_first = sorted(rung.values(), reverse=True)
-        goes_on = value >= best_first[max(1, len(rung) // self.reduction) - 1]
+        goes_on = spared or value >= best_first[max(1, len(rung) // self.reduction) - 1]
         if not goes_on:
             self.stopped.add(trial_id)
         return goes_on
@@ -110,7 +111,9 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types 
         self.asha = asha
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric])
+        # The reference is what the winner is compared with, and a whole trial early on.
+        spared = trial.config["origin"] == "reference"
+        goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric], spared=spared)
         decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
         return decision
 
