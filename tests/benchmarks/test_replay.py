@@ -149,6 +149,14 @@ def test_no_configuration_is_trained_twice() -> None:
     assert len(set(found.configs.values())) == 80
 
 
+def test_workers_do_not_change_the_reference_the_baseline_and_the_random_starts() -> None:
+    first = [
+        list(replay(methods.ours(shipped(), HORIZON, 0), made_up, workers=workers, trials=12).configs.values())[:10]
+        for workers in (1, 2, 7)
+    ]
+    assert first[0] == first[1] == first[2]
+
+
 def test_one_slow_worker_does_not_spoil_the_search() -> None:
     """A worker at a tenth of the others' speed brings its trials to each rung last."""
     even, uneven = [], []

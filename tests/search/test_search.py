@@ -152,14 +152,6 @@ def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
     assert comparable(whole) == [row for row in comparable(resumed) if row["trial_id"] != "0005"]
 
 
-def test_workers_do_not_change_the_reference_the_baseline_and_the_random_starts(
-    space: Path, tmp_path: Path, synthetic_root: Path
-) -> None:
-    _, two = search(space, tmp_path, synthetic_root, "two", *SMALL, "--max-epochs", "1")
-    _, one = search(space, tmp_path, synthetic_root, "one", *SMALL, "--max-epochs", "1", "--cpus-per-trial", "2")
-    assert configs(one) == configs(two)
-
-
 def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished(
     space: Path, tmp_path: Path, synthetic_root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,10 +173,10 @@ def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished
 
 def test_a_time_budget_ends_the_search_with_what_it_has(space: Path, tmp_path: Path, synthetic_root: Path) -> None:
     code, folder = search(
-        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "20s"
+        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "10s"
     )
     rows = folder.read_rows("trials.parquet")
-    assert code == cli.FAILED, "no trial can have trained 50 epochs in 20 s"
+    assert code == cli.FAILED, "no trial can have trained 50 epochs in 10 s"
     assert 0 < len(rows) < 500
     assert "interrupted" in {row["status"] for row in rows}
     assert "running" not in {row["status"] for row in rows}

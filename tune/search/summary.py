@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -25,7 +26,10 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     epochs = sum(row["epochs"] for row in rows)
     saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
     say(f"{epochs} epochs trained; stopping the poor trials early saved {saved}.")
-    if refused := folder.read_json("experiment.json").get("repeats_refused"):
+    about = folder.read_json("experiment.json")
+    if len(rows) < settings.trials and ended_by_itself(rows, about, settings):
+        say(f"The space holds no more than these {len(rows)} configurations, of {settings.trials} asked for.")
+    if refused := about.get("repeats_refused"):
         say(f"{refused} proposals repeated an earlier configuration and were drawn anew.")
     for row in rows:
         if row["origin"] in ("reference", "baseline"):
@@ -51,6 +55,12 @@ def command(what: str, folder: RunFolder) -> str:
     storage = folder.path.parent
     place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(short(storage))}"
     return f"python -m {what} {shlex.quote(folder.name)}{place}"
+
+
+def ended_by_itself(rows: list[Row], about: dict[str, Any], settings: Settings) -> bool:
+    """Whether neither the user nor a time budget ended the search."""
+    in_time = settings.time_budget_s is None or about.get("spent_s", 0.0) < settings.time_budget_s
+    return in_time and not any(row["status"] in ("interrupted", "running") for row in rows)
 
 
 def why_nothing(folder: RunFolder) -> str:
