@@ -22,10 +22,16 @@ ENDS = [("finished", 4), ("stopped", 1), ("diverged", 2), ("failed", 3), ("inter
 def rows(ends: list[tuple[str, int]]) -> list[dict[str, Any]]:
     config = {f"config.{name}": value for name, value in CONFIG.to_dict().items()}
     return [
-        {"trial_id": f"{n:04d}", "status": status, "epochs": epochs, "val_acc": None if status == "diverged" else 10.0 + n}
-        | {"origin": "search" if n else "reference"} | config
+        {
+            **config,
+            "trial_id": f"{n:04d}",
+            "status": status,
+            "origin": "search" if n else "reference",
+            "epochs": epochs,
+            "val_acc": None if status == "diverged" else 10.0 + n,
+        }
         for n, (status, epochs) in enumerate(ends)
-    ]  # fmt: skip
+    ]
 
 
 def told(
