@@ -1,9 +1,9 @@
 """Records real learning curves: python -m benchmarks.replay.record --data-dir DIR
 
 Trains configurations of a search space whole, drawn at random as `tune.run --search random` draws them, and keeps
-what each epoch measured. Then come `--guided` ones that TPE proposes, since few random ones are good, and a surrogate
-must know the good region best. It can be ended at any time; started again it goes on where it was, and larger numbers
-add to what is there. One process a worker, one thread each.
+what each epoch measured. Then come `--guided` ones, which promise most by the curves so far: few random ones are good,
+and a surrogate must know the good regions best. It can be ended at any time; started again it goes on where it was,
+and larger numbers add to what is there. One process a worker, one thread each.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from benchmarks.compare import ROOT
-from benchmarks.replay import curves
+from benchmarks.replay import curves, surrogate
 from benchmarks.replay.curves import MEASURED, Recorded
 from tune import space
 from tune.search.proposals import Known, Proposer
@@ -37,7 +38,10 @@ SEED = 42
 VAL_FRACTION = 0.2
 
 GUIDED = 1000
-"""Number of the first configuration that TPE proposed."""
+"""Number of the first configuration that was not a random draw."""
+
+CANDIDATES = 1000
+"""Random draws from which a guided one is picked."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,13 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
 def guess(
     searched: SearchSpace, number: int, found: Mapping[int, Recorded], running: Iterable[TrainConfig]
 ) -> TrainConfig:
-    """What TPE proposes, knowing the last accuracies of all recorded configurations."""
-    known = [Known(curve.config, 0.0 if curve.diverged else curve.val_acc[-1]) for curve in found.values()]
+    """The most promising of many random draws, as far as the curves recorded so far tell."""
     epochs = next(iter(found.values())).config.epochs
-    proposer = Proposer(searched, epochs=epochs, seed=SEED, method="optuna")
-    proposal = proposer.propose(number, [*known, *map(Known, running)])
-    assert proposal is not None
-    return proposal[1]
+    pool = draws(searched, CANDIDATES, epochs, seed=number)
+    seen = {curve.config for curve in found.values()} | set(running)
+    pool = [config for config in (replace(config, seed=SEED) for config in pool) if config not in seen]
+    return pool[surrogate.promising(list(found.values()), list(running), pool)]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -99,7 +102,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="holds cifar-100-python/ (default: CIFAR100_ROOT, or data)")  # fmt: skip
     parser.add_argument("--space", type=Path, default=ROOT / "search_spaces" / "simple_cnn.py", metavar="FILE")
     parser.add_argument("--configurations", type=int, default=240, metavar="N", help="in all (default: 240)")
-    parser.add_argument("--guided", type=int, default=0, metavar="N", help="more, proposed by TPE (default: 0)")
+    parser.add_argument("--guided", type=int, default=0, metavar="N", help="more, picked by a surrogate (default: 0)")
     parser.add_argument("--epochs", type=int, default=27, metavar="E", help="of each (default: 27)")
     parser.add_argument("--train-subset", type=int, default=5_000, metavar="N", help="training images (default: 5000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: cores)")
@@ -108,9 +111,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def draws(searched: SearchSpace, count: int, epochs: int) -> list[TrainConfig]:
+def draws(searched: SearchSpace, count: int, epochs: int, seed: int = SEED) -> list[TrainConfig]:
     """The reference, the baselines, then random draws, none twice: the first `count` are the same for any `count`."""
-    proposer = Proposer(searched, epochs=epochs, seed=SEED, method="random")
+    proposer = Proposer(searched, epochs=epochs, seed=seed, method="random")
     known: list[Known] = []
     for number in range(count):
         proposal = proposer.propose(number, known)
