@@ -115,6 +115,19 @@ def test_where_two_branches_hold_a_point_the_first_is_taken() -> None:
     assert domains.locate(overlapping, {"lr": 0.15}) == {"c": 0, "c/0/lr": 0.15}
 
 
+def test_a_branch_that_sets_less_does_not_hide_one_that_sets_more() -> None:
+    frozen = {"start": tune.choice([{}, {"freeze_epochs": tune.randint(1, 5)}, {"freeze_epochs": 7}])}
+    assert domains.locate(frozen, {"freeze_epochs": 0}) == {"start": 0}
+    assert domains.locate(frozen, {"freeze_epochs": 3}) == {"start": 1, "start/1/freeze_epochs": 3}
+    assert domains.locate(frozen, {"freeze_epochs": 7}) == {"start": 2}
+
+
+def test_a_place_gives_its_point_back() -> None:
+    for point in (STEP, WARM, WARM | {"warmup": 0.0}):
+        place = domains.locate(NESTED, point | {"dropout": 0.3})
+        assert domains.at(NESTED, place) == point
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

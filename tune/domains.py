@@ -108,14 +108,26 @@ def locate(parameters: Parameters, point: Mapping[str, Any], prefix: str = "") -
 
 
 def _locate_branch(label: str, parameter: Categorical, point: Mapping[str, Any]) -> dict[str, Any]:
-    """The branch that `point` lies in, and its place there."""
-    reasons = []
+    """The branch that `point` lies in, and its place there.
+
+    Of several it is the first that sets the most fields: a branch that sets fewer leaves the others at their defaults.
+    """
+    reasons, fitting = [], []
     for index, branch in enumerate(parameter.categories):
         try:
-            return {label: index, **locate(branch, point, f"{label}/{index}/")}
+            place = locate(branch, point, f"{label}/{index}/")
         except ValueError as error:
             reasons.append(str(error))
-    raise ValueError(f"no branch of {label} fits: {'; '.join(reasons)}")
+        else:
+            fitting.append((len(at(branch, place, f"{label}/{index}/")), {label: index, **place}))
+    if not fitting:
+        raise ValueError(f"no branch of {label} fits: {'; '.join(reasons)}")
+    return max(fitting, key=lambda item: item[0])[1]
+
+
+def at(parameters: Mapping[str, Any], place: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The flat values of the point that lies at `place`: what `locate` was asked about, without other fields."""
+    return walk(parameters, lambda label, _: place[label], prefix)
 
 
 def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
