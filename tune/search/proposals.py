@@ -1,7 +1,7 @@
-"""Which configuration comes next: the reference, the baselines, random starts, then TPE.
+"""Which configuration comes next: the reference, a warm start's best, the baselines, random starts, then TPE.
 
-What `Proposer.propose` answers depends on (space, seed, number, what is known) alone, so it can be asked again after
-a crash or replayed without training.
+What `Proposer.propose` answers depends on (space, seed, head start, number, what is known) alone, so it can be asked
+again after a crash or replayed without training.
 """
 
 from __future__ import annotations
@@ -44,6 +44,17 @@ def score(epoch: int, value: float, diverged: bool) -> float:
     return -np.inf if diverged else 1000.0 * epoch + value
 
 
+@dataclass(frozen=True)
+class HeadStart:
+    """What an earlier search leaves to one that begins, in configurations of the latter."""
+
+    known: tuple[Known, ...] = ()
+    """Learnt from, and not proposed again. They count as random starts."""
+
+    first: TrainConfig | None = None
+    """Runs right after the reference; it is neither that nor a baseline."""
+
+
 class Sampler(Protocol):
     """Draws a point of one space."""
 
@@ -54,24 +65,32 @@ class Sampler(Protocol):
 class Proposer:
     """Proposes configurations of one space, none of them twice."""
 
-    def __init__(self, space: SearchSpace, *, epochs: int, seed: int, method: Method = "hyperopt") -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        epochs: int,
+        seed: int,
+        method: Method = "hyperopt",
+        head_start: HeadStart = HeadStart(),
+    ) -> None:
         self.space = space
         self.epochs = epochs
         self.seed = seed
         self.method = method
+        self.head_start = head_start
         self.repeats_refused = 0
         self._sampler = _sampler(method, space)
 
     def propose(self, number: int, known: Sequence[Known]) -> tuple[Origin, TrainConfig] | None:
         """Configuration `number` (from 0), given all that were proposed before. None: nothing new is left."""
-        points = self.space.points()
+        points = self._points()
         taken = {item.config for item in known}
-        if number < len(points):
-            origin, values = points[number]
-            config = self._config(values)
-            if config not in taken:
-                return origin, config
-        random = self.method == "random" or number < len(points) + RANDOM_STARTS
+        if number < len(points) and points[number][1] not in taken:
+            return points[number]
+        taken |= {item.config for item in self.head_start.known}
+        known = self._with_head_start(known)
+        random = self.method == "random" or number < len(points) + RANDOM_STARTS - len(self.head_start.known)
         for attempt in range(ATTEMPTS):
             # TPE may insist on what it knows; chance can still find something new.
             learnt_from = [] if random or attempt > ATTEMPTS // 2 else known
@@ -81,6 +100,21 @@ class Proposer:
                 return "search", config
             self.repeats_refused += 1
         return None
+
+    def _points(self) -> list[tuple[Origin, TrainConfig]]:
+        """What runs before anything is drawn."""
+        points: list[tuple[Origin, TrainConfig]] = [(origin, self._config(v)) for origin, v in self.space.points()]
+        if self.head_start.first is not None:
+            points.insert(1, ("warm_start", self.head_start.first))
+        return points
+
+    def _with_head_start(self, known: Sequence[Known]) -> list[Known]:
+        """All that is known, each configuration once; an earlier score stands until the trial here has one."""
+        found = {item.config: item for item in self.head_start.known}
+        for item in known:
+            if item.score is not None or item.config not in found:
+                found[item.config] = item
+        return list(found.values())
 
     def _config(self, values: Mapping[str, Any]) -> TrainConfig:
         return self.space.config(values, epochs=self.epochs, seed=self.seed)
