@@ -208,7 +208,7 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
     assert options_of(run.prepare, capsys) == {
         "-h", "--help",
         "--space", "--trials", "--max-epochs", "--time-budget", "--search", "--scheduler", "--metric", "--seed",
-        "--resume", "--confirm", "--seeds",
+        "--resume", "--warm-start", "--confirm", "--seeds",
         "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
         "--gpus-per-trial", "--cpus-per-trial",
         "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
@@ -326,6 +326,8 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--weights", "mine.py"], ["simple_cnn starts from random weights", "--weights"]),
         (["--storage", "mine.py"], ["mine.py/one", "--storage"]),
         (["--resume", "one", "--dry-run"], ["--dry-run", "new search", "--resume"]),
+        (["--warm-start", "two"], ["There is no run 'two' in", "lists them"]),
+        (["--warm-start", ""], ["There is no run ''"]),
         (["--space", "nowhere.py"], ["nowhere.py", "No such file"]),
         (["--space", "."], ["can not be read: Is a directory"]),
     ],
@@ -465,6 +467,57 @@ def test_a_dry_run_takes_what_a_search_takes(
     assert f"Space: {shipped}, {model}\n" in output.out
     assert "not there yet in" not in output.out  # the data are
     assert not (tmp_path / "results").exists()
+
+
+# A warm start: "one" of the fixture `finished` is the earlier run, and a search "two" begins.
+
+
+def test_a_warm_start_is_told_and_kept(
+    finished: RunFolder, sound: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = finished.read_rows("trials.parquet")
+    more = [{"trial_id": "0001", "config.lr": 0.1, "val_acc": 30.0}, {"trial_id": "0002", "config.lr": 0.9}]
+    finished.write_table("trials.parquet", [rows[0] | {"val_acc": 20.0} | values for values in ({}, *more)], TRIALS)
+    lines = [
+        "Warm start: one, its best, trial 0001, runs right after the reference",
+        "  It trained 40,000 images for 2 epochs, this search 40,000 for 3: its accuracies do not compare, "
+        "only its best trial is taken over",
+        "  1 of 3 trials do not fit: lr outside log-uniform 0.001 to 0.3 (1)",
+    ]
+    arguments = [*sound, "--name", "two", "--warm-start", "one", "--max-epochs", "3"]
+    finished.write_json("best.json", {"trial_id": "0001"})
+
+    assert cli.run(run.prepare, [*arguments, "--dry-run"]) == cli.DONE
+    foretold = capsys.readouterr().out.splitlines()
+    assert [line for line in foretold if line in lines] == lines
+    assert "Trials: 4 (1 reference, 1 warm start, 2 by hyperopt)" in foretold
+    assert not (tmp_path / "results" / "two").exists()
+
+    assert cli.run(only_checked(run.prepare), arguments) == cli.DONE
+    assert capsys.readouterr().out.splitlines() == lines
+    (kept,) = RunFolder(tmp_path / "results" / "two").read_rows("warm_start.parquet")
+    assert (kept["trial_id"], kept["config.epochs"], kept["known"], kept["first"]) == ("0001", 3, False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("experiment.json", '{"settings": {"model": "resnet18"}}', ["experiment.json does not tell data"]),
+        ("experiment.json", "{", ["experiment.json is damaged"]),
+        ("trials.parquet", "PAR1", ["trials.parquet is damaged"]),
+        ("best.json", "[]", ["best.json is damaged"]),
+    ],
+)
+def test_a_warm_start_that_is_damaged_is_told(
+    name: str, content: str, words: list[str], finished: RunFolder, sound: list[str], told: Told, tmp_path: Path
+) -> None:
+    (finished.path / name).write_text(content)
+    arguments = [*sound, "--name", "two", "--warm-start", str(finished.path)]
+    sentence = told(run.prepare, *arguments)
+    for word in words:
+        assert word in sentence
+    assert told(run.prepare, *arguments, "--dry-run") == sentence
+    assert not (tmp_path / "results" / "two").exists()
 
 
 # A final training.

@@ -140,15 +140,20 @@ def create(storage: Path, name: str) -> RunFolder:
 def find(run: str | None, storage: Path) -> RunFolder:
     """The folder of `run`, a name in `storage` or a path; None is the newest run there. ValueError if there is none."""
     if run is not None:
-        for path in (storage / run, Path(run)):
+        for path in places(run, storage):
             with suppress(OSError):  # a name that is too long for a file
                 if run and (path / "experiment.json").is_file():
-                    return RunFolder(path.absolute())
+                    return RunFolder(path)
         raise ValueError(f"There is no run {run!r} in {storage}; `ls {storage}` lists them.")
     runs = [path.parent for path in storage.glob("*/experiment.json")]
     if not runs:
         raise ValueError(f"There is no run in {storage}; start one with `python -m tune.run --space FILE`.")
     return RunFolder(max(runs, key=lambda path: _started(path / "experiment.json")).absolute())
+
+
+def places(run: str, storage: Path) -> tuple[Path, Path]:
+    """Where a run of this name or path may lie, as absolute paths."""
+    return (storage / run).absolute(), Path(run).absolute()
 
 
 def _started(path: Path) -> str:

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add("--space", type=Path, metavar="FILE", help="the search-space file; it is run as code")
     add("--resume", metavar="RUN",
         help="go on with a run, by name or path; a larger --trials or --time-budget extends it")  # fmt: skip
+    add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name or path")
     add("--trials", type=at_least(1), metavar="N", help="configurations to try (default: the space's)")
     add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a whole trial (default: the space's)")
     add("--time-budget", type=seconds, metavar="TIME", help="end after 90s, 30m or 2h with what there is")
@@ -82,18 +84,21 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
     # What needs torch and Ray comes after what may be wrong without them.
-    from tune.search import confirm, past, plan, summary
+    from tune.search import confirm, past, plan, summary, warm_start
     from tune.search.launch import search
 
     prepared = plan.prepare(options, search_space, digest, name)
     if options.resume is None:
         folder = results.create(options.storage, prepared.settings.name)
+        if prepared.settings.warm_start is not None:
+            warm_start.write(folder, prepared.taken)
         so_far = past.nothing(prepared.settings)
     else:
         resume.check_agrees(before, prepared.settings)
         so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint)
-    for warning in prepared.warnings:
-        console.print(f"Warning: {warning}", highlight=False)
+    so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
+    for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def work() -> None:
         try:

@@ -43,6 +43,9 @@ class Settings:
     wandb: Literal["online", "offline", "disabled"]
     wandb_project: str
     weights: str | None
+    warm_start: str | None
+    """Path of the earlier run that it began with, or None; what was taken from it lies in the run's own folder."""
+
     dashboard: bool
 
     def to_dict(self) -> dict[str, Any]:

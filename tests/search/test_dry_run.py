@@ -14,6 +14,7 @@ from tune import space
 from tune.search import dry_run
 from tune.search.checks import Checked
 from tune.search.devices import Share
+from tune.search.warm_start import Taken
 from tune.settings import Settings
 from tune.space import SearchSpace
 
@@ -30,15 +31,23 @@ SPACE = SearchSpace(
     baselines=[{"lr": 0.1, "batch_size": 64, "scheduler": "step", "gamma": 0.9}],
 )
 
+NOTHING_TAKEN = Taken()
 
-def told(storage: Path, of: SearchSpace = SPACE, arguments: tuple[str, ...] = (), **others: object) -> list[str]:
+
+def told(
+    storage: Path,
+    of: SearchSpace = SPACE,
+    arguments: tuple[str, ...] = (),
+    taken: Taken = NOTHING_TAKEN,
+    **others: object,
+) -> list[str]:
     """The lines for the settings ASKED, with `others`."""
     values = {"data_dir": str(storage / "data"), "storage": str(storage), **others}
     settings = Settings.from_dict(ASKED.to_dict() | values)
     share = Share(settings.cpus_per_trial, settings.gpus_per_trial)
     written = io.StringIO()
     checked = Checked(settings, share, 10_000, 10_000, ("it takes long.",))
-    dry_run.show(checked, of, MACHINE, arguments, Console(file=written))
+    dry_run.show(checked, of, MACHINE, arguments, Console(file=written), taken)
     return written.getvalue().splitlines()
 
 
@@ -66,6 +75,16 @@ def test_all_is_told_line_by_line(tmp_path: Path) -> None:
         "  This measures it: python -m tune.run --space mine.py --trials 4 --max-epochs 1",
         f"Nothing was started. Without --dry-run the search goes to {tmp_path}/next.",
     ]
+
+
+def test_a_warm_start_is_told_after_the_points(tmp_path: Path) -> None:
+    lines = told(tmp_path, taken=Taken(rows=[{"first": True}], lines=["Warm start: one", "  more of it"]))
+    at = lines.index("Warm start: one")
+    assert lines[at - 1].startswith("Baseline: ")
+    assert lines[at + 1] == "  more of it"
+    assert "Trials: 4 (1 reference, 1 warm start, 1 baseline, 1 by hyperopt)" in lines
+    known = told(tmp_path, taken=Taken(rows=[{"first": False}], lines=["Warm start: one"]))
+    assert "Trials: 4 (1 reference, 1 baseline, 2 by hyperopt)" in known
 
 
 @pytest.mark.parametrize(("trials", "words"), [(1, "1 (1 reference)"), (2, "2 (1 reference, 1 baseline)")])

@@ -129,6 +129,24 @@ def test_options_must_agree(changes: dict[str, Any], words: str) -> None:
         resume.check_agrees(before, settings(**({"time_budget_s": 60.0} | changes)))
 
 
+@pytest.mark.parametrize("given", ["earlier", "{storage}/earlier"])
+def test_the_run_of_a_warm_start_may_be_gone_and_is_named_as_before(given: str, tmp_path: Path) -> None:
+    before = settings(warm_start=str(tmp_path / "earlier"))
+    run_folder = RunFolder(tmp_path / "one")
+    assert resume.options({}, run_folder, before).warm_start == before.warm_start
+    options = resume.options({"warm_start": given.format(storage=tmp_path)}, run_folder, before)
+    assert options.warm_start == before.warm_start
+
+
+def test_another_warm_start_does_not_agree(tmp_path: Path) -> None:
+    before = settings(warm_start=str(tmp_path / "earlier"))
+    options = resume.options({"warm_start": "other"}, RunFolder(tmp_path / "one"), before)
+    with pytest.raises(
+        ValueError, match=r"--warm-start is other, but the search was begun with .*/earlier; leave it out"
+    ):
+        resume.check_agrees(before, settings(warm_start=options.warm_start))
+
+
 def test_a_search_can_grow_and_move() -> None:
     before = settings(time_budget_s=60.0)
     resume.check_agrees(before, before)

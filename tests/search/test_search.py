@@ -8,15 +8,21 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.a_search import settings
 from tests.search.wandb_file import read_run
 from tune import cli, run
-from tune.results import RunFolder
+from tune.results import TRIALS, RunFolder, config_of, create
 from tune.search.journal import Journal
+from tune.search.proposals import HeadStart, Known, Proposer, score
+from tune.space import load
+from tune.training import data, images
+from tune.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_ray")
 
@@ -150,6 +156,54 @@ def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
     assert configs(whole).items() < configs(resumed).items()
     assert len(configs(resumed)) == 6
     assert comparable(whole) == [row for row in comparable(resumed) if row["trial_id"] != "0005"]
+
+
+def test_a_warm_start_outlives_the_run_it_came_from(
+    space: Path, tmp_path: Path, synthetic_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twelve trials of an earlier run, made by hand, whose best has lr 0.012."""
+    space.write_text(SPACE[: SPACE.index("    baselines")] + ")\n")
+    earlier = create(tmp_path, "earlier")
+    asked = settings(train_subset=500, val_fraction=0.1, max_epochs=1, seed=5)
+    arrow = data.prepare("synthetic", synthetic_root, "train")
+    about = {"settings": asked.to_dict(), "data_fingerprint": images.read_metadata(arrow)["fingerprint"]}
+    earlier.write_json("experiment.json", about)
+    rows = []
+    for number in range(12):
+        config = TrainConfig(model="simple_cnn", lr=0.001 * (number + 1), batch_size=128, epochs=1, scheduler="cosine",
+                             augmentation="none", seed=5)  # fmt: skip
+        columns = {f"config.{name}": value for name, value in config.to_dict().items()}
+        ended = {"trial_id": f"{number:04d}", "status": "finished", "epochs": 1, "val_acc": 5.0 + number}
+        rows.append(ended | columns)
+    earlier.write_table("trials.parquet", rows, TRIALS)
+    earlier.write_json("best.json", {"trial_id": "0011"})
+    alone = (*SMALL, "--cpus-per-trial", "2", "--max-epochs", "1", "--trials", "2", "--warm-start", "earlier")
+    code, folder = search(space, tmp_path, synthetic_root, "one", *alone)
+    assert code == cli.DONE
+    out = capsys.readouterr().out
+    assert "Warm start: earlier, 12 of 12 trials are known from the start; its best, trial 0011, runs right" in out
+    assert "Warm start: " in out[out.index("2 trials: 2 finished") :], "its outcome is told beside the reference's"
+    trials = folder.read_rows("trials.parquet")
+    assert [row["origin"] for row in trials] == ["reference", "warm_start"]
+    assert (trials[1]["config.lr"], trials[1]["config.seed"]) == (0.012, 0)
+
+    shutil.rmtree(earlier.path)
+    where = str(folder.path)
+    assert cli.run(run.prepare, ["--resume", where, "--warm-start", "other"]) == cli.WRONG_INPUT
+    assert cli.run(run.prepare, ["--resume", where, "--warm-start", "earlier", "--trials", "3"]) == cli.DONE
+    trials = folder.read_rows("trials.parquet")
+    # What a proposer answers that was told all that the earlier run knew.
+    searched, _ = load(space)
+    known = tuple(Known(replace(config_of(row), seed=0), score(1, row["val_acc"], False)) for row in rows)
+    here = [Known(config_of(row), score(1, row["val_acc"], False)) for row in trials[:2]]
+    proposer = Proposer(searched, epochs=1, seed=0, head_start=HeadStart(known, known[-1].config))
+    assert ("search", config_of(trials[2])) == proposer.propose(2, here)
+    assert proposer.propose(2, here) != Proposer(searched, epochs=1, seed=0).propose(2, here), "TPE, not chance"
+
+    (folder.path / "warm_start.parquet").unlink()
+    capsys.readouterr()
+    assert cli.run(run.prepare, ["--resume", where, "--trials", "4"]) == cli.WRONG_INPUT
+    assert "one holds no warm_start.parquet" in capsys.readouterr().err
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished(

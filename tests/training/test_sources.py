@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tune.settings import Source
-from tune.training import cifar100, data, sources, synthetic
+from tune.training import cifar100, data, images, sources, synthetic
 
 
 @pytest.mark.parametrize("source", ["cifar100", "synthetic"])
@@ -47,3 +48,17 @@ def test_what_is_still_to_do_is_told(tmp_path: Path) -> None:
     for name in ("cifar100-train", f"synthetic-v{synthetic.VERSION}-train"):
         (tmp_path / "arrow" / f"{name}.arrow").touch()
     assert told() == sources.still_to_do("synthetic", tmp_path) == ""
+
+
+def test_the_fingerprint_is_known_where_the_images_lie_ready(tmp_path: Path) -> None:
+    assert sources.fingerprint("cifar100", tmp_path) is None
+    pixels, labels = np.zeros((2, images.SIDE, images.SIDE, 3), np.uint8), np.arange(2)
+    sets: list[tuple[Source, Path]] = [
+        ("cifar100", cifar100.arrow_file(tmp_path, "train")),
+        ("synthetic", synthetic.arrow_file(tmp_path, "train")),
+    ]
+    for source, arrow in sets:
+        images.write(arrow, pixels, labels, {"class_names": []})
+        assert sources.fingerprint(source, tmp_path) == images.read(arrow).fingerprint
+        arrow.write_bytes(b"damaged")
+        assert sources.fingerprint(source, tmp_path) is None

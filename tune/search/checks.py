@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from tune import domains, results
 from tune.files import obstacle
-from tune.search import devices, wandb_mode
+from tune.search import devices, wandb_mode, warm_start
 from tune.search.devices import Machine, Share
+from tune.search.warm_start import EarlierRun
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import sources
@@ -33,6 +34,8 @@ class Checked:
 
     val_images: int
     warnings: tuple[str, ...]
+    earlier: EarlierRun | None = None
+    """The run of --warm-start. A search that goes on has copied what it needs of it."""
 
 
 def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str, machine: Machine) -> Checked:
@@ -55,6 +58,9 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
     name = name if options.name is None else options.name
     if options.resume is None:
         results.check_place(options.storage, name)
+    earlier = None
+    if options.warm_start is not None and options.resume is None:
+        earlier = warm_start.read(results.find(options.warm_start, options.storage), space.model)
     settings = Settings(
         space=str(options.space),
         space_sha256=space_sha256,
@@ -79,9 +85,10 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         wandb=mode,
         wandb_project=options.wandb_project,
         weights=None if weights is None else str(weights),
+        warm_start=options.warm_start if earlier is None else str(earlier.path),
         dashboard=options.dashboard,
     )
-    return Checked(settings, share, train, val, tuple(_warnings(settings, machine, train)))
+    return Checked(settings, share, train, val, tuple(_warnings(settings, machine, train)), earlier)
 
 
 def check_image_sizes(space: SearchSpace, config: TrainConfig) -> None:

@@ -13,11 +13,12 @@ from rich.console import Console
 
 from tune import domains
 from tune.files import short
-from tune.search import checks, devices, expectation, measured
+from tune.search import checks, devices, expectation, measured, warm_start
 from tune.search.asha import Asha, default_grace
 from tune.search.checks import Checked
 from tune.search.devices import Machine
 from tune.search.expectation import Expected
+from tune.search.warm_start import Taken
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import sources
@@ -34,10 +35,19 @@ def prepare(
     """Checks what can be checked, and returns what prints the rest. ValueError says what to mend."""
     machine = devices.at_a_glance()
     checked = checks.check(options, space, space_sha256, name, machine)
-    return lambda: show(checked, space, machine, arguments, console)
+    fingerprint = sources.fingerprint(options.data, options.data_dir)
+    taken = warm_start.take(checked.earlier, space, checked.settings, fingerprint)
+    return lambda: show(checked, space, machine, arguments, console, taken)
 
 
-def show(checked: Checked, space: SearchSpace, machine: Machine, arguments: Sequence[str], console: Console) -> None:
+def show(
+    checked: Checked,
+    space: SearchSpace,
+    machine: Machine,
+    arguments: Sequence[str],
+    console: Console,
+    taken: Taken,
+) -> None:
     """Prints it. `arguments` are those of the command, for the one that would measure the time."""
     settings = checked.settings
     at_once = machine.at_once(checked.share)
@@ -50,10 +60,11 @@ def show(checked: Checked, space: SearchSpace, machine: Machine, arguments: Sequ
         f"Space: {settings.space}, {settings.model}",
         *_space(space.parameters),
         *(f"{origin.capitalize()}: {_point(space, values)}" for origin, values in space.points()),
+        *taken.lines,
         f"Data: {settings.data} in {short(Path(settings.data_dir))}, {checked.train_images:,} images to train on, "
         f"{checked.val_images:,} to validate on",
         f"Device: {_device(settings, machine)}, {at_once} trials side by side",
-        f"Trials: {_trials(settings, space)}",
+        f"Trials: {_trials(settings, space, taken)}",
         f"Horizon: {settings.max_epochs} epochs a trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",
         *_confirm(settings, confirm),
@@ -98,8 +109,9 @@ def _device(settings: Settings, machine: Machine) -> str:
     return f"{machine.names[0]}, {settings.cpus_per_trial} of {machine.cpus} cores a trial"
 
 
-def _trials(settings: Settings, space: SearchSpace) -> str:
-    origins = [origin for origin, _ in space.points()][: settings.trials]
+def _trials(settings: Settings, space: SearchSpace, taken: Taken) -> str:
+    reference, *baselines = [origin for origin, _ in space.points()]
+    origins = [reference, *(["warm start"] if taken.first else []), *baselines][: settings.trials]
     parts = [f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins)]
     if proposed := settings.trials - len(origins):
         parts.append(f"{proposed} by {settings.search}")

@@ -57,7 +57,13 @@ def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Co
     """The trials of the search itself."""
     settings, asha = plan.settings, past.asha
     journal = Journal(folder, settings.metric, past)
-    proposer = Proposer(plan.space, epochs=settings.max_epochs, seed=settings.seed, method=settings.search)
+    proposer = Proposer(
+        plan.space,
+        epochs=settings.max_epochs,
+        seed=settings.seed,
+        method=settings.search,
+        head_start=past.head_start,
+    )
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
     left = settings.trials - sum(row["status"] in ENDED for row in past.trials.values())
     with view(title, left, console) as shown:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tune.results import Origin, Row, RunFolder, config_of, now
 from tune.search.asha import Asha, default_grace
-from tune.search.proposals import Known, score
+from tune.search.proposals import HeadStart, Known, score
 from tune.settings import Settings
 from tune.training.config import TrainConfig
 
@@ -44,6 +44,9 @@ class Past:
     epochs: list[Row] = field(default_factory=list)
     """The rows of epochs.parquet."""
 
+    head_start: HeadStart = field(default_factory=HeadStart)
+    """What it knew before its first trial."""
+
 
 def nothing(settings: Settings) -> Past:
     """That of a search that begins."""
@@ -71,7 +74,7 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
             row["status"] = "stopped"  # the crash came between the decision and its execution
         past.trials[trial_id] = row
         if row["status"] in ENDED:
-            past.known[number] = Known(config, _score(row, metric))
+            past.known[number] = Known(config, score_of(row, metric))
         else:
             row["status"] = "interrupted"
             past.known[number] = Known(config)
@@ -89,7 +92,7 @@ def nothing_to_do(past: Past, settings: Settings) -> str:
     return ""
 
 
-def _score(row: Row, metric: str) -> float | None:
+def score_of(row: Row, metric: str) -> float | None:
     """How a trial that has ended did, as the search itself knew it."""
     if row["status"] == "failed":
         return None

@@ -6,8 +6,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune.search import checks, devices
+from tune.search import checks, devices, warm_start
 from tune.search.devices import Machine, Share
+from tune.search.warm_start import Taken
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import data, sources
@@ -25,6 +26,8 @@ class Plan:
     machine: Machine
     share: Share
     warnings: tuple[str, ...]
+    taken: Taken
+    """From the run of --warm-start, where one begins."""
 
 
 def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str) -> Plan:
@@ -35,4 +38,6 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
     arrow = data.prepare(options.data, options.data_dir, "train")
     images = data.load_training(arrow, options.val_fraction, options.seed, options.train_subset)
     sources.check_split(options.val_fraction, len(images.train), 0 if images.val is None else len(images.val))
-    return Plan(checked.settings, space, arrow, images.train.fingerprint, machine, checked.share, checked.warnings)
+    settings, fingerprint = checked.settings, images.train.fingerprint
+    taken = warm_start.take(checked.earlier, space, settings, fingerprint)
+    return Plan(settings, space, arrow, fingerprint, machine, checked.share, checked.warnings, taken)

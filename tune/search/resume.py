@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from tune import results
 from tune.results import RunFolder
 from tune.settings import Settings
 
@@ -28,7 +29,11 @@ def options(given: dict[str, Any], folder: RunFolder, settings: Settings) -> arg
     values |= {"time_budget": values.pop("time_budget_s"), "seeds": values.pop("confirm_seeds")}
     for name in ("space", "data_dir", "weights"):
         values[name] = None if values[name] is None else Path(values[name])
-    return argparse.Namespace(**{**values, **given, "name": folder.name, "storage": folder.path.parent})
+    storage = folder.path.parent
+    # It may be gone by now, so that its path is all there is to compare.
+    if "warm_start" in given and values["warm_start"] in map(str, results.places(given["warm_start"], storage)):
+        given = given | {"warm_start": values["warm_start"]}
+    return argparse.Namespace(**{**values, **given, "name": folder.name, "storage": storage})
 
 
 def check_agrees(before: Settings, now: Settings) -> None:

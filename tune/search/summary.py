@@ -32,8 +32,8 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     if refused := about.get("repeats_refused"):
         say(f"{refused} proposals repeated an earlier configuration and were drawn anew.")
     for row in rows:
-        if row["origin"] in ("reference", "baseline"):
-            say(f"{row['origin'].capitalize()}: {outcome(row)} ({settings_line(row)}).")
+        if row["origin"] in ("reference", "warm_start", "baseline"):
+            say(f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings_line(row)}).")
     if best:
         row = next(row for row in rows if row["trial_id"] == best["trial_id"])
         say(f"Best: trial {best['trial_id']} ({best['origin']}), {outcome(row)} ({settings_line(row)}).")

@@ -5,10 +5,11 @@ It imports no torch.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from tune.settings import Source
-from tune.training import cifar100, synthetic
+from tune.training import cifar100, images, synthetic
 
 CLASSES = 100
 
@@ -51,6 +52,14 @@ def still_to_do(source: Source, root: Path) -> str:
     if source == "synthetic":
         return "" if synthetic.arrow_file(root, "train").is_file() else "it will be drawn"
     return "" if cifar100.arrow_file(root, "train").is_file() else cifar100.still_to_do(root, "train")
+
+
+def fingerprint(source: Source, root: Path) -> str | None:
+    """Of the training part's images, if they lie there ready."""
+    arrow = (synthetic if source == "synthetic" else cifar100).arrow_file(root, "train")
+    with suppress(OSError, ValueError):  # not there, or damaged and to be made anew
+        return str(images.read_metadata(arrow)["fingerprint"])
+    return None
 
 
 def unusable(root: Path, why: str) -> ValueError:
