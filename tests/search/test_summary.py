@@ -74,6 +74,11 @@ def test_a_space_that_is_used_up_is_told(
     assert ("holds no more than these 2 configurations, of 9" in text) is used_up
 
 
+def test_a_space_that_a_warm_start_has_used_up_is_told(tmp_path: Path) -> None:
+    text = told(tmp_path, [("finished", 4)] * 2, settings(trials=9, warm_start="earlier"))
+    assert "holds no more than these 2 configurations beside those of the warm start, of 9 asked for" in text
+
+
 def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -> None:
     item = {"trial_id": "0005", "mean": 14.25, "seeds": 3, "wall_s": 12.0, "first": 15.0}
     best = {

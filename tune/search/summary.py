@@ -28,7 +28,8 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     say(f"{epochs} epochs trained; stopping the poor trials early saved {saved}.")
     about = folder.read_json("experiment.json")
     if len(rows) < settings.trials and ended_by_itself(rows, about, settings):
-        say(f"The space holds no more than these {len(rows)} configurations, of {settings.trials} asked for.")
+        others = "" if settings.warm_start is None else " beside those of the warm start"
+        say(f"The space holds no more than these {len(rows)} configurations{others}, of {settings.trials} asked for.")
     if refused := about.get("repeats_refused"):
         say(f"{refused} proposals repeated an earlier configuration and were drawn anew.")
     for row in rows:
