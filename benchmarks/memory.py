@@ -21,6 +21,9 @@ from tune.results import RunFolder
 
 READ_EVERY_S = 0.5
 
+TRIAL = re.compile("ray::(Trial|ResourceTrainable)")
+"""A trial's process: Ray names it after the class, or, while it trains, after what `tune.with_resources` made of it."""
+
 
 def trial_mb(options: Options) -> dict[str, Any]:
     """MB: the highest that a trial's process held for itself, and what one of Ray's holds that only imports torch.
@@ -38,17 +41,18 @@ def trial_mb(options: Options) -> dict[str, Any]:
             while process.poll() is None:
                 running = {pid: name for pid, name in processes() if name.startswith("ray::")}
                 seen |= set(running.values())
-                highest = max([highest, *(private_mb(pid) for pid, name in running.items() if "Trial" in name)])
+                trials = (private_mb(pid) for pid, name in running.items() if TRIAL.match(name))
+                highest = max([highest, *trials])
                 time.sleep(READ_EVERY_S)
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-        trials = RunFolder(Path(storage) / "memory").read_rows("trials.parquet")
+        rows = RunFolder(Path(storage) / "memory").read_rows("trials.parquet")
     if not highest:
         print(f"/proc tells no memory of a trial here; Ray's processes: {sorted(seen)}", file=sys.stderr)
     return {
         "trial": highest or None,
         "import_torch": import_torch_mb(),
-        "batch_sizes": sorted({row["config.batch_size"] for row in trials}),
+        "batch_sizes": sorted({row["config.batch_size"] for row in rows}),
     }
 
 
