@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import (
 
 import cifar_models
 from tune.training.config import TrainConfig
+from tune.training.optimizers import SGD, AdamW
 
 
 def build_model(config: TrainConfig, device: torch.device, weights: Path | None = None) -> nn.Module:
