@@ -127,7 +127,7 @@ def test_one_cycle_of_few_steps_has_a_rate(share: float, total: int) -> None:
 
 def test_sgd_is_given_its_settings() -> None:
     optimizer = build_optimizer(nn.Linear(2, 2), config(momentum=0.8, nesterov=True, weight_decay=0.01))
-    assert type(optimizer) is SGD
+    assert isinstance(optimizer, SGD)
     (group,) = optimizer.param_groups
     assert {name: group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")} == {
         "lr": LR, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01,
@@ -136,7 +136,7 @@ def test_sgd_is_given_its_settings() -> None:
 
 def test_adamw_is_given_its_settings() -> None:
     optimizer = build_optimizer(nn.Linear(2, 2), config(optimizer="adamw", weight_decay=0.01))
-    assert type(optimizer) is AdamW
+    assert isinstance(optimizer, AdamW)
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (LR, 0.01)
 
