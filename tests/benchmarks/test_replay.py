@@ -15,7 +15,7 @@ from benchmarks.replay.curves import Curve, Recorded
 from benchmarks.replay.methods import METRIC, PlainRayTune, RayMethod
 from benchmarks.replay.mortal import Mortal
 from benchmarks.replay.simulate import Replay, replay
-from tune import space
+from tune import domains, space
 from tune.results import RunFolder
 from tune.search.asha import Asha, AshaScheduler, default_grace
 from tune.search.past import Past
@@ -237,3 +237,14 @@ def test_a_recording_goes_on_where_it_was(
     assert curves.read(path)[0] == first
     assert [curve.number for curve in curves.read(path)] == [0, 1]
     assert "1 curves are in" in capsys.readouterr().out
+
+
+def test_the_recorded_curves_are_of_the_shipped_space() -> None:
+    found = curves.read(Path(__file__).parents[2] / "results" / "curves.parquet")
+    assert len(found) >= 200
+    drawn = record.draws(shipped(), 20, HORIZON)
+    assert [curve.config for curve in found[:20]] == drawn, "the space has changed since"
+    for curve in found:
+        domains.locate(shipped().parameters, curve.config.to_dict())
+        assert curve.diverged or len(curve.val_acc) == HORIZON
+        assert all(value is None or 0 < value < 40 for value in curve.val_acc)
