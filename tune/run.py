@@ -105,6 +105,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             why = past.nothing_to_do(so_far, prepared.settings)
             if why and not confirm.todo(folder, prepared.settings):
                 console.print(why)
+                confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
             else:
                 search(prepared, folder, so_far, console)
         except KeyboardInterrupt:

@@ -57,6 +57,25 @@ def test_reruns_that_have_ended_are_not_run_a_third_time(tmp_path: Path) -> None
     assert left == [("0000", 8), ("0000", 9), ("0001", 10), ("0000", 10)]
 
 
+def test_the_choice_waits_until_every_rerun_has_ended(tmp_path: Path) -> None:
+    """With half of the seeds nearly everything ties, and the cheapest would be taken."""
+    folder = RunFolder(tmp_path)
+    asked = settings(confirm=2, confirm_seeds=2, seed=7)
+    folder.write_table("trials.parquet", [trial(0, 30.0), trial(1, 31.0)], TRIALS)
+    folder.write_json("best.json", {"trial_id": "0001"})
+    rows = again(0, [30.0, 30.1]) + again(1, [25.0, 25.1])
+    for known in (rows[:3], [*rows[:3], rows[3] | {"status": "interrupted"}]):
+        folder.write_table("confirm.parquet", known, confirm.RERUNS)
+        confirm.decide(folder, asked)
+        assert folder.read_json("best.json") == {"trial_id": "0001"}
+    folder.write_table("confirm.parquet", rows, confirm.RERUNS)
+    confirm.decide(folder, asked)
+    assert folder.read_json("best.json")["trial_id"] == "0000"
+    folder.write_json("best.json", {"trial_id": "0001"})
+    confirm.decide(folder, settings())
+    assert folder.read_json("best.json") == {"trial_id": "0001"}, "nothing was to be confirmed"
+
+
 def test_a_rerun_is_the_trial_on_another_seed() -> None:
     searcher = confirm.Reruns([(trial(3, 30.0), 8)], "val_acc")
     assert searcher.suggest("ray") == {

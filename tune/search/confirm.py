@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from scipy import stats
 
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
+from tune.search.past import ENDED
 from tune.settings import Settings
 from tune.training.config import TrainConfig
 
@@ -39,10 +40,21 @@ RERUNS = pa.schema(
 
 def todo(folder: RunFolder, settings: Settings) -> list[tuple[Row, int]]:
     """The trials to be trained again, and on which seed: those reruns that have not ended yet."""
-    done = {(row["trial_id"], row["seed"]) for row in reruns(folder) if row["status"] in ("finished", "diverged")}
+    done = {(row["trial_id"], row["seed"]) for row in reruns(folder) if row["status"] in ENDED}
     seeds = range(settings.seed + 1, settings.seed + 1 + settings.confirm_seeds)
     best = candidates(folder.read_rows("trials.parquet"), settings.metric, settings.confirm)
     return [(row, seed) for seed in seeds for row in best if (row["trial_id"], seed) not in done]
+
+
+def decide(folder: RunFolder, settings: Settings) -> None:
+    """Writes the choice among the reruns to best.json, once all of them have ended and one has a result."""
+    if not settings.confirm or todo(folder, settings):
+        return
+    trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
+    best = {row["trial_id"] for row in candidates(trials.values(), settings.metric, settings.confirm)}
+    again = [row for row in reruns(folder) if row["trial_id"] in best]
+    if chosen := choose(trials, again, settings.metric):
+        folder.write_json("best.json", chosen)
 
 
 def candidates(trials: Iterable[Row], metric: str, count: int) -> list[Row]:

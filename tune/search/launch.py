@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from tune.results import RunFolder, now
+from tune.results import Row, RunFolder, now
 from tune.search import confirm, tracking
 from tune.search.asha import AshaScheduler
 from tune.search.console import view
@@ -46,8 +46,9 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
     with started_ray(settings, console), interruptible():
         if not nothing_to_do(past, settings):
             _search(plan, folder, past, spent, console)
-        if settings.confirm and not Interrupted.by_user:
-            _confirm(plan, folder, console)
+        if not Interrupted.by_user and (planned := confirm.todo(folder, settings)):
+            _confirm(plan, folder, planned, console)
+    confirm.decide(folder, settings)
     spent.write(ended=now())
     if Interrupted.by_user:
         raise KeyboardInterrupt
@@ -82,27 +83,20 @@ def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Co
             spent.write(repeats_refused=past.about.get("repeats_refused", 0) + proposer.repeats_refused)
 
 
-def _confirm(plan: Plan, folder: RunFolder, console: Console) -> None:
-    """The best of the search again, on other seeds, and the choice among them."""
+def _confirm(plan: Plan, folder: RunFolder, planned: list[tuple[Row, int]], console: Console) -> None:
+    """The best of the search again, on other seeds."""
     settings = plan.settings
-    if planned := confirm.todo(folder, settings):
-        journal = confirm.RerunJournal(folder)
-        title = f"{settings.name}: the {settings.confirm} best again, on {settings.confirm_seeds} other seeds"
-        with view(title, len(planned), console) as shown:
-            _tuner(
-                plan,
-                folder,
-                searcher=confirm.Reruns(planned, settings.metric),
-                scheduler=FIFOScheduler(),
-                listeners=[journal, shown],
-                trials=len(planned),
-                time_budget_s=None,
-            ).fit()
-    trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
-    best = [row["trial_id"] for row in confirm.candidates(trials.values(), settings.metric, settings.confirm)]
-    again = [row for row in confirm.reruns(folder) if row["trial_id"] in best]
-    if chosen := confirm.choose(trials, again, settings.metric):
-        folder.write_json("best.json", chosen)
+    title = f"{settings.name}: the {settings.confirm} best again, on {settings.confirm_seeds} other seeds"
+    with view(title, len(planned), console) as shown:
+        _tuner(
+            plan,
+            folder,
+            searcher=confirm.Reruns(planned, settings.metric),
+            scheduler=FIFOScheduler(),
+            listeners=[confirm.RerunJournal(folder), shown],
+            trials=len(planned),
+            time_budget_s=None,
+        ).fit()
 
 
 def _tuner(
