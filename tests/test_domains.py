@@ -151,14 +151,18 @@ def test_a_point_with_a_gap_is_refused_by_name(name: str) -> None:
         domains.locate(NESTED, {key: value for key, value in STEP.items() if key != name})
 
 
-def test_a_sample_is_flattened_whatever_its_depth() -> None:
-    drawn = {
-        "lr": 0.1,
-        "schedule": {"scheduler": "cosine", "start": {"warmup": 0.2}},
-        "augmentation": "none",
+def test_a_place_is_flat_values_whatever_its_depth() -> None:
+    start = tune.choice([{}, {"warmup": tune.uniform(0.1, 0.5)}])
+    parameters = {
+        "lr": tune.loguniform(0.01, 1.0),
+        "schedule": tune.choice([{"scheduler": "step"}, {"scheduler": "cosine", "start": start}]),
+        "augmentation": tune.choice(["none", "crop_flip"]),
     }
-    assert domains.flatten(drawn) == {"lr": 0.1, "scheduler": "cosine", "warmup": 0.2, "augmentation": "none"}
-    assert domains.flatten({"c": {}, "lr": 0.1}) == {"lr": 0.1}
+    place = {"lr": 0.1, "schedule": 1, "schedule/1/start": 1, "schedule/1/start/1/warmup": 0.2, "augmentation": 0}
+    flat = {"lr": 0.1, "scheduler": "cosine", "warmup": 0.2, "augmentation": "none"}
+    assert domains.at(parameters, place) == flat
+    assert domains.locate(parameters, flat) == place
+    assert domains.at({"c": tune.choice([{}, {"lr": 0.2}]), "lr": 0.1}, {"c": 0}) == {"lr": 0.1}
 
 
 @pytest.mark.parametrize(

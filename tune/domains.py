@@ -130,14 +130,6 @@ def at(parameters: Mapping[str, Any], place: Mapping[str, Any], prefix: str = ""
     return walk(parameters, lambda label, _: place[label], prefix)
 
 
-def flatten(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """A drawn sample as a flat configuration: the branch that was drawn takes the place of its conditional."""
-    flat: dict[str, Any] = {}
-    for name, value in sample.items():
-        flat |= flatten(value) if isinstance(value, Mapping) else {name: value}
-    return flat
-
-
 def walk(parameters: Mapping[str, Any], choose: Callable[[str, Domain], Any], prefix: str = "") -> dict[str, Any]:
     """Flat values of the point that `choose` picks: a value, or the index of a choice. It is told `locate`'s label."""
     flat: dict[str, Any] = {}

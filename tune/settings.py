@@ -34,8 +34,8 @@ class Settings:
     confirm: int
     """So many of the best are trained again in the end; 0 is none."""
 
-    confirm_seeds: int
-    """On so many seeds each."""
+    seeds: int
+    """Of `confirm`: on so many seeds each."""
 
     seed: int
     name: str

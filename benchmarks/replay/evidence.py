@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from benchmarks.replay.curves import Curve
 from benchmarks.replay.methods import Maker
 from benchmarks.replay.simulate import Answer, metric, replay
 from tune.results import Status
-from tune.search.asha import Asha, default_grace
+from tune.search.asha import Asha
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
 
@@ -40,7 +39,6 @@ WAYS = (
     Way("Optuna: TPE, successive halving", methods.optuna_halving),
     Way("Optuna: TPE, Hyperband", methods.optuna_hyperband),
 )
-
 
 Course = list[tuple[int, float]]
 """After how many epochs of the search which accuracy, in per cent, its choice reaches when whole; changes alone."""
@@ -131,22 +129,14 @@ def draw(drawn: Sequence[TrainConfig], first: Sequence[TrainConfig], count: int,
     return [*first, *random.Random(seed).sample(list(drawn), count - len(first))]
 
 
-def shipped_asha(horizon: int) -> Asha:
-    return Asha(horizon, default_grace(horizon))
-
-
 # Figures.
 
 
-def interval(values: Sequence[float], middle: Callable[[Sequence[float]], float] = statistics.median) -> list[float]:
-    """The middle of the values, and its 95 % interval by 2,000 bootstrap draws."""
+def interval(values: Sequence[float]) -> list[float]:
+    """The median of the values, and its 95 % interval by 2,000 bootstrap draws."""
     draw = random.Random(0)
-    middles = sorted(middle(draw.choices(values, k=len(values))) for _ in range(2000))
-    return [middle(values), middles[50], middles[-51]]
-
-
-def share_below(values: Sequence[float], limit: float) -> float:
-    return bisect.bisect_right(sorted(values), limit) / len(values)
+    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(2000))
+    return [statistics.median(values), medians[50], medians[-51]]
 
 
 def without_points(space: SearchSpace) -> SearchSpace:

@@ -15,7 +15,7 @@ from ray.tune.search.hyperopt import HyperOptSearch
 from benchmarks.peers import plain_optuna, plain_ray_tune
 from benchmarks.replay.simulate import Method
 from tune.results import Status
-from tune.search.asha import Asha, AshaScheduler, default_grace
+from tune.search.asha import Asha, AshaScheduler
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.settings import Method as Proposals
 from tune.space import SearchSpace
@@ -66,18 +66,13 @@ class RayMethod:
 def ours(space: SearchSpace, epochs: int, seed: int, proposals: Proposals = "hyperopt") -> RayMethod:
     """This project's search as `tune.run` sets it up."""
     proposer = Proposer(space, epochs=epochs, seed=seed, method=proposals)
-    return RayMethod(ProposalSearcher(proposer, METRIC), AshaScheduler(Asha(epochs, default_grace(epochs))))
-
-
-def whole() -> FIFOScheduler:
-    """A scheduler that stops nobody."""
-    return FIFOScheduler()
+    return RayMethod(ProposalSearcher(proposer, METRIC), AshaScheduler(Asha(epochs)))
 
 
 def random_whole(space: SearchSpace, epochs: int, seed: int) -> RayMethod:
     """Random search that trains every configuration whole."""
     proposer = Proposer(space, epochs=epochs, seed=seed, method="random")
-    return RayMethod(ProposalSearcher(proposer, METRIC), whole())
+    return RayMethod(ProposalSearcher(proposer, METRIC), FIFOScheduler())
 
 
 class PlainRayTune(RayMethod):

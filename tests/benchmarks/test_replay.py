@@ -17,7 +17,7 @@ from benchmarks.replay.mortal import Mortal
 from benchmarks.replay.simulate import Replay, replay
 from tune import domains, space
 from tune.results import RunFolder
-from tune.search.asha import Asha, AshaScheduler, default_grace
+from tune.search.asha import Asha, AshaScheduler
 from tune.search.past import Past
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.space import SearchSpace
@@ -97,7 +97,7 @@ def test_the_simulator_drives_optuna_s_own_pruners(method: methods.Maker) -> Non
 
 def mortal(seed: int, folder: Path, deaths: Iterable[int]) -> Mortal:
     proposer = Proposer(shipped(), epochs=HORIZON, seed=seed)
-    begun = Past(asha=Asha(HORIZON, default_grace(HORIZON)))
+    begun = Past(asha=Asha(HORIZON))
     return Mortal(proposer, begun, RunFolder(folder), set(deaths))
 
 
@@ -121,7 +121,7 @@ def test_rungs_that_are_lost_change_the_decisions() -> None:
     def forget(trial_id: str, epoch: int, value: float) -> bool:
         if next(count) == 100:
             assert isinstance(forgetful.scheduler, AshaScheduler)
-            forgetful.scheduler.asha = Asha(HORIZON, default_grace(HORIZON))
+            forgetful.scheduler.asha = Asha(HORIZON)
         return report(trial_id, epoch, value)
 
     forgetful.report = forget  # type: ignore[method-assign]
@@ -187,7 +187,7 @@ class Listed(RayMethod):
 
     def __init__(self, configs: Iterable[TrainConfig]) -> None:
         self.configs = list(configs)
-        asha = AshaScheduler(Asha(HORIZON, default_grace(HORIZON)))
+        asha = AshaScheduler(Asha(HORIZON))
         super().__init__(ProposalSearcher(Proposer(shipped(), epochs=HORIZON, seed=0), METRIC), asha)
         self.searcher.suggest = self.next  # type: ignore[method-assign]
         self.searcher.on_trial_complete = lambda *_: None

@@ -21,7 +21,7 @@ from tune.search.asha import REDUCTION, Asha, AshaScheduler, default_grace
     ("horizon", "grace"), [(1, 1), (2, 1), (4, 1), (5, 1), (10, 1), (20, 2), (27, 3), (50, 5), (100, 10)]
 )
 def test_grace_is_about_a_tenth_of_the_horizon(horizon: int, grace: int) -> None:
-    assert default_grace(horizon) == grace
+    assert default_grace(horizon) == Asha(horizon).grace == grace
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 4])

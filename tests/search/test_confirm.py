@@ -47,7 +47,7 @@ def test_the_best_whole_trials_are_run_again() -> None:
 
 def test_reruns_that_have_ended_are_not_run_a_third_time(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    asked = settings(confirm=2, confirm_seeds=3, seed=7)
+    asked = settings(confirm=2, seeds=3, seed=7)
     folder.write_table("trials.parquet", [trial(0, 30.0), trial(1, 31.0), trial(2, 29.0)], TRIALS)
     planned = [(row["trial_id"], seed) for row, seed in confirm.todo(folder, asked)]
     assert planned == [("0001", 8), ("0000", 8), ("0001", 9), ("0000", 9), ("0001", 10), ("0000", 10)]
@@ -60,7 +60,7 @@ def test_reruns_that_have_ended_are_not_run_a_third_time(tmp_path: Path) -> None
 def test_the_choice_waits_until_every_rerun_has_ended(tmp_path: Path) -> None:
     """With half of the seeds nearly everything ties, and the cheapest would be taken."""
     folder = RunFolder(tmp_path)
-    asked = settings(confirm=2, confirm_seeds=2, seed=7)
+    asked = settings(confirm=2, seeds=2, seed=7)
     folder.write_table("trials.parquet", [trial(0, 30.0), trial(1, 31.0)], TRIALS)
     folder.write_json("best.json", {"trial_id": "0001"})
     rows = again(0, [30.0, 30.1]) + again(1, [25.0, 25.1])

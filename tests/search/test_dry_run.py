@@ -132,13 +132,13 @@ def test_the_time_is_that_of_an_earlier_run(budget: float | None, line: str | No
 
 def test_the_reruns_of_the_best_are_counted(tmp_path: Path) -> None:
     leave(tmp_path, "earlier", "2026-01-01", [6.0])
-    lines = told(tmp_path, scheduler="none", trials=16, max_epochs=10, confirm=3, confirm_seeds=4, time_budget_s=121.0)
+    lines = told(tmp_path, scheduler="none", trials=16, max_epochs=10, confirm=3, seeds=4, time_budget_s=121.0)
     assert "Epochs: 160" in lines
     assert "Confirm: up to 120 epochs more, for the 3 best on 4 seeds each" in lines
     assert "  That is within --time-budget, 2 min" in lines  # which is the search's alone
     assert [text for text in lines if text.startswith("Time: about 2 min, 2 min for --confirm and the start of Ray;")]
     assert "Confirm: up to 20 epochs more, for the 1 best on 2 seeds each" in told(
-        tmp_path, trials=1, max_epochs=10, confirm=3, confirm_seeds=2
+        tmp_path, trials=1, max_epochs=10, confirm=3, seeds=2
     )
 
 

@@ -17,7 +17,7 @@ MACHINE = Machine(cpus=8, gpus=2, names=("a cpu", "a gpu", "a gpu"))
 ASKED = Settings(
     space="mine.py", space_sha256="0" * 64, model="simple_cnn", data="cifar100", data_dir="data", train_subset=10_000,
     val_fraction=0.2, trials=4, max_epochs=2, time_budget_s=None, gpus_per_trial=0.0, cpus_per_trial=1,
-    search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, confirm_seeds=3, seed=42,
+    search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, seeds=3, seed=42,
     name="next", storage="results", wandb="disabled",
     wandb_project="cifar100-tune", weights=None, warm_start=None, dashboard=False,
 )  # fmt: skip

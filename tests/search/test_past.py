@@ -101,7 +101,7 @@ def test_only_what_stands_on_the_command_line_was_given() -> None:
 
 
 def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> None:
-    before = settings(seed=5, time_budget_s=60.0, confirm_seeds=4)
+    before = settings(seed=5, time_budget_s=60.0, seeds=4)
     _, given = resume.given_options(run.parser(), ["--resume", "one", "--trials", "9"])
     options = resume.options(given, RunFolder(tmp_path / "moved" / "one"), before)
     everything = vars(run.parser().parse_args([]))
@@ -115,7 +115,7 @@ def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> Non
     [
         ({"seed": 5}, "--seed is 5, but the search was begun with 3; leave it out"),
         ({"max_epochs": 9}, "--max-epochs is 9"),
-        ({"confirm_seeds": 5}, "--seeds is 5"),
+        ({"seeds": 5}, "--seeds is 5"),
         ({"scheduler": "none"}, "--scheduler is none"),
         ({"train_subset": 500}, "--train-subset is 500, but the search was begun with None"),
         ({"trials": 1}, "--trials is 1, but the search was begun with 2; it can only grow"),

@@ -32,8 +32,8 @@ class Asha:
     horizon: int
     """Epochs of a whole trial; nothing is decided there."""
 
-    grace: int
-    """Epoch of the first rung; the next ones lie at grace x reduction, grace x reduction^2, ..."""
+    grace: int = 0
+    """Epoch of the first rung; the next ones lie at grace x reduction, grace x reduction^2, ... 0: `default_grace`."""
 
     reduction: int = REDUCTION
 
@@ -44,7 +44,7 @@ class Asha:
     """The trials that were told to stop."""
 
     def __post_init__(self) -> None:
-        level = self.grace
+        self.grace = level = self.grace or default_grace(self.horizon)
         while level < self.horizon:
             self.rungs.setdefault(level, {})
             level *= self.reduction

@@ -78,7 +78,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         scheduler=options.scheduler,
         metric=options.metric,
         confirm=options.confirm,
-        confirm_seeds=options.seeds,
+        seeds=options.seeds,
         seed=options.seed,
         name=name,
         storage=str(options.storage.absolute()),

@@ -41,7 +41,7 @@ RERUNS = pa.schema(
 def todo(folder: RunFolder, settings: Settings) -> list[tuple[Row, int]]:
     """The trials to be trained again, and on which seed: those reruns that have not ended yet."""
     done = {(row["trial_id"], row["seed"]) for row in reruns(folder) if row["status"] in ENDED}
-    seeds = range(settings.seed + 1, settings.seed + 1 + settings.confirm_seeds)
+    seeds = range(settings.seed + 1, settings.seed + 1 + settings.seeds)
     best = candidates(folder.read_rows("trials.parquet"), settings.metric, settings.confirm)
     return [(row, seed) for seed in seeds for row in best if (row["trial_id"], seed) not in done]
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from tune import domains
 from tune.files import short
 from tune.search import checks, devices, expectation, measured, warm_start
-from tune.search.asha import Asha, default_grace
+from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
 from tune.search.expectation import Expected
@@ -53,7 +53,7 @@ def show(
     at_once = machine.at_once(checked.share)
     asha = settings.scheduler == "asha"
     expected = expectation.expect(settings.trials, settings.max_epochs, at_once, asha=asha)
-    reruns = min(settings.confirm, settings.trials) * settings.confirm_seeds
+    reruns = min(settings.confirm, settings.trials) * settings.seeds
     confirm = expectation.expect(reruns, settings.max_epochs, at_once, asha=False) if reruns else None
     lines = [
         *(f"Warning: {warning}" for warning in (*checked.warnings, *_still_to_do(settings))),
@@ -121,7 +121,7 @@ def _trials(settings: Settings, space: SearchSpace, taken: Taken) -> str:
 def _stopping(settings: Settings) -> str:
     if settings.scheduler == "none":
         return "each is trained whole"
-    asha = Asha(settings.max_epochs, default_grace(settings.max_epochs))
+    asha = Asha(settings.max_epochs)
     if not asha.rungs:
         return "too few for ASHA to stop any"
     return f"ASHA lets the best 1/{asha.reduction} go on after {', '.join(map(str, asha.rungs))}"
@@ -138,7 +138,7 @@ def _epochs(settings: Settings, expected: Expected) -> str:
 
 def _confirm(settings: Settings, confirm: Expected | None) -> Iterator[str]:
     if confirm is not None:
-        best, seeds = min(settings.confirm, settings.trials), settings.confirm_seeds
+        best, seeds = min(settings.confirm, settings.trials), settings.seeds
         yield f"Confirm: up to {confirm.epochs:,.0f} epochs more, for the {best} best on {seeds} seeds each"
 
 

@@ -8,7 +8,7 @@ import random
 import statistics
 from dataclasses import dataclass
 
-from tune.search.asha import Asha, default_grace
+from tune.search.asha import Asha
 
 NOISE = 0.5
 """How far a trial's figures stray from its quality. The unit is how far the qualities of trials lie apart."""
@@ -61,7 +61,7 @@ def expect(trials: int, horizon: int, workers: int, *, asha: bool) -> Expected:
 
 def _simulate(trials: int, horizon: int, workers: int, draw: random.Random) -> tuple[int, int]:
     """One search on a virtual clock: epochs trained, and the time at its end. Whoever is free takes the next trial."""
-    asha = Asha(horizon, default_grace(horizon))
+    asha = Asha(horizon)
     levels = [*asha.rungs, horizon]
     quality = [REFERENCE, *(draw.gauss(0, 1) for _ in range(trials - 1))]
     clock = [(levels[0], trial, 0) for trial in range(min(workers, trials))]  # when which trial is at which level

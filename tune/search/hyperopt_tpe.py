@@ -11,7 +11,6 @@ from typing import Any
 
 import hyperopt
 from hyperopt.base import JOB_STATE_DONE, JOB_STATE_NEW
-from hyperopt.fmin import space_eval
 from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.sample import Domain
 
@@ -25,8 +24,7 @@ class HyperOptSampler:
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._parameters = parameters
-        self._space = _to_hyperopt(parameters)
-        self._domain = hyperopt.Domain(lambda sample: sample, self._space)
+        self._domain = hyperopt.Domain(lambda sample: sample, _to_hyperopt(parameters))
         self._places: dict[TrainConfig, dict[str, Any]] = {}
 
     def draw(self, known: Sequence[Known], seed: int) -> dict[str, Any]:
@@ -38,7 +36,7 @@ class HyperOptSampler:
         else:
             (document,) = hyperopt.rand.suggest([0], self._domain, hyperopt.Trials(), seed)
         values = {label: drawn[0] for label, drawn in document["misc"]["vals"].items() if drawn}
-        return domains.flatten(space_eval(self._space, values))
+        return domains.at(self._parameters, values)
 
     def _trials(self, known: Sequence[Known]) -> hyperopt.Trials:
         """What is known, as HyperOpt keeps it; a running configuration counts as a poor one, so TPE looks elsewhere."""

@@ -53,9 +53,9 @@ class Journal:
         accuracy, best = row["val_acc"], row.get("best_val_acc")
         if accuracy is not None and (best is None or accuracy > best):
             row |= {"best_val_acc": accuracy, "best_epoch": metrics["epoch"]}
+        self._unwritten = True
         if self.asha is not None and metrics["epoch"] in self.asha.rungs:
             self.write()  # ASHA has decided; Ray acts on it only when its callbacks have returned
-        self._unwritten = True
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         self.trials[trial_id] |= {"status": status, "error": error}

@@ -24,7 +24,7 @@ from tune.search.console import view
 from tune.search.devices import Machine, Share
 from tune.search.events import Events, Listener
 from tune.search.journal import Journal
-from tune.search.past import ENDED, Past, nothing_to_do
+from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.search.session import Interrupted, interruptible, started_ray
@@ -66,7 +66,7 @@ def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Co
         head_start=past.head_start,
     )
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
-    left = settings.trials - sum(row["status"] in ENDED for row in past.trials.values())
+    left = settings.trials - past.ended
     with view(title, left, console) as shown:
         try:
             _tuner(
@@ -86,7 +86,7 @@ def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Co
 def _confirm(plan: Plan, folder: RunFolder, planned: list[tuple[Row, int]], console: Console) -> None:
     """The best of the search again, on other seeds."""
     settings = plan.settings
-    title = f"{settings.name}: the {settings.confirm} best again, on {settings.confirm_seeds} other seeds"
+    title = f"{settings.name}: the {settings.confirm} best again, on {settings.seeds} other seeds"
     with view(title, len(planned), console) as shown:
         _tuner(
             plan,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune.results import Origin, Row, RunFolder, config_of, now
-from tune.search.asha import Asha, default_grace
+from tune.search.asha import Asha
 from tune.search.proposals import HeadStart, Known, score
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -47,11 +47,15 @@ class Past:
     head_start: HeadStart = field(default_factory=HeadStart)
     """What it knew before its first trial."""
 
+    @property
+    def ended(self) -> int:
+        """How many trials are not taken up again."""
+        return sum(row["status"] in ENDED for row in self.trials.values())
+
 
 def nothing(settings: Settings) -> Past:
     """That of a search that begins."""
-    horizon = settings.max_epochs
-    return Past(asha=Asha(horizon, default_grace(horizon)) if settings.scheduler == "asha" else None)
+    return Past(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
 
 
 def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
@@ -84,9 +88,8 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
 
 def nothing_to_do(past: Past, settings: Settings) -> str:
     """Why the search has nothing left to do; empty if it has."""
-    ended = sum(row["status"] in ENDED for row in past.trials.values())
-    if ended >= settings.trials:
-        return f"All {ended} trials have ended; a larger --trials adds some."
+    if past.ended >= settings.trials:
+        return f"All {past.ended} trials have ended; a larger --trials adds some."
     if settings.time_budget_s is not None and past.about.get("spent_s", 0) >= settings.time_budget_s:
         return f"The time budget of {settings.time_budget_s:g} s is used up; a larger --time-budget goes on."
     return ""

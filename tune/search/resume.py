@@ -26,7 +26,7 @@ def settings_of(folder: RunFolder) -> Settings:
 def options(given: dict[str, Any], folder: RunFolder, settings: Settings) -> argparse.Namespace:
     """The options of a search that was begun with `settings`, with those that are given now in their place."""
     values = settings.to_dict()
-    values |= {"time_budget": values.pop("time_budget_s"), "seeds": values.pop("confirm_seeds")}
+    values["time_budget"] = values.pop("time_budget_s")
     for name in ("space", "data_dir", "weights"):
         values[name] = None if values[name] is None else Path(values[name])
     storage = folder.path.parent
@@ -45,7 +45,7 @@ def check_agrees(before: Settings, now: Settings) -> None:
         old, new = getattr(before, name), getattr(now, name)
         if name in FREE or name in ("space", "space_sha256") or old == new:
             continue
-        option = f"--{name.removesuffix('_s').removeprefix('confirm_').replace('_', '-')}"
+        option = f"--{name.removesuffix('_s').replace('_', '-')}"
         if name not in EXTEND:
             raise ValueError(f"{option} is {new}, but the search was begun with {old}; leave it out, or start another.")
         if old is None or new < old:
