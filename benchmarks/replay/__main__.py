@@ -32,18 +32,26 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "command": shlex.join(["python", "-m", "benchmarks.replay", *given]),
-        "horizon": measure.HORIZON, "workers": evidence.WORKERS, "kept": measure.kept(), "searches": [],
+        "horizon": measure.HORIZON, "workers": evidence.WORKERS, "draws": measure.DRAWS, "seeds": options.seeds,
+        "kept": measure.kept(), "searched": [], "searches": [],
     }  # fmt: skip
+    seeds = range(options.seeds)
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as executor:
+        found["crashed_alike"] = sum(executor.map(measure.crashed, seeds))
         for head_start in (True, False):
+            results = list(executor.map(functools.partial(measure.searched, head_start=head_start), seeds))
+            ways = {name: measure.means([seed[name] for seed in results]) for name in results[0]}
+            found["searched"].append({"head_start": head_start, "ways": ways})
+        for head_start in (False, True):
             for trials in measure.TRIALS:
                 one = functools.partial(measure.courses, head_start=head_start, trials=trials)
-                by_seed = list(executor.map(one, range(options.seeds)))
                 about = {"head_start": head_start, "trials": trials}
-                found["searches"].append(about | measure.summary(by_seed, trials * measure.HORIZON))
+                found["searches"].append(
+                    about | measure.summary(list(executor.map(one, seeds)), trials * measure.HORIZON)
+                )
                 write(options.out, found)
                 print(tables.searches(found["searches"][-1]), flush=True)
-    options.text.write_text(tables.render(found))
+    tables.put(options.text, tables.render(found))
     return 0
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.replay import methods
+from benchmarks.replay import methods, promotion
 from benchmarks.replay.curves import Curve
 from benchmarks.replay.methods import Maker
-from benchmarks.replay.simulate import Answer, metric, replay
+from benchmarks.replay.promotion import Promotion
+from benchmarks.replay.simulate import Answer, Replay, metric, replay
 from tune.results import Status
 from tune.search.asha import Asha
 from tune.space import SearchSpace
@@ -21,23 +22,28 @@ from tune.training.config import TrainConfig
 WORKERS = 4
 
 
+Choice = Literal["best_json", "last", "completed"]
+"""What a search answers when it is asked for its best: this project's best.json (the best of the whole trials, before
+there is one the one let go furthest); Ray's `get_best_result` (the highest last accuracy of all); Optuna's `best_trial`
+(the best of the whole ones)."""
+
+
 @dataclass(frozen=True)
 class Way:
     """A way to search, as the tables name it."""
 
     name: str
     make: Maker
-    takes_last: bool = False
-    """It chooses the highest last accuracy of all trials, as Ray's `get_best_result` does, not of the whole ones."""
+    chooses: Choice = "best_json"
 
 
 WAYS = (
     Way("random search, all trained whole", methods.random_whole),
     Way("this project, HyperOpt", methods.ours),
     Way("this project, Optuna's TPE", partial(methods.ours, proposals="optuna")),
-    Way("Ray Tune: HyperOptSearch, ASHAScheduler", methods.PlainRayTune, takes_last=True),
-    Way("Optuna: TPE, successive halving", methods.optuna_halving),
-    Way("Optuna: TPE, Hyperband", methods.optuna_hyperband),
+    Way("Ray Tune: HyperOptSearch, ASHAScheduler", methods.PlainRayTune, chooses="last"),
+    Way("Optuna: TPE, successive halving", methods.optuna_halving, "completed"),
+    Way("Optuna: TPE, Hyperband", methods.optuna_hyperband, "completed"),
 )
 
 Course = list[tuple[int, float]]
@@ -47,18 +53,34 @@ Course = list[tuple[int, float]]
 def course(way: Way, space: SearchSpace, answer: Answer, seed: int, *, horizon: int, epochs: int) -> Course:
     """Searches for `epochs` epochs, and tells what was chosen meanwhile."""
     found = replay(way.make(space, horizon, seed), answer, workers=WORKERS, epochs=epochs)
-    last: dict[str, float] = {}
-    course: Course = []
-    whole = 0.0
+    return list(_changes(way.chooses, found, answer))
+
+
+def _changes(chooses: Choice, found: Replay, answer: Answer) -> Iterator[tuple[int, float]]:
+    """Each time that the choice changes: the epochs trained until then, and the accuracy of the new one when whole."""
+    places: dict[str, tuple[float, float]] = {}  # whatever the rule compares
+    chosen = ""
     for number, item in enumerate(found.epochs, start=1):
-        if way.takes_last:
-            last[item.trial_id] = item.value
-            whole = final(answer(found.configs[max(last, key=lambda trial_id: last[trial_id])]))
-        elif item.status == "finished":
-            whole = max(whole, item.value)
-        if whole != (course[-1][1] if course else 0.0):
-            course.append((number, whole))
-    return course
+        whole = item.status == "finished"
+        if item.status == "diverged":
+            places.pop(item.trial_id, None)
+        elif chooses == "last":
+            places[item.trial_id] = (item.value, 0)
+        elif chooses == "best_json" or whole:
+            places[item.trial_id] = (item.epoch, item.value)
+        best = max(places, key=lambda trial_id: places[trial_id], default="")
+        if best and best != chosen:
+            chosen = best
+            yield number, final(answer(found.configs[best]))
+
+
+def chosen(way: Way, found: Replay) -> str:
+    """The trial that the way chooses in the end. ValueError if there is none."""
+    last = {trial_id: item for trial_id, item in found.last().items() if item.status != "diverged"}
+    if way.chooses == "last":
+        return max(last, key=lambda trial_id: last[trial_id].value)
+    whole = {trial_id: item for trial_id, item in last.items() if item.status == "finished"}
+    return max(whole, key=lambda trial_id: whole[trial_id].value)
 
 
 def at(course: Course, epochs: int) -> float:
@@ -105,23 +127,39 @@ class Given:
 
 @dataclass(frozen=True)
 class Kept:
-    """What ASHA made of one set of configurations."""
+    """What was made of one set of configurations."""
 
     regret: float
-    """Points between the best of all and the best of those that it let finish."""
+    """Points between the best of all and the one chosen, both when whole."""
 
     cost: float
     """Epochs trained, over those of training all whole."""
 
 
 def kept(
-    curves: Mapping[TrainConfig, Curve], configs: Sequence[TrainConfig], asha: Asha, reference: TrainConfig | None
+    curves: Mapping[TrainConfig, Curve],
+    configs: Sequence[TrainConfig],
+    rule: Asha | Promotion,
+    reference: TrainConfig | None,
 ) -> Kept:
-    """ASHA over recorded curves, four workers."""
-    found = replay(Given(configs, asha, reference), curves.__getitem__, workers=WORKERS)
+    """A rule over recorded curves, four workers. The rule is used up."""
     best = max(final(curves[config]) for config in configs)
-    got = max((item.value for item in found.last().values() if item.status == "finished"), default=0.0)
-    return Kept(best - got, len(found.epochs) / (len(configs) * asha.horizon))
+    if isinstance(rule, Promotion):
+        finished, epochs = promotion.search(curves, configs, rule, reference, WORKERS)
+        got = max(finished.values(), default=0.0)
+    else:
+        found = replay(Given(configs, rule, reference), curves.__getitem__, workers=WORKERS)
+        got = max((item.value for item in found.last().values() if item.status == "finished"), default=0.0)
+        epochs = len(found.epochs)
+    return Kept(best - got, epochs / sum(config.epochs for config in configs))
+
+
+def searched(way: Way, space: SearchSpace, answer: Answer, seed: int, *, horizon: int, trials: int) -> Kept:
+    """A whole search of so many trials, judged by what the best of its own trials would have reached."""
+    found = replay(way.make(space, horizon, seed), answer, workers=WORKERS, trials=trials)
+    best = max(final(answer(config)) for config in found.configs.values())
+    got = final(answer(found.configs[chosen(way, found)]))
+    return Kept(best - got, len(found.epochs) / (trials * horizon))
 
 
 def draw(drawn: Sequence[TrainConfig], first: Sequence[TrainConfig], count: int, seed: int) -> list[TrainConfig]:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import copy
 import functools
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import ROOT
-from benchmarks.replay import curves, evidence, record, surrogate
-from benchmarks.replay.evidence import WAYS, Course
-from benchmarks.replay.simulate import Answer
+from benchmarks.replay import curves, evidence, methods, record, surrogate
+from benchmarks.replay.evidence import WAYS, Course, Kept
+from benchmarks.replay.mortal import Mortal
+from benchmarks.replay.promotion import Promotion
+from benchmarks.replay.simulate import Answer, replay
 from tune import space
+from tune.results import RunFolder
 from tune.search.asha import Asha
+from tune.search.past import Past
+from tune.search.proposals import Proposer
 from tune.space import SearchSpace
 
 CURVES = ROOT / "results" / "curves.parquet"
@@ -22,11 +31,20 @@ TRIALS = (32, 100)
 DRAWS = 400
 """Sets of 32 recorded configurations on which ASHA alone is judged."""
 
-RUNGS = {
-    "as shipped": Asha(HORIZON),
-    "1, 4, 16: Ray's defaults, best quarter": Asha(HORIZON, 1, 4),
-    "5, 10, 20: best half": Asha(HORIZON, 5),
+SEARCH = 32
+"""Trials of a search that is judged by what the best of its own trials would have reached."""
+
+RULES: dict[str, Asha | Promotion] = {
+    "3, 6, 12, 24: best half (shipped)": Asha(HORIZON),
+    "1, 4, 16: best quarter (Ray's defaults)": Asha(HORIZON, 1, 4),
+    "1, 2, 4, 8, 16: best half": Asha(HORIZON, 1, 2),
+    "3, 9: best third": Asha(HORIZON, 3, 3),
+    "4, 8, 16: best half": Asha(HORIZON, 4, 2),
+    "5, 10, 20: best half": Asha(HORIZON, 5, 2),
+    "3, 6, 12, 24: best half promoted": Promotion((3, 6, 12, 24), 0.6, SEARCH),
+    "4, 8, 16, 22: best half promoted": Promotion((4, 8, 16, 22), 0.6, SEARCH),
 }
+"""Of a rung, who goes on. Those that promote do so once 60 % of the trials that a rung will see have come."""
 
 
 @functools.cache
@@ -64,24 +82,47 @@ def summary(by_seed: list[dict[str, Course]], budget: int) -> dict[str, Any]:
 
 
 def kept() -> list[dict[str, Any]]:
-    """ASHA alone, over sets of 32 of the recorded random draws."""
+    """Each rule over sets of 32 of the recorded random draws."""
     recorded = curves.read(CURVES)
     by_config = {curve.config: curve for curve in recorded}
     drawn = [curve.config for curve in recorded if 2 <= curve.number < record.GUIDED]
     points = [curve.config for curve in recorded if curve.number < 2]
     rows = []
     for head_start in (True, False):
-        for name, empty in RUNGS.items():
-            results = []
-            for seed in range(DRAWS):
-                configs = evidence.draw(drawn, points if head_start else [], 32, seed)
-                reference = points[0] if head_start else None
-                results.append(evidence.kept(by_config, configs, copy.deepcopy(empty), reference))
-            rows.append({
-                "head_start": head_start,
-                "rungs": name,
-                "cost": sum(item.cost for item in results) / DRAWS,
-                "regret": sum(item.regret for item in results) / DRAWS,
-                "kept": sum(item.regret <= 0.5 for item in results) / DRAWS,
-            })  # fmt: skip
+        first, reference = (points, points[0]) if head_start else ([], None)
+        for name, rule in RULES.items():
+            results = [
+                evidence.kept(by_config, evidence.draw(drawn, first, SEARCH, seed), copy.deepcopy(rule), reference)
+                for seed in range(DRAWS)
+            ]
+            rows.append({"head_start": head_start, "rule": name} | means(results))
     return rows
+
+
+def searched(seed: int, *, head_start: bool) -> dict[str, Kept]:
+    """Each way to search, as its users start it, with so many trials, on one seed."""
+    space, answer = _ground(head_start)
+    ways = WAYS[1:]  # who trains all whole has no regret
+    return {way.name: evidence.searched(way, space, answer, seed, horizon=HORIZON, trials=SEARCH) for way in ways}
+
+
+def means(results: Sequence[Kept]) -> dict[str, float]:
+    """Of many sets or searches."""
+    return {
+        "cost": statistics.mean(item.cost for item in results),
+        "regret": statistics.mean(item.regret for item in results),
+        "kept": statistics.mean(item.regret <= 0.5 for item in results),
+    }
+
+
+def crashed(seed: int) -> bool:
+    """Whether a search whose driver dies half-way, and again after every 50 epochs, decides as one that lives."""
+    searched, answer = _ground(True)
+    whole = replay(methods.ours(searched, HORIZON, seed), answer, workers=evidence.WORKERS, trials=SEARCH)
+    half = len(whole.epochs) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        proposer = Proposer(searched, epochs=HORIZON, seed=seed)
+        deaths = {half, *range(half, len(whole.epochs), 50)}
+        mortal = Mortal(proposer, Past(asha=Asha(HORIZON)), RunFolder(Path(folder)), deaths)
+        died = replay(mortal, answer, workers=evidence.WORKERS, trials=SEARCH)
+    return died == whole

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
 def render(found: dict[str, Any]) -> str:
-    """Markdown, whole."""
+    """Markdown, whole, but for what people write around it (docs/evidence.md holds it between two marks)."""
     parts = [
-        "# Evidence for the search's decisions",
-        "Replays of recorded learning curves; how they were recorded, and what a surrogate answers, tells\n"
-        "[results/README.md](../results/README.md). Written by",
-        f"    {found['command']}",
-        f"at commit {found['commit']}. {found['workers']} workers, a horizon of {found['horizon']} epochs.\n"
-        "Medians over seeds; in brackets their 95 % intervals, by bootstrap.",
-        "## Whether the best of 32 given configurations is kept",
-        kept(found["kept"]),
+        f"Written by `{found['command']}` at commit {found['commit'][:12]}: {found['workers']} workers, a horizon of\n"
+        f"{found['horizon']} epochs, {found['seeds']} seeds. In brackets: 95 % intervals of the median, by bootstrap.",
         *(searches(item) for item in found["searches"]),
+        "## Whether the best of its own trials is what a search of 32 trials chooses",
+        searched(found["searched"]),
+        f"## Whether the best of 32 given configurations is kept, over {found['draws']} random sets",
+        kept(found["kept"]),
+        "## Crash and resume",
+        f"A search of 32 trials whose driver dies half-way, and from then on after every 50 epochs, decided as one\n"
+        f"that lives, epoch by epoch, for {found['crashed_alike']} of {found['seeds']} seeds.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
+
+
+BEGIN, END = "<!-- python -m benchmarks.replay -->\n", "\n<!-- end -->\n"
+
+
+def put(path: Path, tables: str) -> None:
+    """Replaces what lies between the marks in the file. ValueError if they are not there."""
+    text = path.read_text()
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{path} has no marks to put the tables between: {BEGIN.strip()} and {END.strip()}.")
+    before, _, rest = text.partition(BEGIN)
+    path.write_text(before + BEGIN + tables + END + rest.partition(END)[2])
+
+
+def searched(items: list[dict[str, Any]]) -> str:
+    lines = ["| first two trials | way to search | epochs trained | regret | within 0.5 |", "|---|---|---|---|---|"]
+    for item in items:
+        lines += [f"| {_first(item)} | {name} | {_kept(way)} |" for name, way in item["ways"].items()]
+    return "\n".join(lines)
 
 
 def kept(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| first two | rungs | epochs trained | mean regret, points | within 0.5 points of the best |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        first = "reference, baseline" if row["head_start"] else "random"
-        lines.append(f"| {first} | {row['rungs']} | {row['cost']:.0%} | {row['regret']:.2f} | {row['kept']:.0%} |")
+    lines = ["| first two | rungs and rule | epochs trained | regret | within 0.5 |", "|---|---|---|---|---|"]
+    lines += [f"| {_first(row)} | {row['rule']} | {_kept(row)} |" for row in rows]
     return "\n".join(lines)
+
+
+def _first(row: dict[str, Any]) -> str:
+    return "reference, baseline" if row["head_start"] else "random"
+
+
+def _kept(row: dict[str, Any]) -> str:
+    return f"{row['cost']:.0%} | {row['regret']:.2f} | {row['kept']:.0%}"
 
 
 def searches(found: dict[str, Any]) -> str:

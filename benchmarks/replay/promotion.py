@@ -1,0 +1,104 @@
+"""ASHA that promotes instead of stopping: a trial waits at each rung until it is among the best that have come there.
+
+Not what the search does (docs/evidence.md says why); here to be compared with it on given configurations.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.replay.curves import Curve
+from benchmarks.replay.simulate import metric
+from tune.training.config import TrainConfig
+
+REDUCTION = 2
+
+
+@dataclass
+class Promotion:
+    """The rungs, and who waits where."""
+
+    rungs: tuple[int, ...]
+    """Epochs, ascending."""
+
+    patience: float
+    """None is promoted from a rung before this share of the trials that it will see have come."""
+
+    trials: int
+    """That there will be, in all."""
+
+    values: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Epoch -> trial -> metric."""
+
+    promoted: set[tuple[int, int]] = field(default_factory=set)
+    """(epoch, trial)."""
+
+    def __post_init__(self) -> None:
+        self.values = {epoch: {} for epoch in self.rungs}
+
+    def next(self, *, idle: bool) -> int | None:
+        """The trial to go on with, from the highest rung that has one; `idle`: no other will come, so never mind."""
+        for i, epoch in reversed(list(enumerate(self.rungs))):
+            values = self.values[epoch]
+            patient = len(values) >= self.patience * self.trials / REDUCTION**i
+            if not values or not (patient or idle):
+                continue
+            best_first = sorted(values, key=lambda trial: -values[trial])
+            for trial in best_first[: max(1, len(values) // REDUCTION) if idle else len(values) // REDUCTION]:
+                if (epoch, trial) not in self.promoted:
+                    self.promoted.add((epoch, trial))
+                    return trial
+        return None
+
+
+def search(
+    curves: Mapping[TrainConfig, Curve],
+    configs: Sequence[TrainConfig],
+    table: Promotion,
+    spared: TrainConfig | None,
+    workers: int,
+) -> tuple[dict[int, float], int]:
+    """Trains the configurations in their order -> the metrics of those that finished, the epochs trained in all.
+
+    The one that is `spared` waits nowhere.
+    """
+    clock: list[tuple[float, int]] = []  # when which trial ends its epoch
+    done = [0] * len(configs)  # epochs
+    finished: dict[int, float] = {}
+    begun = 0
+
+    def go_on(time: float, trial: int) -> None:
+        heapq.heappush(clock, (time + curves[configs[trial]].cpu_s[done[trial]], trial))
+
+    def fill(time: float) -> None:
+        nonlocal begun
+        while len(clock) < workers:
+            trial = table.next(idle=False)
+            if trial is None and begun < len(configs):
+                trial, begun = begun, begun + 1
+            elif trial is None:
+                trial = None if clock else table.next(idle=True)
+            if trial is None:
+                return
+            go_on(time, trial)
+
+    fill(0.0)
+    while clock:
+        time, trial = heapq.heappop(clock)
+        done[trial] += 1
+        curve, epoch = curves[configs[trial]], done[trial]
+        value = metric(curve, epoch)
+        if epoch == len(curve.val_acc):
+            if not curve.diverged:
+                finished[trial] = value
+        else:
+            waits = epoch in table.rungs and configs[trial] != spared
+            if epoch in table.rungs:
+                table.values[epoch][trial] = value
+            if not waits:
+                table.promoted.add((epoch, trial))
+                go_on(time, trial)
+        fill(time)
+    return finished, sum(done)
