@@ -28,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
     add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name or path")
     add("--trials", type=at_least(1), metavar="N", help="configurations to try (default: the space's)")
     add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a whole trial (default: the space's)")
-    add("--time-budget", type=seconds, metavar="TIME", help="end after 90s, 30m or 2h with what there is")
+    add("--time-budget", type=seconds, metavar="TIME",
+        help="end the search after 90s, 30m or 2h with what there is (--confirm comes on top)")  # fmt: skip
     add("--search", choices=get_args(Method), default="hyperopt", help="who proposes (default: hyperopt)")
     add("--scheduler", choices=("asha", "none"), default="asha", help="who stops poor trials (default: asha)")
     add("--metric", choices=("val_acc",), default="val_acc", help="what is maximised (default: val_acc)")
@@ -71,6 +72,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         if "dry_run" in given:
             raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
         folder = results.find(options.resume, options.storage)
+        if given.get("name") not in (None, folder.name):
+            raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
         before = resume.settings_of(folder)
         options = resume.options(given, folder, before)
     elif options.space is None:
@@ -96,6 +99,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     else:
         resume.check_agrees(before, prepared.settings)
         so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint)
+        confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -111,10 +115,10 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         except KeyboardInterrupt:
             summary.show(folder, prepared.settings, console)
             again = summary.command("tune.run --resume", folder)
-            console.print(f"Interrupted; to go on: {again}", highlight=False, soft_wrap=True)
+            console.print(f"Interrupted; to go on: {again}", highlight=False, markup=False, soft_wrap=True)
             raise
         summary.show(folder, prepared.settings, console)
-        if reason := summary.why_nothing(folder):
+        if reason := summary.why_nothing(folder, prepared.settings):
             raise cli.WorkFailed(reason)
 
     return work

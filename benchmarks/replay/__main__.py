@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "replay.json", metavar="FILE")
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "evidence.md", metavar="FILE")
     options = parser.parse_args(given)
+    tables.check(options.text)
     found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "command": shlex.join(["python", "-m", "benchmarks.replay", *given]),
         "horizon": measure.HORIZON, "workers": evidence.WORKERS, "draws": measure.DRAWS, "seeds": options.seeds,

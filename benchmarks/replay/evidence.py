@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +123,7 @@ class Given:
 
     def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
         if status == "diverged":
-            self.asha.record(trial_id, epoch, value)
+            self.asha.record(trial_id, epoch, -math.inf)
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,11 @@ class Mortal:
 
     def _live(self, so_far: Past) -> None:
         assert so_far.asha is not None
-        searcher = ProposalSearcher(self.proposer, METRIC, so_far.known, so_far.unfinished)
-        self.method = RayMethod(searcher, AshaScheduler(so_far.asha))
         self.journal = Journal(self.folder, METRIC, so_far)
+        searcher = ProposalSearcher(self.proposer, METRIC, so_far.known, so_far.unfinished, self.journal.trial_proposed)
+        self.method = RayMethod(searcher, AshaScheduler(so_far.asha))
         for number, (_, config) in sorted(so_far.unfinished.items()):  # they run on, as far as the workers know
             assert self._trial(number) == config
-            self.journal.trials[f"{number:04d}"]["status"] = "running"
 
     def _trial(self, number: int) -> TrainConfig | None:
         """Has the searcher hand out the trial that it must hand out next."""
@@ -48,12 +47,7 @@ class Mortal:
     def suggest(self) -> tuple[str, TrainConfig] | None:
         number = len(self.journal.trials)
         config = self._trial(number)
-        if config is None:
-            return None
-        trial_id = f"{number:04d}"
-        self.journal.trial_started(trial_id, self.method.trials[trial_id].config["origin"], config)
-        self.journal.write()
-        return trial_id, config
+        return None if config is None else (f"{number:04d}", config)
 
     def report(self, trial_id: str, epoch: int, value: float) -> bool:
         goes_on = self.method.report(trial_id, epoch, value)

@@ -6,6 +6,7 @@ Not what the search does (docs/evidence.md says why); here to be compared with i
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -93,6 +94,9 @@ def search(
         if epoch == len(curve.val_acc):
             if not curve.diverged:
                 finished[trial] = value
+            elif epoch in table.rungs:
+                table.values[epoch][trial] = -math.inf
+                table.promoted.add((epoch, trial))
         else:
             waits = epoch in table.rungs and configs[trial] != spared
             if epoch in table.rungs:

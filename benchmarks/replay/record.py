@@ -53,8 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     if strange := [number for number, curve in found.items() if number < len(drawn) and curve.config != drawn[number]]:
         sys.exit(f"{path} holds curves of other draws (number {strange[0]}); give another --out.")
     todo = [number for number in range(len(drawn)) if number not in found]
-    guided = sum(number >= GUIDED for number in found)
-    todo += [GUIDED + number for number in range(guided, options.guided)]
+    todo += [number for number in range(GUIDED, GUIDED + options.guided) if number not in found]
     print(f"{len(found)} curves are in {path}, {len(todo)} to go", flush=True)
     arrow = data.prepare("cifar100", options.data_dir, "train")
     executor = ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), _begin)

@@ -67,7 +67,7 @@ def replay(
     """Searches until `trials` have begun or `epochs` have been trained, in all, or the method has no more.
 
     An epoch takes what it took when it was recorded, over the worker's speed (1 unless given). What would still run
-    when `epochs` are used up is cut, and ends as interrupted without the method being told.
+    when `epochs` are used up is cut: it stays `running`, and the method is not told.
     """
     assert speeds is None or len(speeds) == workers
     found = Replay()

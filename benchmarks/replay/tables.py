@@ -26,11 +26,17 @@ def render(found: dict[str, Any]) -> str:
 BEGIN, END = "<!-- python -m benchmarks.replay -->\n", "\n<!-- end -->\n"
 
 
-def put(path: Path, tables: str) -> None:
-    """Replaces what lies between the marks in the file. ValueError if they are not there."""
+def check(path: Path) -> str:
+    """The file's text. ValueError if it has no marks to put the tables between."""
     text = path.read_text()
     if BEGIN not in text or END not in text:
         raise ValueError(f"{path} has no marks to put the tables between: {BEGIN.strip()} and {END.strip()}.")
+    return text
+
+
+def put(path: Path, tables: str) -> None:
+    """Replaces what lies between the marks in the file. ValueError as of `check`."""
+    text = check(path)
     before, _, rest = text.partition(BEGIN)
     path.write_text(before + BEGIN + tables + END + rest.partition(END)[2])
 
@@ -69,7 +75,8 @@ def searches(found: dict[str, Any]) -> str:
     ]
     for name, way in found["ways"].items():
         share = [value / found["budget"] for value in way["reached"]]
-        until = f"{share[0]:.0%} ({share[1]:.0%} to {share[2]:.0%})" if share[0] <= 1 else "never"
+        middle, low, high = ("never" if part > 1 else f"{part:.0%}" for part in share)
+        until = middle if middle == low else f"{middle} ({low} to {high})"
         cells = [_range(interval) for interval in way["accuracy"].values()]
         lines.append(f"| {name} | {until} | {way['never']} | {' | '.join(cells)} |")
     return "\n".join(lines)

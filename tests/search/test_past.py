@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> RunFolder:
     for trial_id, value in [("0000", 20.0), ("0001", 10.0), ("0002", 30.0), ("0003", math.nan)]:
         asha.report(trial_id, 1, value)
     folder.write_json("rungs.json", asha.to_json())
+    folder.write_json("best.json", {})
     about = {"settings": {}, "data_fingerprint": "abc", "started": "then", "spent_s": 5.0, "repeats_refused": 2}
     folder.write_json("experiment.json", about | {"ended": None})
     rows = [
@@ -42,6 +43,15 @@ def folder(tmp_path: Path) -> RunFolder:
     folder.write_table("trials.parquet", rows, TRIALS)
     folder.write_table("epochs.parquet", [{"trial_id": "0000", "epoch": 1, "val_acc": 20.0}], EPOCHS)
     return folder
+
+
+def test_a_diverged_trial_stands_on_its_rung_though_the_crash_came_between_two_files(folder: RunFolder) -> None:
+    rungs = folder.read_json("rungs.json")
+    del rungs["rungs"]["1"]["0003"]
+    folder.write_json("rungs.json", rungs)
+    found = past.load(folder, "val_acc", "abc")
+    assert found.asha is not None
+    assert found.asha.rungs[1]["0003"] == -math.inf
 
 
 def test_what_has_ended_stays_and_what_ran_is_run_again(folder: RunFolder) -> None:

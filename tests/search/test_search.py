@@ -18,6 +18,7 @@ from tests.a_search import settings
 from tests.search.wandb_file import read_run
 from tune import cli, run
 from tune.results import TRIALS, RunFolder, config_of, create
+from tune.search import confirm
 from tune.search.journal import Journal
 from tune.search.proposals import HeadStart, Known, Proposer, score
 from tune.space import load
@@ -156,6 +157,39 @@ def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
     assert configs(whole).items() < configs(resumed).items()
     assert len(configs(resumed)) == 6
     assert comparable(whole) == [row for row in comparable(resumed) if row["trial_id"] != "0005"]
+
+
+def test_the_best_are_trained_again_on_other_seeds_and_a_death_among_the_reruns_loses_nothing(
+    space: Path, tmp_path: Path, synthetic_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.write_text(SPACE[: SPACE.index("    baselines")] + ")\n")
+    asked = (*SMALL, "--cpus-per-trial", "2", "--max-epochs", "1", "--trials", "3", "--confirm", "2", "--seeds", "2")
+    code, folder = search(space, tmp_path, synthetic_root, "one", *asked)
+    assert code == cli.DONE
+    rows = confirm.reruns(folder)
+    of = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
+    best_two = sorted(of, key=lambda trial_id: -(of[trial_id]["val_acc"] or 0))[:2]
+    assert sorted((row["trial_id"], row["seed"]) for row in rows) == sorted((t, s) for t in best_two for s in (1, 2))
+    assert {row["status"] for row in rows} == {"finished"}
+    best = folder.read_json("best.json")
+    mine = [row["val_acc"] for row in rows if row["trial_id"] == best["trial_id"]]
+    assert best["val_acc"] == pytest.approx(sum(mine) / 2)
+    assert best["val_acc"] != of[best["trial_id"]]["val_acc"]
+    assert "over 2 other seeds" in capsys.readouterr().out
+    searched_for = folder.read_json("experiment.json")["spent_s"]
+
+    folder.write_table("confirm.parquet", rows[:-1], confirm.RERUNS)
+    folder.write_json("best.json", {"trial_id": "0000"})
+    assert cli.run(run.prepare, ["--resume", str(folder.path)]) == cli.DONE
+    timed = ("wall_s",)
+    again, before = (
+        [{k: v for k, v in r.items() if k not in timed} for r in x] for x in (confirm.reruns(folder), rows)
+    )
+    assert again == before, "only what was missing is trained, to the same figures"
+    assert folder.read_json("best.json")["val_acc"] == best["val_acc"]
+    assert folder.read_json("experiment.json")["spent_s"] == pytest.approx(searched_for, abs=0.5), (
+        "reruns are not in the search's time"
+    )
 
 
 def test_a_warm_start_outlives_the_run_it_came_from(

@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pytest
 from rich.console import Console
 
 from tests.a_search import settings
@@ -57,26 +56,12 @@ def test_repeats_are_counted(tmp_path: Path) -> None:
     assert "repeated" not in told(tmp_path, ENDS, settings(), repeats_refused=0)
 
 
-@pytest.mark.parametrize(
-    ("ends", "changes", "spent_s", "used_up"),
-    [
-        ([("finished", 4), ("stopped", 1)], {}, 5.0, True),
-        ([("finished", 4), ("stopped", 1)], {"time_budget_s": 60.0}, 5.0, True),
-        ([("finished", 4), ("stopped", 1)], {"time_budget_s": 60.0}, 61.0, False),
-        ([("finished", 4), ("interrupted", 1)], {}, 5.0, False),
-        ([("finished", 4), ("stopped", 1)], {"trials": 2}, 5.0, False),
-    ],
-)
-def test_a_space_that_is_used_up_is_told(
-    tmp_path: Path, ends: list[tuple[str, int]], changes: dict[str, Any], spent_s: float, used_up: bool
-) -> None:
-    text = told(tmp_path, ends, settings(**({"trials": 9} | changes)), spent_s=spent_s)
-    assert ("holds no more than these 2 configurations, of 9" in text) is used_up
-
-
-def test_a_space_that_a_warm_start_has_used_up_is_told(tmp_path: Path) -> None:
-    text = told(tmp_path, [("finished", 4)] * 2, settings(trials=9, warm_start="earlier"))
-    assert "holds no more than these 2 configurations beside those of the warm start, of 9 asked for" in text
+def test_a_space_that_is_used_up_is_told(tmp_path: Path) -> None:
+    text = told(tmp_path, ENDS, settings(trials=9), used_up=True)
+    assert "The space is used up, short of 9 trials: new proposals only repeated the trials." in text
+    assert "used up" not in told(tmp_path, ENDS, settings(trials=9), used_up=False), "a budget or the user ended it"
+    text = told(tmp_path, ENDS, settings(trials=9, warm_start="earlier"), used_up=True)
+    assert "only repeated the trials or the warm start." in text
 
 
 def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 `Asha` decides and knows neither Ray nor training; `AshaScheduler` lets Ray Tune ask it.
 
 Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, counts reports instead of the
-trial's epoch, keeps its rungs where no restart finds them, and by default (grace 1, reduction 4) keeps the best
-of 32 in half of the cases only, against 85 % for grace E/10 and reduction 2 at 35 % of the epochs.
+trial's epoch, and keeps its rungs where no restart finds them. Its defaults (grace 1, reduction 4) compare trials after
+one epoch, which tells next to nothing of the last; docs/evidence.md compares rungs.
 """
 
 from __future__ import annotations

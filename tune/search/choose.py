@@ -18,7 +18,8 @@ def choose(rows: Iterable[Row], metric: str) -> dict[str, Any]:
     whole = [row for row in judged if row["status"] == "finished"]
     if not judged:
         return {}
-    best = max(whole or judged, key=lambda row: (row["epochs"], row[metric]))
+    # Of equals the one proposed first: the rows come in the order in which Ray has started them.
+    best = min(whole or judged, key=lambda row: (-row["epochs"], -row[metric], row["trial_id"]))
     if whole:
         how = f"the highest {metric} after the last epoch, among {len(whole)} finished trials"
     else:

@@ -6,6 +6,7 @@ the reruns alone decide; configurations that they can not tell apart are ties, o
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections import defaultdict
@@ -47,20 +48,24 @@ def todo(folder: RunFolder, settings: Settings) -> list[tuple[Row, int]]:
 
 
 def decide(folder: RunFolder, settings: Settings) -> None:
-    """Writes the choice among the reruns to best.json, once all of them have ended and one has a result."""
+    """Writes the choice among the reruns to best.json, once all of them have ended."""
     if not settings.confirm or todo(folder, settings):
         return
     trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
     best = {row["trial_id"] for row in candidates(trials.values(), settings.metric, settings.confirm)}
     again = [row for row in reruns(folder) if row["trial_id"] in best]
-    if chosen := choose(trials, again, settings.metric):
+    chosen = choose(trials, again, settings.metric)
+    if best and not chosen:
+        why = "the search's own choice: none of the best trials has come to the end on all other seeds"
+        chosen = folder.read_json("best.json") | {"chosen": why}
+    if chosen:
         folder.write_json("best.json", chosen)
 
 
 def candidates(trials: Iterable[Row], metric: str, count: int) -> list[Row]:
     """The best whole trials of a search, by the metric after their last epoch."""
     whole = [row for row in trials if row["status"] == "finished" and row[metric] is not None]
-    return sorted(whole, key=lambda row: -row[metric])[:count]
+    return sorted(whole, key=lambda row: (-row[metric], row["trial_id"]))[:count]
 
 
 def reruns(folder: RunFolder) -> list[Row]:
@@ -127,10 +132,10 @@ class RerunJournal:
 
 
 def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict[str, Any]:
-    """The content of best.json after the reruns, or {} if none of them has a result.
+    """The content of best.json after the reruns, or {} if no configuration has a result and has never diverged.
 
-    A configuration that diverged on one seed is left out. Two means are a tie if they differ by less than what seeds
-    alone make likely: Fisher's least significant difference, on the deviation pooled over all configurations.
+    A configuration that diverged on one seed is left out. The best mean ties with those that differ from it by less
+    than what seeds alone make likely: Tukey's honestly significant difference, on the deviation pooled over all.
     """
     values: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -148,14 +153,19 @@ def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict
     cost = {trial_id: statistics.fmean(seconds[trial_id]) for trial_id in stable}
     leader = max(mean, key=lambda trial_id: mean[trial_id])
     deviation, freedom = pooled_deviation(list(stable.values()))
-    noise = {trial_id: least_difference(deviation, freedom, stable[leader], stable[trial_id]) for trial_id in stable}
-    tied = [trial_id for trial_id in stable if mean[leader] - mean[trial_id] <= noise[trial_id]]
+    error = deviation * critical_range(len(stable), freedom)
+    tied = [
+        trial_id
+        for trial_id, found in stable.items()
+        if mean[leader] - mean[trial_id] <= error * math.sqrt((1 / len(stable[leader]) + 1 / len(found)) / 2)
+        or not freedom
+    ]
     cheapest = min(tied, key=lambda trial_id: cost[trial_id])
     best = cheapest if cost[cheapest] < CHEAPER * cost[leader] else leader
     return {
         "trial_id": best,
         "origin": trials[best]["origin"],
-        "chosen": _how(best, leader, tied, len(stable)),
+        "chosen": _how(best, leader, tied, len(stable)) + _left_out(unstable),
         metric: mean[best],
         "seeds": len(stable[best]),
         "deviation": deviation,
@@ -180,11 +190,13 @@ def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
     return math.sqrt(squares / freedom), freedom
 
 
-def least_difference(deviation: float, freedom: int, one: Sequence[float], other: Sequence[float]) -> float:
-    """The least difference of two means that is not noise; infinite where the noise is not known."""
-    if not freedom:
-        return math.inf
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * deviation * math.sqrt(1 / len(one) + 1 / len(other))
+@functools.cache  # scipy integrates for a tenth of a second
+def critical_range(groups: int, freedom: int) -> float:
+    """How many standard errors of a mean the highest and the lowest of `groups` equal means lie apart by chance alone.
+
+    Exceeded in 1 - LEVEL of all cases. (The studentised range of Tukey; of two groups, Student's t times sqrt 2.)
+    """
+    return float(stats.studentized_range.ppf(LEVEL, groups, freedom)) if freedom and groups > 1 else 0.0
 
 
 def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
@@ -193,3 +205,7 @@ def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
     if best == leader:
         return f"the highest mean over other seeds; {len(tied) - 1} of the {count} best trials tie with it"
     return f"the cheapest of {len(tied)} trials that tie over other seeds, among the {count} best"
+
+
+def _left_out(unstable: set[str]) -> str:
+    return f"; {', '.join(sorted(unstable))} diverged on another seed, and is left out" if unstable else ""

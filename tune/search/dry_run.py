@@ -157,7 +157,8 @@ def _time(
         )
         yield f"  This measures it: python -m tune.run {shlex.join(_short_run(settings, arguments))}"
         if budget is not None:
-            yield f"  --time-budget ends the search after {duration(budget)}"
+            beside = "" if confirm is None else ", reruns of --confirm not counted"
+            yield f"  --time-budget ends the search after {duration(budget)}{beside}"
         return
     epoch_s = speed.epoch_s(checked.train_images, checked.val_images)
     seconds = expected.span * epoch_s
@@ -174,7 +175,8 @@ def _time(
 
 def _short_run(settings: Settings, arguments: Sequence[str]) -> list[str]:
     """The command's arguments for a short run of the same kind; where an option is given twice, the last one counts."""
-    again = [argument for argument in arguments if argument != "--dry-run"] + ["--trials", "4", "--max-epochs", "1"]
+    again = [argument for argument in arguments if argument != "--dry-run"]
+    again += ["--trials", "4", "--max-epochs", "1", *(["--confirm", "0"] if settings.confirm else [])]
     named = any(argument.split("=")[0] == "--name" for argument in arguments)
     return [*again, "--name", f"{settings.name}-speed"] if named else again
 

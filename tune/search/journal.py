@@ -29,6 +29,11 @@ class Journal:
         self._written_at = 0.0
         self.write()
 
+    def trial_proposed(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
+        """On disk before anyone acts on it: each later proposal depends on it."""
+        self.trial_started(trial_id, origin, config)
+        self.write()
+
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
         self.trials[trial_id] = {
             "trial_id": trial_id,
@@ -64,6 +69,13 @@ class Journal:
     def tick(self) -> None:
         if self._unwritten and time.monotonic() - self._written_at > WRITE_EVERY_S:
             self.write()
+
+    def close(self) -> None:
+        """The search has ended; what was proposed and never began is to be trained when it goes on."""
+        for row in self.trials.values():
+            if row["status"] == "running":
+                row["status"] = "interrupted"
+        self.write()
 
     def write(self) -> None:
         in_order = [row for _, row in sorted(self.trials.items())]  # Ray starts those of one moment in any order

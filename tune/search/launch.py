@@ -43,9 +43,13 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
     """
     settings = plan.settings
     spent = Spent(folder, _about(plan) | past.about, time.monotonic())
+    # Whole before Ray starts, which takes seconds in which one may lose patience.
+    journal = None if nothing_to_do(past, settings) else Journal(folder, settings.metric, past)
+    if journal is None:
+        spent.stop()
     with started_ray(settings, console), interruptible():
-        if not nothing_to_do(past, settings):
-            _search(plan, folder, past, spent, console)
+        if journal is not None:
+            _search(plan, folder, past, journal, spent, console)
         if not Interrupted.by_user and (planned := confirm.todo(folder, settings)):
             _confirm(plan, folder, planned, console)
     confirm.decide(folder, settings)
@@ -54,10 +58,10 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
         raise KeyboardInterrupt
 
 
-def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Console) -> None:
+def _search(plan: Plan, folder: RunFolder, past: Past, journal: Journal, spent: Spent, console: Console) -> None:
     """The trials of the search itself."""
     settings, asha = plan.settings, past.asha
-    journal = Journal(folder, settings.metric, past)
+    searcher = functools.partial(ProposalSearcher, known=past.known, unfinished=past.unfinished)
     proposer = Proposer(
         plan.space,
         epochs=settings.max_epochs,
@@ -72,21 +76,24 @@ def _search(plan: Plan, folder: RunFolder, past: Past, spent: Spent, console: Co
             _tuner(
                 plan,
                 folder,
-                searcher=ProposalSearcher(proposer, settings.metric, past.known, past.unfinished),
+                searcher=searcher(proposer, settings.metric, proposed=journal.trial_proposed),
                 scheduler=FIFOScheduler() if asha is None else AshaScheduler(asha),
                 listeners=[journal, shown, spent],
                 trials=left,
                 time_budget_s=spent.left(settings.time_budget_s),
             ).fit()
         finally:
-            journal.write()
-            spent.write(repeats_refused=past.about.get("repeats_refused", 0) + proposer.repeats_refused)
+            journal.close()
+            repeats = past.about.get("repeats_refused", 0) + proposer.repeats_refused
+            spent.write(repeats_refused=repeats, used_up=proposer.used_up)
+            spent.stop()
 
 
 def _confirm(plan: Plan, folder: RunFolder, planned: list[tuple[Row, int]], console: Console) -> None:
     """The best of the search again, on other seeds."""
     settings = plan.settings
-    title = f"{settings.name}: the {settings.confirm} best again, on {settings.seeds} other seeds"
+    trials = len({row["trial_id"] for row, _ in planned})
+    title = f"{settings.name}: the best again, {trials} of the trials, on {settings.seeds} other seeds"
     with view(title, len(planned), console) as shown:
         _tuner(
             plan,
@@ -155,11 +162,16 @@ class Spent:
         self._about = about
         self._began = began
         self._before = about["spent_s"]
+        self._stopped: float | None = None
         self.write()
 
     def left(self, budget_s: float | None) -> float | None:
         """What is left of a time budget, in seconds; at least one, since Ray takes 0 for none."""
         return None if budget_s is None else max(1.0, budget_s - self._seconds())
+
+    def stop(self) -> None:
+        """The search itself has ended; the reruns of --confirm are not in its budget."""
+        self._stopped = self._seconds()
 
     def write(self, **more: Any) -> None:
         self._about |= {"spent_s": self._seconds(), **more}
@@ -173,7 +185,7 @@ class Spent:
             self.write()
 
     def _seconds(self) -> float:
-        return float(self._before + time.monotonic() - self._began)
+        return self._before + time.monotonic() - self._began if self._stopped is None else self._stopped
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -189,6 +201,7 @@ def _about(plan: Plan) -> dict[str, Any]:
         "ended": None,
         "spent_s": 0.0,
         "repeats_refused": 0,
+        "used_up": False,
     }
 
 

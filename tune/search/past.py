@@ -6,6 +6,7 @@ rungs, and can not take more trials. Our files are written at every decision, be
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,7 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
         raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
     if missing := [name for name in KEPT if name not in about]:
         raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
+    folder.read_json("best.json")
     rungs = folder.read_json("rungs.json")
     past = Past(
         asha=Asha.from_json(rungs) if rungs else None,
@@ -77,6 +79,8 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
         if row["status"] not in ENDED and past.asha is not None and trial_id in past.asha.stopped:
             row["status"] = "stopped"  # the crash came between the decision and its execution
         past.trials[trial_id] = row
+        if row["status"] == "diverged" and past.asha is not None:
+            past.asha.record(trial_id, row["epochs"], -math.inf)  # the crash may have come between two files
         if row["status"] in ENDED:
             past.known[number] = Known(config, score_of(row, metric))
         else:

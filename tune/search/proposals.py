@@ -7,7 +7,7 @@ again after a crash or replayed without training.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,6 +80,9 @@ class Proposer:
         self.method = method
         self.head_start = head_start
         self.repeats_refused = 0
+        """Draws that repeated something, and gave way to a new one."""
+        self.used_up = False
+        """Nothing new was found for a trial, in ATTEMPTS draws."""
         self._sampler = _sampler(method, space)
 
     def propose(self, number: int, known: Sequence[Known]) -> tuple[Origin, TrainConfig] | None:
@@ -97,8 +100,9 @@ class Proposer:
             seed = int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0] % 2**31)
             config = self._config(self._sampler.draw(learnt_from, seed))
             if config not in taken:
+                self.repeats_refused += attempt
                 return "search", config
-            self.repeats_refused += 1
+        self.used_up = True
         return None
 
     def _points(self) -> list[tuple[Origin, TrainConfig]]:
@@ -139,12 +143,17 @@ class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types fo
         metric: str,
         known: Mapping[int, Known] | None = None,
         unfinished: Mapping[int, tuple[Origin, TrainConfig]] | None = None,
+        proposed: Callable[[str, Origin, TrainConfig], None] = lambda *_: None,
     ) -> None:
-        """`known` was proposed earlier, and of that `unfinished` is to be trained again before anything new."""
+        """`known` was proposed earlier, and of that `unfinished` is to be trained again before anything new.
+
+        `proposed` hears of each proposal before Ray does: what comes next depends on it, so it must outlive a crash.
+        """
         super().__init__(metric=metric, mode="max")
         self.proposer = proposer
         self.known = dict(known or {})
         self._unfinished = dict(unfinished or {})
+        self._proposed = proposed
         self._numbers: dict[str, int] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
@@ -163,6 +172,7 @@ class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types fo
         origin, config = proposal
         self.known[number] = Known(config)
         self._numbers[trial_id] = number
+        self._proposed(f"{number:04d}", origin, config)
         return {**config.to_dict(), "trial_id": f"{number:04d}", "origin": origin}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

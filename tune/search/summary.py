@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -27,9 +26,9 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
     say(f"{epochs} epochs trained; stopping the poor trials early saved {saved}.")
     about = folder.read_json("experiment.json")
-    if len(rows) < settings.trials and ended_by_itself(rows, about, settings):
-        others = "" if settings.warm_start is None else " beside those of the warm start"
-        say(f"The space holds no more than these {len(rows)} configurations{others}, of {settings.trials} asked for.")
+    if about.get("used_up"):
+        others = "" if settings.warm_start is None else " or the warm start"
+        say(f"The space is used up, short of {settings.trials} trials: new proposals only repeated the trials{others}.")
     if refused := about.get("repeats_refused"):
         say(f"{refused} proposals repeated an earlier configuration and were drawn anew.")
     for row in rows:
@@ -58,13 +57,7 @@ def command(what: str, folder: RunFolder) -> str:
     return f"python -m {what} {shlex.quote(folder.name)}{place}"
 
 
-def ended_by_itself(rows: list[Row], about: dict[str, Any], settings: Settings) -> bool:
-    """Whether neither the user nor a time budget ended the search."""
-    in_time = settings.time_budget_s is None or about.get("spent_s", 0.0) < settings.time_budget_s
-    return in_time and not any(row["status"] in ("interrupted", "running") for row in rows)
-
-
-def why_nothing(folder: RunFolder) -> str:
+def why_nothing(folder: RunFolder, settings: Settings) -> str:
     """Why no trial finished; empty if one did."""
     rows = folder.read_rows("trials.parquet")
     if any(row["status"] == "finished" for row in rows):
@@ -73,7 +66,8 @@ def why_nothing(folder: RunFolder) -> str:
     if failed:
         first = f"trial {failed[0]['trial_id']} with: {failed[0]['error']}"
         return f"no trial finished; {len(failed)} of {len(rows)} failed, {first}"
-    return f"no trial finished ({counts(rows)}); see {short(folder.path)}/trials.parquet"
+    longer = "" if settings.time_budget_s is None else "; a larger --time-budget with --resume goes on"
+    return f"no trial finished ({counts(rows)}){longer}; see {short(folder.path)}/trials.parquet"
 
 
 def counts(rows: list[Row]) -> str:
