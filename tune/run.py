@@ -8,15 +8,21 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 
 from tune import cli, results, space
 from tune.cli import at_least
+from tune.results import RunFolder
 from tune.search import resume
-from tune.settings import Method, Source
+from tune.settings import Method, Settings, Source
+
+if TYPE_CHECKING:
+    from tune.search.past import Past
+    from tune.search.plan import Plan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,14 +74,9 @@ def parser() -> argparse.ArgumentParser:
 def prepare(arguments: list[str]) -> Callable[[], None]:
     """Checks everything, makes the run's folder, and returns the search; or makes nothing, and returns its preview."""
     options, given = resume.given_options(parser(), arguments)
+    before: Settings | None = None
     if options.resume is not None:
-        if "dry_run" in given:
-            raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
-        folder = results.find(options.resume, options.storage)
-        if given.get("name") not in (None, folder.name):
-            raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
-        before = resume.settings_of(folder)
-        options = resume.options(given, folder, before)
+        options, before = _resumed(options, given)
     elif options.space is None:
         raise ValueError("--space is missing: the search-space file, as in --space search_spaces/simple_cnn.py.")
     if not 0 < options.val_fraction < 1:
@@ -87,41 +88,56 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
     # What needs torch and Ray comes after what may be wrong without them.
-    from tune.search import confirm, past, plan, summary, warm_start
-    from tune.search.launch import search
+    from tune.search import confirm, past, plan, warm_start
 
     prepared = plan.prepare(options, search_space, digest, name)
-    if options.resume is None:
+    if before is None:
         folder = results.create(options.storage, prepared.settings.name)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
         so_far = past.nothing(prepared.settings)
     else:
+        folder = RunFolder(options.storage / options.name)
         resume.check_agrees(before, prepared.settings)
         so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint)
         confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return partial(_search, prepared, folder, so_far, console)
 
-    def work() -> None:
-        try:
-            why = past.nothing_to_do(so_far, prepared.settings)
-            if why and not confirm.todo(folder, prepared.settings):
-                console.print(why)
-                confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
-            else:
-                search(prepared, folder, so_far, console)
-        except KeyboardInterrupt:
-            summary.show(folder, prepared.settings, console)
-            again = summary.command("tune.run --resume", folder)
-            console.print(f"Interrupted; to go on: {again}", highlight=False, markup=False, soft_wrap=True)
-            raise
+
+def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse.Namespace, Settings]:
+    """The options of the run that goes on, with those that are given in their place; and what it was begun with."""
+    if "dry_run" in given:
+        raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
+    folder = results.find(options.resume, options.storage)
+    if given.get("name") not in (None, folder.name):
+        raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
+    before = resume.settings_of(folder)
+    return resume.options(given, folder, before), before
+
+
+def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console) -> None:
+    """Searches, and says what was found."""
+    from tune.search import confirm, past, summary
+    from tune.search.launch import search
+
+    try:
+        why = past.nothing_to_do(so_far, prepared.settings)
+        if why and not confirm.todo(folder, prepared.settings):
+            console.print(why)
+            confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
+        else:
+            search(prepared, folder, so_far, console)
+    except KeyboardInterrupt:
         summary.show(folder, prepared.settings, console)
-        if reason := summary.why_nothing(folder, prepared.settings):
-            raise cli.WorkFailed(reason)
-
-    return work
+        again = summary.command("tune.run --resume", folder)
+        console.print(f"Interrupted; to go on: {again}", highlight=False, markup=False, soft_wrap=True)
+        raise
+    summary.show(folder, prepared.settings, console)
+    if reason := summary.why_nothing(folder, prepared.settings):
+        raise cli.WorkFailed(reason)
 
 
 def default_name(model: str) -> str:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.replay.curves import Curve
 from benchmarks.replay.simulate import metric
+from tune.search.asha import REDUCTION
 from tune.training.config import TrainConfig
-
-REDUCTION = 2
 
 
 @dataclass

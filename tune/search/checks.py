@@ -62,7 +62,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
     if options.warm_start is not None and options.resume is None:
         earlier = warm_start.read(results.find(options.warm_start, options.storage), space.model)
     settings = Settings(
-        space=str(options.space),
+        space=str(options.space.absolute()),
         space_sha256=space_sha256,
         model=space.model,
         data=options.data,

@@ -57,7 +57,7 @@ def show(
     confirm = expectation.expect(reruns, settings.max_epochs, at_once, asha=False) if reruns else None
     lines = [
         *(f"Warning: {warning}" for warning in (*checked.warnings, *_still_to_do(settings))),
-        f"Space: {settings.space}, {settings.model}",
+        f"Space: {short(Path(settings.space))}, {settings.model}",
         *_space(space.parameters),
         *(f"{origin.capitalize()}: {_point(space, values)}" for origin, values in space.points()),
         *taken.lines,
