@@ -76,13 +76,13 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     run_folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert finish(run_folder, "--epochs", "3") == cli.DONE
+    assert finish(run_folder, "--epochs", "2") == cli.DONE
     whole = torch.load(run_folder.final / "model.pt", weights_only=True)["model"]
     shutil.move(run_folder.final, tmp_path / "whole")
 
     final = Final(run_folder, torch.device("cpu"))
     asked = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
-    options = finalize.parse([str(run_folder.path), "--epochs", "3"])
+    options = finalize.parse([str(run_folder.path), "--epochs", "2"])
     request = finalize.make_request(final, run_folder, asked, Path(asked.data_dir), options)
     epochs = final.train(request)
     next(epochs)
@@ -91,11 +91,11 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert finish(run_folder) == cli.WRONG_INPUT, "a half-finished final/ is not overwritten unasked"
     assert "--resume" in capsys.readouterr().err
     assert finish(run_folder, "--resume", "--epochs", "7") == cli.WRONG_INPUT
-    assert "made for --epochs 3" in capsys.readouterr().err
+    assert "made for --epochs 2" in capsys.readouterr().err
     assert finish(run_folder, "--resume") == cli.DONE
     resumed = torch.load(run_folder.final / "model.pt", weights_only=True)["model"]
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    assert [row["epoch"] for row in RunFolder(run_folder.final).read_rows("epochs.parquet")] == [1, 2, 3]
+    assert [row["epoch"] for row in RunFolder(run_folder.final).read_rows("epochs.parquet")] == [1, 2]
 
 
 def test_another_trial_and_the_training_part_alone(run_folder: RunFolder) -> None:
