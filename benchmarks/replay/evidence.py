@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ from benchmarks.replay.curves import Curve
 from benchmarks.replay.methods import Maker
 from benchmarks.replay.promotion import Promotion
 from benchmarks.replay.simulate import Answer, Replay, metric, replay
-from tune.results import Status
 from tune.search.asha import Asha
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
@@ -75,15 +73,6 @@ def _changes(chooses: Choice, found: Replay, answer: Answer) -> Iterator[tuple[i
             yield number, final(answer(found.configs[best]))
 
 
-def chosen(way: Way, found: Replay) -> str:
-    """The trial that the way chooses in the end. ValueError if there is none."""
-    last = {trial_id: item for trial_id, item in found.last().items() if item.status != "diverged"}
-    if way.chooses == "last":
-        return max(last, key=lambda trial_id: last[trial_id].value)
-    whole = {trial_id: item for trial_id, item in last.items() if item.status == "finished"}
-    return max(whole, key=lambda trial_id: whole[trial_id].value)
-
-
 def at(course: Course, epochs: int) -> float:
     """The accuracy of what was chosen after so many epochs; 0 if nothing was."""
     return next((accuracy for number, accuracy in reversed(course) if number <= epochs), 0.0)
@@ -100,30 +89,6 @@ def final(curve: Curve) -> float:
 
 
 # Whether the best of given configurations is kept.
-
-
-class Given:
-    """ASHA over given configurations in their order."""
-
-    def __init__(self, configs: Sequence[TrainConfig], asha: Asha, reference: TrainConfig | None) -> None:
-        self.configs = configs
-        self.asha = asha
-        self.reference = reference
-        self.begun = 0
-
-    def suggest(self) -> tuple[str, TrainConfig] | None:
-        if self.begun == len(self.configs):
-            return None
-        self.begun += 1
-        return f"{self.begun - 1:04d}", self.configs[self.begun - 1]
-
-    def report(self, trial_id: str, epoch: int, value: float) -> bool:
-        spared = self.configs[int(trial_id)] == self.reference
-        return self.asha.report(trial_id, epoch, value, spared=spared)
-
-    def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
-        if status == "diverged":
-            self.asha.record(trial_id, epoch, -math.inf)
 
 
 @dataclass(frozen=True)
@@ -149,7 +114,7 @@ def kept(
         finished, epochs = promotion.search(curves, configs, rule, reference, WORKERS)
         got = max(finished.values(), default=0.0)
     else:
-        found = replay(Given(configs, rule, reference), curves.__getitem__, workers=WORKERS)
+        found = replay(methods.Listed(configs, rule, reference), curves.__getitem__, workers=WORKERS)
         got = max((item.value for item in found.last().values() if item.status == "finished"), default=0.0)
         epochs = len(found.epochs)
     return Kept(best - got, epochs / sum(config.epochs for config in configs))
@@ -159,7 +124,7 @@ def searched(way: Way, space: SearchSpace, answer: Answer, seed: int, *, horizon
     """A whole search of so many trials, judged by what the best of its own trials would have reached."""
     found = replay(way.make(space, horizon, seed), answer, workers=WORKERS, trials=trials)
     best = max(final(answer(config)) for config in found.configs.values())
-    got = final(answer(found.configs[chosen(way, found)]))
+    *_, (_, got) = _changes(way.chooses, found, answer)
     return Kept(best - got, len(found.epochs) / (trials * horizon))
 
 

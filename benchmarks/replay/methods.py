@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,6 +67,30 @@ def ours(space: SearchSpace, epochs: int, seed: int, proposals: Proposals = "hyp
     """This project's search as `tune.run` sets it up."""
     proposer = Proposer(space, epochs=epochs, seed=seed, method=proposals)
     return RayMethod(ProposalSearcher(proposer, METRIC), AshaScheduler(Asha(epochs)))
+
+
+class Listed(RayMethod):
+    """ASHA over given configurations, in their order, whatever comes of them."""
+
+    def __init__(self, configs: Sequence[TrainConfig], asha: Asha, reference: TrainConfig | None = None) -> None:
+        """The `reference` is spared, as in a search."""
+        super().__init__(_Listing(configs, reference), AshaScheduler(asha))
+
+
+class _Listing(Searcher):  # type: ignore[misc]  # Ray ships no types for it
+    def __init__(self, configs: Sequence[TrainConfig], reference: TrainConfig | None) -> None:
+        super().__init__(metric=METRIC, mode="max")
+        self.configs = configs
+        self.reference = reference
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        if int(trial_id) == len(self.configs):
+            return None
+        config = self.configs[int(trial_id)]
+        origin = "reference" if config == self.reference else "search"
+        return {**config.to_dict(), "trial_id": trial_id, "origin": origin}
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None: ...
 
 
 def random_whole(space: SearchSpace, epochs: int, seed: int) -> RayMethod:

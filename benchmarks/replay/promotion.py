@@ -29,14 +29,12 @@ class Promotion:
     trials: int
     """That there will be, in all."""
 
-    values: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Epoch -> trial -> metric."""
-
     promoted: set[tuple[int, int]] = field(default_factory=set)
     """(epoch, trial)."""
 
     def __post_init__(self) -> None:
-        self.values = {epoch: {} for epoch in self.rungs}
+        self.values: dict[int, dict[int, float]] = {epoch: {} for epoch in self.rungs}
+        """Epoch -> trial -> metric."""
 
     def next(self, *, idle: bool) -> int | None:
         """The trial to go on with, from the highest rung that has one; `idle`: no other will come, so never mind."""
@@ -89,19 +87,15 @@ def search(
         time, trial = heapq.heappop(clock)
         done[trial] += 1
         curve, epoch = curves[configs[trial]], done[trial]
-        value = metric(curve, epoch)
-        if epoch == len(curve.val_acc):
-            if not curve.diverged:
-                finished[trial] = value
-            elif epoch in table.rungs:
-                table.values[epoch][trial] = -math.inf
-                table.promoted.add((epoch, trial))
-        else:
-            waits = epoch in table.rungs and configs[trial] != spared
-            if epoch in table.rungs:
-                table.values[epoch][trial] = value
-            if not waits:
-                table.promoted.add((epoch, trial))
-                go_on(time, trial)
+        over = epoch == len(curve.val_acc)
+        if epoch in table.rungs:
+            table.values[epoch][trial] = -math.inf if over else metric(curve, epoch)  # over at a rung: it diverged
+        waits = epoch in table.rungs and not over and configs[trial] != spared
+        if not waits:
+            table.promoted.add((epoch, trial))
+        if over and not curve.diverged:
+            finished[trial] = metric(curve, epoch)
+        elif not over and not waits:
+            go_on(time, trial)
         fill(time)
     return finished, sum(done)

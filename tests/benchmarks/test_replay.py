@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.replay import curves, methods, record
 from benchmarks.replay.curves import Curve, Recorded
-from benchmarks.replay.methods import METRIC, PlainRayTune, RayMethod
+from benchmarks.replay.methods import PlainRayTune
 from benchmarks.replay.mortal import Mortal
 from benchmarks.replay.simulate import Replay, replay
 from tune import domains, space
@@ -175,27 +175,11 @@ def test_the_best_survives_whatever_the_order_and_the_worst_order_costs_most() -
     best = made_up(falling[0]).val_acc[-1]
     cost = []
     for order in (falling, list(drawn.values()), falling[::-1]):
-        found = replay(Listed(order), made_up)
+        found = replay(methods.Listed(order, Asha(HORIZON)), made_up)
         assert best_of(found) == best
         cost.append(len(found.epochs) / (32 * HORIZON))
     assert cost == sorted(cost)
     assert cost[0] < 0.35
-
-
-class Listed(RayMethod):
-    """ASHA over given configurations, in their order."""
-
-    def __init__(self, configs: Iterable[TrainConfig]) -> None:
-        self.configs = list(configs)
-        asha = AshaScheduler(Asha(HORIZON))
-        super().__init__(ProposalSearcher(Proposer(shipped(), epochs=HORIZON, seed=0), METRIC), asha)
-        self.searcher.suggest = self.next  # type: ignore[method-assign]
-        self.searcher.on_trial_complete = lambda *_: None
-
-    def next(self, trial_id: str) -> dict[str, object] | None:
-        if int(trial_id) >= len(self.configs):
-            return None
-        return {**self.configs[int(trial_id)].to_dict(), "trial_id": trial_id, "origin": "search"}
 
 
 # The recording.

@@ -209,3 +209,13 @@ def test_the_files_have_the_columns_of_the_contract(journal: Journal, folder: Ru
         "rungs.json",
         "trials.parquet",
     ]
+
+
+def test_a_proposal_is_on_disk_at_once_and_one_that_never_began_is_left_to_be_trained(
+    journal: Journal, folder: RunFolder
+) -> None:
+    journal.trial_proposed("0000", "reference", CONFIG)
+    (row,) = folder.read_rows("trials.parquet")
+    assert (row["trial_id"], row["origin"], row["status"], config_of(row)) == ("0000", "reference", "running", CONFIG)
+    journal.close()
+    assert folder.read_rows("trials.parquet")[0]["status"] == "interrupted"

@@ -4,7 +4,7 @@
 
 Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, counts reports instead of the
 trial's epoch, and keeps its rungs where no restart finds them. Its defaults (grace 1, reduction 4) compare trials after
-one epoch, which tells next to nothing of the last; docs/evidence.md compares rungs.
+one epoch, which tells little of the last; docs/evidence.md compares rungs.
 """
 
 from __future__ import annotations

@@ -61,7 +61,6 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
 def _search(plan: Plan, folder: RunFolder, past: Past, journal: Journal, spent: Spent, console: Console) -> None:
     """The trials of the search itself."""
     settings, asha = plan.settings, past.asha
-    searcher = functools.partial(ProposalSearcher, known=past.known, unfinished=past.unfinished)
     proposer = Proposer(
         plan.space,
         epochs=settings.max_epochs,
@@ -69,6 +68,7 @@ def _search(plan: Plan, folder: RunFolder, past: Past, journal: Journal, spent: 
         method=settings.search,
         head_start=past.head_start,
     )
+    searcher = ProposalSearcher(proposer, settings.metric, past.known, past.unfinished, journal.trial_proposed)
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
     left = settings.trials - past.ended
     with view(title, left, console) as shown:
@@ -76,7 +76,7 @@ def _search(plan: Plan, folder: RunFolder, past: Past, journal: Journal, spent: 
             _tuner(
                 plan,
                 folder,
-                searcher=searcher(proposer, settings.metric, proposed=journal.trial_proposed),
+                searcher=searcher,
                 scheduler=FIFOScheduler() if asha is None else AshaScheduler(asha),
                 listeners=[journal, shown, spent],
                 trials=left,

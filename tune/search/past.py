@@ -66,7 +66,7 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
         raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
     if missing := [name for name in KEPT if name not in about]:
         raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
-    folder.read_json("best.json")
+    folder.read_json("best.json")  # read later on; what is wrong with it is better said now
     rungs = folder.read_json("rungs.json")
     past = Past(
         asha=Asha.from_json(rungs) if rungs else None,
