@@ -1,0 +1,76 @@
+"""The searcher: proposals as Ray Tune asks for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from tests.search.proposing import quality, search, shipped, tiny
+from tune.search.proposals import ProposalSearcher, Proposer, score
+from tune.space import SearchSpace
+from tune.training.config import TrainConfig
+
+
+def searcher(searched: SearchSpace) -> ProposalSearcher:
+    return ProposalSearcher(Proposer(searched, epochs=3, seed=0), "val_acc")
+
+
+def result(epoch: int, val_acc: float, diverged: bool = False) -> dict[str, Any]:
+    return {"epoch": epoch, "val_acc": val_acc, "diverged": diverged}
+
+
+def test_suggestions_are_numbered_and_hold_a_whole_configuration() -> None:
+    asked = searcher(shipped("simple_cnn"))
+    suggestions = [asked.suggest(f"ray_{n}") for n in range(4)]
+    ids, origins = [], []
+    for suggestion in suggestions:
+        assert isinstance(suggestion, dict)
+        ids.append(suggestion.pop("trial_id"))
+        origins.append(suggestion.pop("origin"))
+        TrainConfig.from_dict(suggestion)
+    assert ids == ["0000", "0001", "0002", "0003"]
+    assert origins == ["reference", "baseline", "search", "search"]
+
+
+def test_the_searcher_says_when_there_is_nothing_left() -> None:
+    asked = searcher(tiny())
+    assert all(isinstance(asked.suggest(f"ray_{n}"), dict) for n in range(3))
+    assert asked.suggest("ray_3") == Searcher.FINISHED
+
+
+def test_what_a_trial_reached_becomes_its_score() -> None:
+    asked = searcher(shipped("simple_cnn"))
+    for name in ("finished", "stopped", "diverged", "failed", "never_reported"):
+        asked.suggest(name)
+    asked.on_trial_result("finished", result(1, 90.0))
+    assert asked.known[0].score is None  # a running trial is not ranked
+    asked.on_trial_complete("finished", result(3, 40.0))
+    asked.on_trial_complete("stopped", result(1, 45.0))
+    asked.on_trial_complete("diverged", result(2, 0.0, diverged=True))
+    asked.on_trial_complete("failed", result(2, 50.0), error=True)
+    asked.on_trial_complete("never_reported", {"trial_id": "x"})
+    assert {number: item.score for number, item in asked.known.items()} == {
+        0: score(3, 40.0, diverged=False),
+        1: score(1, 45.0, diverged=False),
+        2: -math.inf,
+        3: None,
+        4: None,
+    }
+
+
+def test_the_searcher_proposes_what_the_proposer_would() -> None:
+    asked = searcher(shipped("simple_cnn"))
+    known = search(shipped("simple_cnn"), 14)
+    for number, item in enumerate(known):
+        suggestion = asked.suggest(f"ray_{number}")
+        assert isinstance(suggestion, dict)
+        assert suggestion == item.config.to_dict() | {"trial_id": f"{number:04d}", "origin": suggestion["origin"]}
+        asked.on_trial_complete(f"ray_{number}", result(3, quality(item.config)))
+
+
+def test_ray_may_set_the_metric_again_without_taking_the_space_away() -> None:
+    asked = searcher(shipped("simple_cnn"))
+    assert asked.set_search_properties(None, "max", {})
+    assert asked.metric == "val_acc"
