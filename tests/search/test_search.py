@@ -186,7 +186,10 @@ def test_the_best_are_trained_again_on_other_seeds_and_a_death_among_the_reruns_
         [{k: v for k, v in r.items() if k not in timed} for r in x] for x in (confirm.reruns(folder), rows)
     )
     assert again == before, "only what was missing is trained, to the same figures"
-    assert folder.read_json("best.json")["val_acc"] == best["val_acc"]
+    chosen = folder.read_json("best.json")  # either, as they tie and seconds differ; the figures are those of before
+    assert {one["trial_id"]: one["mean"] for one in chosen["confirmed"]} == {
+        one["trial_id"]: one["mean"] for one in best["confirmed"]
+    }
     assert folder.read_json("experiment.json")["spent_s"] == pytest.approx(searched_for, abs=0.5), (
         "reruns are not in the search's time"
     )
