@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+from tune.files import Unwritable
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -52,16 +56,32 @@ def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str]
     `prepare` checks the arguments and returns the work. A ValueError is the user's only until the work begins:
     later it is ours, and its traceback is needed.
     """
+    with _sigterm_is_ctrl_c():
+        try:
+            work = prepare(sys.argv[1:] if arguments is None else arguments)
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return WRONG_INPUT
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return _done(work)
+
+
+@contextmanager
+def _sigterm_is_ctrl_c() -> Iterator[None]:
+    """What a batch system sends ends a command as its user would."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        work = prepare(sys.argv[1:] if arguments is None else arguments)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _done(work: Callable[[], None]) -> int:
+    """Does the work; returns the exit code."""
     try:
         work()
-    except WorkFailed as error:
+    except (WorkFailed, Unwritable) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+
+class Unwritable(OSError):
+    """A file could not be written: a full disk, most often. Its text is all the user needs."""
+
+
+class Claim:
+    """A folder that this process alone works in, until it ends or `release` is called."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        """ValueError with `why` if another process has it."""
+        descriptor = os.open(folder, os.O_RDONLY)
+        self.release = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise ValueError(why) from None
 
 
 @contextmanager
@@ -22,6 +43,19 @@ def whole(target: Path) -> Iterator[Path]:
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def written(target: Path) -> Iterator[BinaryIO]:
+    """A file to write to that becomes `target` when the block ends well. Unwritable if the system refuses.
+
+    The block should do nothing else that may raise an OSError.
+    """
+    try:
+        with whole(target) as unfinished, unfinished.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise Unwritable(f"{short(target)} can not be written: {error.strerror or error}") from error
 
 
 def obstacle(folder: Path) -> str:

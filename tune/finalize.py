@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tune import cli, results
 from tune.cli import at_least
+from tune.files import Claim, Unwritable
 from tune.results import RunFolder, config_of
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -70,40 +70,52 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
         files = []
     if options.ood_only:
-        return lambda: resumable(lambda: predict(final, files, console), final, arguments, console)
+        claim = results.claim(final.folder)
+        return lambda: resumable(lambda: predict(final, files, console), final, arguments, console, claim)
     request = make_request(final, folder, settings, data_dir, options)
     find_weights(request.config.model, request.weights)
     data.prepare(settings.data, data_dir, "train")
     data.prepare(settings.data, data_dir, "test")
 
+    claim = final.claim()
+
     def work() -> None:
-        if options.overwrite and folder.final.exists():
-            shutil.rmtree(folder.final)
+        if options.overwrite:
+            final.clear()
         with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
             train(final, request, folder, console)
         if files:
             predict(final, files, console)
 
-    return lambda: resumable(work, final, arguments, console)
+    return lambda: resumable(work, final, arguments, console, claim)
 
 
-def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console) -> None:
-    """Does the work; if the user interrupts it, prints the command that goes on."""
+def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
+    """Does the work; if the user or a full disk interrupts it, names the command that goes on."""
     try:
         work()
     except KeyboardInterrupt:
-        options = parse(arguments)
-        places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
-        again = [str(final.folder.path.parent), *(str(part) for place in places if place[1] for part in place)]
-        if final.checkpoint.is_file():
-            again += ["--resume"]
-        elif final.model.is_file():
-            again += ["--ood-only"]
-        else:  # not an epoch is done
-            again = arguments
-        command = f"python -m tune.finalize {shlex.join(again)}"
-        console.print(f"Interrupted. Go on with: {command}", soft_wrap=True, markup=False, highlight=False)
+        again = to_go_on(final, arguments)
+        console.print(f"Interrupted. {again}", soft_wrap=True, markup=False, highlight=False)
         raise
+    except Unwritable as error:
+        raise cli.WorkFailed(f"{error}. {to_go_on(final, arguments)}") from error
+    finally:
+        claim.release()
+
+
+def to_go_on(final: Final, arguments: list[str]) -> str:
+    """What to type after an interruption."""
+    options = parse(arguments)
+    places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
+    again = [str(final.folder.path.parent), *(str(part) for place in places if place[1] for part in place)]
+    if final.checkpoint.is_file():
+        again += ["--resume"]
+    elif final.model.is_file():
+        again += ["--ood-only"]
+    else:  # not an epoch is done
+        again = arguments
+    return f"To go on: python -m tune.finalize {shlex.join(again)}"
 
 
 def check_folder(final: Final, options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune.files import obstacle, whole
+from tune.files import Claim, obstacle, written
 from tune.training.config import TrainConfig
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
@@ -137,6 +137,11 @@ def create(storage: Path, name: str) -> RunFolder:
     return RunFolder(path)
 
 
+def claim(folder: RunFolder) -> Claim:
+    """Keeps other processes from writing into the folder. ValueError if one does already."""
+    return Claim(folder.path, f"{folder.path} is in use by another process; wait for its end, or stop it.")
+
+
 def find(run: str | None, storage: Path) -> RunFolder:
     """The folder of `run`, a name in `storage` or a path; None is the newest run there. ValueError if there is none."""
     if run is not None:
@@ -184,8 +189,8 @@ def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
 
 
 def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
-    """Puts `content` in the place of `path` in one step."""
-    with whole(path) as unfinished, unfinished.open("wb") as file:
+    """Puts `content` in the place of `path` in one step. Unwritable if the disk is full."""
+    with written(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

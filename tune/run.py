@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tune import cli, results, space
 from tune.cli import at_least
+from tune.files import Claim, Unwritable
 from tune.results import RunFolder
 from tune.search import resume
 from tune.settings import Method, Settings, Source
@@ -93,18 +94,20 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     prepared = plan.prepare(options, search_space, digest, name)
     if before is None:
         folder = results.create(options.storage, prepared.settings.name)
+        claim = results.claim(folder)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
         so_far = past.nothing(prepared.settings)
     else:
         folder = RunFolder(options.storage / options.name)
         resume.check_agrees(before, prepared.settings)
+        claim = results.claim(folder)
         so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint)
         confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return partial(_search, prepared, folder, so_far, console)
+    return partial(_search, prepared, folder, so_far, console, claim)
 
 
 def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse.Namespace, Settings]:
@@ -118,10 +121,11 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argpar
     return resume.options(given, folder, before), before
 
 
-def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console) -> None:
+def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim) -> None:
     """Searches, and says what was found."""
     from tune.search import confirm, past, summary
     from tune.search.launch import search
+    from tune.search.session import RayDied
 
     try:
         why = past.nothing_to_do(so_far, prepared.settings)
@@ -132,9 +136,13 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console) -
             search(prepared, folder, so_far, console)
     except KeyboardInterrupt:
         summary.show(folder, prepared.settings, console)
-        again = summary.command("tune.run --resume", folder)
-        console.print(f"Interrupted; to go on: {again}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"Interrupted. {summary.to_go_on(folder)}", highlight=False, markup=False, soft_wrap=True)
         raise
+    except (RayDied, Unwritable) as error:
+        summary.show(folder, prepared.settings, console)
+        raise cli.WorkFailed(f"{error}. {summary.to_go_on(folder)}") from error
+    finally:
+        claim.release()
     summary.show(folder, prepared.settings, console)
     if reason := summary.why_nothing(folder, prepared.settings):
         raise cli.WorkFailed(reason)

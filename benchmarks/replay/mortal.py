@@ -66,7 +66,15 @@ class Mortal:
     def _epoch(self, trial_id: str, epoch: int, value: float, *, diverged: bool) -> None:
         self.epochs += 1
         self.journal.epoch_ended(
-            trial_id, {"epoch": epoch, METRIC: value, "wall_s": 1.0, "diverged": diverged, "train_loss": 1.0}
+            trial_id,
+            {
+                "epoch": epoch,
+                METRIC: value,
+                "trained_s": float(epoch),
+                "diverged": diverged,
+                "train_loss": 1.0,
+                "kept": False,
+            },
         )
 
     def _die_if_due(self) -> None:

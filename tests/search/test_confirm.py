@@ -158,7 +158,7 @@ def test_if_all_diverge_on_other_seeds_the_choice_stands_and_best_json_says_so(t
 def test_the_journal_of_the_reruns(tmp_path: Path) -> None:
     journal = confirm.RerunJournal(RunFolder(tmp_path))
     journal.trial_started("0003-seed8", "search", dataclasses.replace(CONFIG, seed=8))
-    common = {"train_loss": 1.0, "train_acc": 40.0, "val_loss": 2.0, "lr": 0.1, "wall_s": 1.5, "diverged": False}
+    common = {"train_loss": 1.0, "train_acc": 40.0, "val_loss": 2.0, "lr": 0.1, "trained_s": 3.0, "diverged": False}
     for epoch in (1, 2):
         journal.epoch_ended("0003-seed8", common | {"epoch": epoch, "val_acc": 10.0 * epoch})
     journal.trial_ended("0003-seed8", "finished", None)

@@ -43,9 +43,17 @@ def trained(actor: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def task(synthetic_root: Path) -> Task:
-    arrow = data.prepare("synthetic", synthetic_root, "train").absolute()
-    return Task(arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0))
+def task(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return Task(
+        arrow=data.prepare("synthetic", synthetic_root, "train").absolute(),
+        val_fraction=0.01,
+        split_seed=0,
+        train_subset=100,
+        weights=None,
+        share=Share(1, 0.0),
+        checkpoints=tmp_path_factory.mktemp("checkpoints"),
+        checkpoint_every_s=3600.0,
+    )
 
 
 def start(config: dict[str, Any], task: Task) -> Any:

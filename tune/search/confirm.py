@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from scipy import stats
 
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
+from tune.search.listener import Listener
 from tune.search.past import ENDED
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -73,6 +74,11 @@ def reruns(folder: RunFolder) -> list[Row]:
     return folder.read_rows("confirm.parquet") if (folder.path / "confirm.parquet").is_file() else []
 
 
+def rerun_id(row: Row, seed: int) -> str:
+    """The id of a trial's rerun."""
+    return f"{row['trial_id']}-seed{seed}"
+
+
 class Reruns(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     """Hands Ray Tune one rerun after the other."""
 
@@ -89,7 +95,7 @@ class Reruns(Searcher):  # type: ignore[misc]  # Ray ships no types for it
             return finished
         row, seed = self._planned.pop(0)
         config = replace(config_of(row), seed=seed)
-        return {**config.to_dict(), "trial_id": f"{row['trial_id']}-seed{seed}", "origin": row["origin"]}
+        return {**config.to_dict(), "trial_id": rerun_id(row, seed), "origin": row["origin"]}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass
@@ -101,8 +107,8 @@ class Reruns(Searcher):  # type: ignore[misc]  # Ray ships no types for it
         raise AssertionError("reruns are not restored through Ray's own state")
 
 
-class RerunJournal:
-    """Keeps confirm.parquet. A `Listener`."""
+class RerunJournal(Listener):
+    """Keeps confirm.parquet."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -117,15 +123,17 @@ class RerunJournal:
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         row = self._running[trial_id]
         row |= {name: metrics[name] for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
-        row |= {"epochs": metrics["epoch"], "wall_s": row["wall_s"] + metrics["wall_s"]}
+        row |= {"epochs": metrics["epoch"], "wall_s": metrics["trained_s"]}
         if metrics["diverged"]:
             row["val_acc"] = None  # the 0 that was reported is a verdict for the searchers, not a measurement
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
-        self._running.pop(trial_id).update({"status": status, "error": error})
+        row = self._running.pop(trial_id)
+        row |= {"status": status, "error": error or row.get("error")}
         self.write()
 
-    def tick(self) -> None: ...
+    def trial_died(self, trial_id: str, error: str) -> None:
+        self._running[trial_id]["error"] = f"tried again after: {error}"
 
     def write(self) -> None:
         self.folder.write_table("confirm.parquet", [row for _, row in sorted(self.rows.items())], RERUNS)

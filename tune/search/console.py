@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune.results import Origin, Status
+from tune.search.listener import Listener
 from tune.training.config import TrainConfig
 
 STYLES = {"running": "cyan", "finished": "green", "stopped": "dim", "diverged": "red", "failed": "bold red"}
@@ -33,8 +34,8 @@ class Shown:
         return f"lr {config.lr:.3g}, batch {config.batch_size}, {config.scheduler}, {config.augmentation}"
 
 
-class PlainView:
-    """One line an event, no control codes. A `Listener`."""
+class PlainView(Listener):
+    """One line an event, no control codes."""
 
     def __init__(self, title: str, trials: int, console: Console) -> None:
         self.title, self.trials, self.console = title, trials, console
@@ -66,8 +67,8 @@ class PlainView:
         shown.status = status
         self._say(f"trial {trial_id} {status} after epoch {shown.epoch}" + (f": {error}" if error else ""))
 
-    def tick(self) -> None:
-        pass
+    def trial_died(self, trial_id: str, error: str) -> None:
+        self._say(f"trial {trial_id} failed, and is tried once more: {error}")
 
     def elapsed(self) -> str:
         seconds = int(time.monotonic() - self._began)

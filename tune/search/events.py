@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from tune.results import Origin, Status
+from tune.results import Status
 from tune.search.asha import Asha
+from tune.search.listener import Listener
 from tune.training.config import TrainConfig
-
-
-class Listener(Protocol):
-    """Hears of every trial, in the driver."""
-
-    def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None: ...
-    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None: ...
-    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None: ...
-    def tick(self) -> None:
-        """Called some times a second while the search runs."""
 
 
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
@@ -54,24 +45,27 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         for listener in self.listeners:
             listener.epoch_ended(trial.config["trial_id"], result)
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        for listener in self.listeners:
+            listener.trial_died(trial.config["trial_id"], error_line(trial))
+
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._ended(trial, self._status(trial), None)
+        self._ended(trial.config["trial_id"], self._status(trial), None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.config["trial_id"] not in self._running:  # its actor did not even come up
             self.on_trial_start(iteration, trials, trial)
-        self._ended(trial, "failed", error_line(trial))
+        self._ended(trial.config["trial_id"], "failed", error_line(trial))
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         # Ray ends those that run without a word when the time budget, or the user, ends the search.
-        for trial in trials:
-            if trial.config["trial_id"] in self._running:
-                self._ended(trial, "interrupted", None)
+        for trial_id in sorted(self._running):
+            self._ended(trial_id, "interrupted", None)
 
-    def _ended(self, trial: Trial, status: Status, error: str | None) -> None:
-        self._running.discard(trial.config["trial_id"])
+    def _ended(self, trial_id: str, status: Status, error: str | None) -> None:
+        self._running.discard(trial_id)
         for listener in self.listeners:
-            listener.trial_ended(trial.config["trial_id"], status, error)
+            listener.trial_ended(trial_id, status, error)
 
     def _status(self, trial: Trial) -> Status:
         last = trial.last_result

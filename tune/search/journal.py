@@ -7,6 +7,7 @@ from typing import Any
 
 from tune.results import EPOCHS, TRIALS, Origin, RunFolder, Status
 from tune.search.choose import choose
+from tune.search.listener import Listener
 from tune.search.past import Past
 from tune.training.config import TrainConfig
 
@@ -16,8 +17,8 @@ WRITE_EVERY_S = 1.0
 _LAST = ("train_loss", "train_acc", "val_loss", "val_acc", "images_per_s", "peak_memory_mb")
 
 
-class Journal:
-    """The rows of a search, in memory and on disk. A `Listener`."""
+class Journal(Listener):
+    """The rows of a search, in memory and on disk."""
 
     def __init__(self, folder: RunFolder, metric: str, past: Past) -> None:
         self.folder = folder
@@ -35,36 +36,42 @@ class Journal:
         self.write()
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
-        self.trials[trial_id] = {
-            "trial_id": trial_id,
-            "status": "running",
-            "origin": origin,
-            "epochs": 0,
-            "wall_s": 0.0,
-            **{f"config.{name}": value for name, value in config.to_dict().items()},
-        }
-        self.epochs = [row for row in self.epochs if row["trial_id"] != trial_id]  # those of before a crash
+        """One that goes on after a crash keeps its epochs, until it comes to train one of them again."""
+        about = {"trial_id": trial_id, "origin": origin, "epochs": 0, "wall_s": 0.0}
+        values = {f"config.{name}": value for name, value in config.to_dict().items()}
+        self.trials[trial_id] = about | values | self.trials.get(trial_id, {}) | {"status": "running"}
         self._unwritten = True
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         known = {name: metrics[name] for name in EPOCHS.names if name in metrics}
         if metrics["diverged"]:
             known["val_acc"] = None  # the 0 that was reported is a verdict for the searchers, not a measurement
+        row, epoch = self.trials[trial_id], metrics["epoch"]
+        if epoch <= row["epochs"]:  # trained again, from a checkpoint or from the start
+            self.epochs = [old for old in self.epochs if old["trial_id"] != trial_id or old["epoch"] < epoch]
         self.epochs.append({**known, "trial_id": trial_id})
-        row = self.trials[trial_id]
         row |= {name: known.get(name, metrics.get(name)) for name in _LAST}
-        row["epochs"] = metrics["epoch"]
-        row["wall_s"] += metrics["wall_s"]
-        accuracy, best = row["val_acc"], row.get("best_val_acc")
-        if accuracy is not None and (best is None or accuracy > best):
-            row |= {"best_val_acc": accuracy, "best_epoch": metrics["epoch"]}
+        row |= {"epochs": epoch, "wall_s": metrics["trained_s"]}
+        row["best_val_acc"], row["best_epoch"] = self._best(trial_id)
         self._unwritten = True
-        if self.asha is not None and metrics["epoch"] in self.asha.rungs:
-            self.write()  # ASHA has decided; Ray acts on it only when its callbacks have returned
+        # Ray acts on ASHA's decision, and the trial is kept, only when Ray's callbacks have returned.
+        if metrics["kept"] or (self.asha is not None and epoch in self.asha.rungs):
+            self.write()
+
+    def trial_died(self, trial_id: str, error: str) -> None:
+        self.trials[trial_id]["error"] = f"tried again after: {error}"
+        self._unwritten = True
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
-        self.trials[trial_id] |= {"status": status, "error": error}
+        row = self.trials[trial_id]
+        row |= {"status": status, "error": error or row.get("error")}
         self.write()
+
+    def _best(self, trial_id: str) -> tuple[float | None, int | None]:
+        """The highest accuracy after an epoch of the trial, and the first epoch that had it."""
+        own = [row for row in self.epochs if row["trial_id"] == trial_id and row["val_acc"] is not None]
+        best = max(own, key=lambda row: row["val_acc"], default=None)  # the first of equals
+        return (None, None) if best is None else (best["val_acc"], best["epoch"])
 
     def tick(self) -> None:
         if self._unwritten and time.monotonic() - self._written_at > WRITE_EVERY_S:

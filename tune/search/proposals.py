@@ -134,6 +134,11 @@ def _sampler(method: Method, space: SearchSpace) -> Sampler:
     return HyperOptSampler(space.parameters)
 
 
+def trial_id_of(number: int) -> str:
+    """The id of a search's trial."""
+    return f"{number:04d}"
+
+
 class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     """Lets Ray Tune ask a `Proposer`. A trial's id is its number; it travels in the trial's config."""
 
@@ -172,8 +177,8 @@ class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types fo
         origin, config = proposal
         self.known[number] = Known(config)
         self._numbers[trial_id] = number
-        self._proposed(f"{number:04d}", origin, config)
-        return {**config.to_dict(), "trial_id": f"{number:04d}", "origin": origin}
+        self._proposed(trial_id_of(number), origin, config)
+        return {**config.to_dict(), "trial_id": trial_id_of(number), "origin": origin}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result is not None and not error and "epoch" in result:

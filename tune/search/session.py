@@ -6,44 +6,83 @@ import importlib
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
-from ray import tune
+from ray._private import ray_constants
 from rich.console import Console
 
+from tune.files import Unwritable
+from tune.results import Status
+from tune.search import guard
+from tune.search.listener import Listener
 from tune.settings import Method, Settings
 
+SHOW_CURSOR = "\x1b[?25h"
 
-class Interrupted(tune.Stopper):  # type: ignore[misc]  # Ray ships no types for it
-    """Ends the search when the user asks for it."""
+MARK = "TUNE_SEARCH"
+"""Environment variable by which the guard knows what belongs to the search."""
 
-    by_user = False
-    """Of the class, not the object: Ray runs a pickled copy."""
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+class RayDied(BaseException):
+    """Ray's own processes have ended. Its text says which.
 
-    def stop_all(self) -> bool:
-        return Interrupted.by_user
+    No Exception: at one of those Tune would first end its trials in order, and so wait for what is dead.
+    """
+
+
+class Ground(Listener):
+    """Sees to what all trials stand on, before one of them is blamed: to be the first of the listeners.
+
+    Raises RayDied when it has (the trials would run on for a quarter of a minute, and then Ray aborts the process),
+    Unwritable when a trial could not be kept, and KeyboardInterrupt when the user has had enough (Tune's own ways to
+    end wait for the epochs that run).
+    """
+
+    interrupted = False
+    """Of the class: whoever listens."""
+
+    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
+        if metrics["not_kept"]:
+            raise Unwritable(metrics["not_kept"])
+
+    def trial_died(self, trial_id: str, error: str) -> None:
+        self.tick()
+
+    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
+        if status == "failed":
+            self.tick()
+
+    def tick(self) -> None:
+        if Ground.interrupted:
+            raise KeyboardInterrupt
+        node = ray._private.worker._global_node
+        for kind, process in node.dead_processes() if node is not None else ():
+            if kind in (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER):
+                raise RayDied(f"Ray's {kind} has died (exit code {process.returncode})")
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process.
+def interruptible(last_words: str) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`.
 
     To be entered when Ray has started: it sets a handler of its own for SIGTERM.
     """
-    Interrupted.by_user = False
+    Ground.interrupted = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def interrupt(number: int, frame: object) -> None:
-        Interrupted.by_user = True
-        for again, handler in before.items():
-            signal.signal(again, handler)
+        if Ground.interrupted:
+            # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
+            os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+            os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
+        Ground.interrupted = True
 
     for number in before:
         signal.signal(number, interrupt)
@@ -60,6 +99,7 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
     os.environ |= {
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends trials and loggers in order
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file a trial; we have Parquet
+        "TUNE_GLOBAL_CHECKPOINT_S": str(2**31),  # its own state, from which nothing is restored
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view says it in a line; the traceback lies in ray/
         "RAY_AIR_NEW_OUTPUT": "0",
     }
@@ -69,10 +109,15 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    mark = f"{MARK}={uuid.uuid4()}"
+    # In a session of its own: a Ctrl-C in the terminal is not for it.
+    command = [sys.executable, "-I", "-S", guard.__file__, mark]
+    watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     # HyperOpt takes a second to import, Ray three to start. HyperOpt has the thread, since Ray's processes end with the
     # thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
+    os.environ[MARK] = mark.partition("=")[2]
     try:
         context = ray.init(
             address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
@@ -88,7 +133,9 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
             )
         yield
     finally:
+        del os.environ[MARK]
         ray.shutdown()
+        watcher.communicate()  # until nothing is left
 
 
 def _import_sampler(method: Method) -> None:

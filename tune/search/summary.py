@@ -50,6 +50,11 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         say(f"Next: {command('tune.finalize', folder)}")
 
 
+def to_go_on(folder: RunFolder) -> str:
+    """What to type after an interruption."""
+    return f"To go on: {command('tune.run --resume', folder)}"
+
+
 def command(what: str, folder: RunFolder) -> str:
     """A command on the run in the folder, as the user would type it here."""
     storage = folder.path.parent

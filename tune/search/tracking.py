@@ -11,10 +11,14 @@ from ray.air.integrations import wandb as ray_wandb
 from ray.tune import Callback
 
 from tune.results import EPOCHS, RunFolder
+from tune.search.session import Ground
 from tune.settings import Settings
 
 UPLOAD_TIMEOUT_S = 60
 """How long the end of a search waits for uploads; Ray's default is half an hour."""
+
+INTERRUPTED_TIMEOUT_S = 4
+"""The same when the user waits for the prompt."""
 
 LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
 """What a run shows over its epochs; `batch_loss` comes beside it, over steps."""
@@ -86,4 +90,6 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
         # Ray does not end the loggers of trials that a time budget or the user ended, and would wait for them.
         for trial in self._trial_queues:
             self._signal_logging_actor_stop(trial)
+        if Ground.interrupted:
+            self._upload_timeout = INTERRUPTED_TIMEOUT_S
         super().on_experiment_end(trials, **info)

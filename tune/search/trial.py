@@ -1,10 +1,15 @@
-"""A trial as Ray Tune runs it: `fit`, one epoch a step, in an actor that the next trial takes over warm."""
+"""A trial as Ray Tune runs it: `fit`, one epoch a step, in an actor that the next trial takes over warm.
+
+Its checkpoints are files of our own, one a trial: Ray's lie where only Ray's own state leads to, and that is lost or
+old after a crash.
+"""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +18,15 @@ from typing import Any
 import torch
 from ray import tune
 
+from tune.files import Unwritable
 from tune.search.devices import Share
-from tune.training import data, host
+from tune.training import checkpoint, data, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import EpochResult, fit
+
+CHECKPOINT_EVERY_S = 10.0
+"""A trial is kept after the first epoch that ends so many seconds after it was kept last."""
 
 BATCH_LOSS_POINTS = 100
 """At most so many points an epoch go to the trackers; each is the mean of the steps it stands for."""
@@ -33,6 +42,10 @@ class Task:
     train_subset: int | None
     weights: Path | None
     share: Share
+    checkpoints: Path
+    """Folder of ID.pt, from which a trial goes on if it is there."""
+
+    checkpoint_every_s: float
 
 
 @functools.cache
@@ -62,16 +75,50 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         values = {key: value for key, value in config.items() if key not in ("trial_id", "origin")}
         train_config = TrainConfig.from_dict(values)
         self._horizon = train_config.epochs
+        self._checkpoint = self._task.checkpoints / f"{config['trial_id']}.pt"
+        self._kept_at, self._due = time.monotonic(), False
+        self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
-            train_config, load_data(self._task), self._task.share.device, weights=self._task.weights
+            train_config,
+            load_data(self._task),
+            self._task.share.device,
+            _kept(self._checkpoint),
+            weights=self._task.weights,
         )
 
     def step(self) -> dict[str, Any]:
-        result = next(self._epochs)
-        return {**metrics(result), "done": result.diverged or result.epoch == self._horizon}
+        """Trains an epoch and reports it.
+
+        Whether the trial is to be kept as it then is, is told with the report, and done when Ray asks for the next
+        epoch: by then the search has judged this one and has written that down. So no trial can go on from behind a
+        rung it was not judged at, and what is to be stopped is not written first.
+        """
+        not_kept = self._keep() if self._due else ""
+        self._last = result = next(self._epochs)
+        done = result.diverged or result.epoch == self._horizon
+        self._due = not done and time.monotonic() - self._kept_at >= self._task.checkpoint_every_s
+        return {**metrics(result), "done": done, "kept": self._due, "not_kept": not_kept}
+
+    def _keep(self) -> str:
+        """Writes the checkpoint. Returns why it can not be: the search has to end, but the trial is not to blame."""
+        assert self._last is not None
+        try:
+            checkpoint.save(self._checkpoint, self._last.training.state_dict())
+        except Unwritable as error:
+            return str(error)
+        self._kept_at = time.monotonic()
+        return ""
 
     def cleanup(self) -> None:
-        del self._epochs
+        del self._epochs, self._last
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What a trial goes on from; None if it starts anew, as it does if the system died before the file was whole."""
+    try:
+        return checkpoint.load(path) if path.is_file() else None
+    except ValueError:
+        return None
 
 
 def metrics(result: EpochResult) -> dict[str, Any]:
@@ -85,6 +132,7 @@ def metrics(result: EpochResult) -> dict[str, Any]:
         "val_acc": 0.0 if result.val_acc is None else result.val_acc,
         "lr": result.lr,
         "wall_s": result.wall_s,
+        "trained_s": result.training.wall_s,
         "images_per_s": result.images_per_s,
         "peak_memory_mb": result.peak_memory_mb,
         "diverged": result.diverged,

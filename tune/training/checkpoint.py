@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cifar_models import Preprocessing
 from cifar_models.weights import read_tensors
-from tune.files import whole
+from tune.files import written
 from tune.training import evaluate
 from tune.training.config import TrainConfig
 from tune.training.loop import Training
@@ -20,9 +21,11 @@ from tune.training.model import build_model
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Writes plain values and tensors to `path`, whole or not at all."""
-    with whole(path) as unfinished:
-        torch.save(state, unfinished)
+    """Writes plain values and tensors to `path`, whole or not at all. Unwritable if the disk is full."""
+    content = io.BytesIO()  # torch would tell of a full disk as an internal error of its own
+    torch.save(state, content)
+    with written(path) as file:
+        file.write(content.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any]:

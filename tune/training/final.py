@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from scipy.stats import binomtest, norm
 from torch import Tensor
 
 from tune import results
+from tune.files import Claim
 from tune.results import EPOCHS, Row, RunFolder
 from tune.settings import Source
 from tune.training import checkpoint, data, ood
@@ -62,6 +64,19 @@ class Final:
         self.model = folder.final / "model.pt"
         self.checkpoint = folder.final / "checkpoint.pt"
         self.submission = folder.final / "submission_ood.csv"
+
+    def claim(self) -> Claim:
+        """Makes the folder, and keeps other processes out of it. ValueError if one is at work there already."""
+        try:
+            self.folder.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{self.folder.path} can not be made ({error.strerror}).") from error
+        return results.claim(self.folder)
+
+    def clear(self) -> None:
+        """Removes what lies there. The folder itself stays: it is claimed."""
+        for path in self.folder.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def train(self, request: Request) -> Iterator[EpochResult]:
         """Trains and yields each epoch; goes on from the checkpoint if there is one. Ends with model.pt.

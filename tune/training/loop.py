@@ -45,11 +45,15 @@ class Training:
     epoch: int = 0
     """Epochs completed."""
 
+    wall_s: float = 0.0
+    """Seconds they took, validation included."""
+
     def state_dict(self) -> dict[str, Any]:
         """What a later process needs to go on as if nothing had happened."""
         return {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
+            "wall_s": self.wall_s,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -62,7 +66,7 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would train on the caller's tensors
         self.schedule.load_state_dict(state["schedule"])
-        self.epoch = state["epoch"]
+        self.epoch, self.wall_s = state["epoch"], state["wall_s"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,8 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
         val_loss, val_acc = each_loss.mean().item(), 100 * each_correct.double().mean().item()
         if not math.isfinite(val_loss):
             diverged, val_loss, val_acc = True, None, None
+    wall_s = time.perf_counter() - began
+    training.wall_s += wall_s
     return EpochResult(
         epoch=training.epoch,
         train_loss=train_loss,
@@ -157,7 +163,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
         val_loss=val_loss,
         val_acc=val_acc,
         lr=lr,
-        wall_s=time.perf_counter() - began,
+        wall_s=wall_s,
         images_per_s=len(losses) * batch_size / (trained - began),
         peak_memory_mb=_peak_memory_mb(losses.device),
         diverged=diverged,

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tune.files import whole
+from tune.files import written
 from tune.training import images
 from tune.training.download import Unreachable, fetch
 
@@ -168,10 +168,10 @@ def write_submission(path: Path, predictions: Iterable[Prediction]) -> int:
     """
     rows = 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as unfinished, unfinished.open("w", encoding="ascii", newline="\n") as sink:
-        sink.write("id,label\n")
+    with written(path) as sink:
+        sink.write(b"id,label\n")
         for prediction in predictions:
             stem = f"{prediction.name}_{prediction.severity}"
-            sink.writelines(f"{stem}_{i},{label}\n" for i, label in enumerate(prediction.labels.tolist()))
+            sink.writelines(f"{stem}_{i},{label}\n".encode() for i, label in enumerate(prediction.labels.tolist()))
             rows += len(prediction.labels)
     return rows

@@ -1,0 +1,44 @@
+"""Ends what a search leaves of Ray, whatever way the search ends: a process of its own, run as a script.
+
+Ray's head processes die with the driver; its agents live on for up to a minute, and trials until they notice. All of
+them have in their environment what the guard is told. It waits for the end of its standard input, which the driver
+holds open: a kill -9 closes it, too.
+"""
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+GRACE_S = 1.0
+"""What ends by itself within this time is left to do so."""
+
+
+def marked(mark: bytes) -> list[int]:
+    """The processes with `mark`, as NAME=VALUE, in their environment. None where there is no /proc."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is someone else's
+            if mark in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+    return found
+
+
+def main() -> None:
+    mark = sys.argv[1].encode()
+    sys.stdin.buffer.read()
+    deadline = time.monotonic() + GRACE_S
+    while (left := marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while left:  # one may be starting another
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+        left = marked(mark)
+
+
+if __name__ == "__main__":
+    main()
