@@ -74,6 +74,7 @@ class Mortal:
                 "diverged": diverged,
                 "train_loss": 1.0,
                 "kept": False,
+                "micro_batches": 1,
             },
         )
 

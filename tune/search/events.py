@@ -78,10 +78,20 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         return "interrupted"  # the time budget, or the user, ended it
 
 
+DEATHS = {
+    "SYSTEM_ERROR": "its process died (killed, crashed, or out of memory)",
+    "NODE_OUT_OF_MEMORY": "its process was ended, since the machine ran low on memory",
+}
+"""What Ray calls the end of a process, and what that means."""
+
+
 def error_line(trial: Trial) -> str:
-    """What went wrong in a failed trial, without where: the line of its traceback that names the exception."""
+    """What went wrong in a failed trial, in a line: how its process ended, or the exception that it raised."""
     if not trial.error_file:
         return "unknown error"
-    lines = [line.strip() for line in Path(trial.error_file).read_text(errors="replace").splitlines()]
+    last = Path(trial.error_file).read_text(errors="replace").rpartition("Failure #")[2]
+    if death := re.search(r"Worker exit type: (\w+)", last):
+        return DEATHS.get(death[1], f"its process died ({death[1]})")
+    lines = [line.strip() for line in last.splitlines()]
     named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Exit)\b", line)]
     return next(iter([*reversed(named), *(line for line in reversed(lines) if line)]), "unknown error")

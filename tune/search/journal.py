@@ -52,6 +52,8 @@ class Journal(Listener):
         self.epochs.append({**known, "trial_id": trial_id})
         row |= {name: known.get(name, metrics.get(name)) for name in _LAST}
         row |= {"epochs": epoch, "wall_s": metrics["trained_s"]}
+        if metrics["micro_batches"] > 1:
+            row["error"] = f"out of memory: each batch split into {metrics['micro_batches']} micro-batches"
         row["best_val_acc"], row["best_epoch"] = self._best(trial_id)
         self._unwritten = True
         # Ray acts on ASHA's decision, and the trial is kept, only when Ray's callbacks have returned.

@@ -79,7 +79,8 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
             # Ray's own would put the key into a runtime environment, and so into a log of Ray's; the logger
             # inherits it from us. It would also restart for ever, and Ray prints an error about that.
             self._remote_logger_class = ray.remote(num_cpus=0, **ray_wandb._force_on_current_node())(WandbActor)
-        init |= {"id": f"{self.group}-{trial_id}", "name": str(trial)}
+        # Of the same id as before a crash: W&B goes on with that run, and `wandb sync` joins their offline files.
+        init |= {"id": f"{self.group}-{trial_id}", "name": str(trial), "resume": "allow"}
         super()._start_logging_actor(trial, exclude_results, **init)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:

@@ -135,6 +135,7 @@ def metrics(result: EpochResult) -> dict[str, Any]:
         "trained_s": result.training.wall_s,
         "images_per_s": result.images_per_s,
         "peak_memory_mb": result.peak_memory_mb,
+        "micro_batches": result.micro_batches,
         "diverged": result.diverged,
         "steps": len(result.batch_loss),
         "batch_loss": thinned(result.batch_loss, BATCH_LOSS_POINTS),

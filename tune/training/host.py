@@ -10,6 +10,14 @@ from functools import cache
 
 import torch
 
+_NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "could not create a primitive",  # oneDNN, which says no more
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What torch says in a RuntimeError where it does not raise its own OutOfMemoryError."""
+
 # Of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER = -1
@@ -35,8 +43,15 @@ def at_full_speed() -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch's means that memory did not suffice, of a GPU or of the machine."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+
+
 def give_back_memory() -> None:
     """Gives the system what earlier trainings of this process have freed, so that the largest is not kept for good."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
     if (trim := _from_libc("malloc_trim")) is not None:
         trim(0)
 

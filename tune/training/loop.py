@@ -48,12 +48,16 @@ class Training:
     wall_s: float = 0.0
     """Seconds they took, validation included."""
 
+    micro_batches: int = 1
+    """Into so many parts each batch is split; it grows when memory runs out."""
+
     def state_dict(self) -> dict[str, Any]:
         """What a later process needs to go on as if nothing had happened."""
         return {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
             "wall_s": self.wall_s,
+            "micro_batches": self.micro_batches,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -66,7 +70,7 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would train on the caller's tensors
         self.schedule.load_state_dict(state["schedule"])
-        self.epoch, self.wall_s = state["epoch"], state["wall_s"]
+        self.epoch, self.wall_s, self.micro_batches = state["epoch"], state["wall_s"], state["micro_batches"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,9 @@ class EpochResult:
 
     peak_memory_mb: float
     """CUDA: the most that tensors took. CPU: the high-water mark of the process (a reused one's earlier trials too)."""
+
+    micro_batches: int
+    """Into so many parts the batches had to be split to fit into memory; 1 is not at all."""
 
     diverged: bool
     """A loss or a weight is no longer a finite number. A finite loss at chance is a poor result, not a diverged one."""
@@ -166,6 +173,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
         wall_s=wall_s,
         images_per_s=len(losses) * batch_size / (trained - began),
         peak_memory_mb=_peak_memory_mb(losses.device),
+        micro_batches=training.micro_batches,
         diverged=diverged,
         batch_loss=tuple(losses.tolist()),
         training=training,
@@ -193,14 +201,42 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
 
 
 def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Learns from a batch as `augment.mix` hands it over -> its loss, (), and the guessed classes, (B,)."""
-    with mixed_precision(images.device):
-        out = training.model(images)
-    loss = _loss(out.float(), labels, partner, share, training.config)
-    training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    """Learns from a batch as `augment.mix` hands it over -> its loss, (), and the guessed classes, (B,).
+
+    Where memory does not suffice, the batch is split into micro-batches, from then on. The gradient stays that of the
+    whole batch, except through batch normalisation, which sees the parts.
+    """
+    while True:
+        try:
+            loss, guess = _backward(training, images, labels, partner, share)
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not host.out_of_memory(error) or len(images) < 4 * training.micro_batches:
+                raise
+        # Not in the handler, as the traceback holds what the failed attempt took.
+        training.micro_batches *= 2
+        host.give_back_memory()
     training.optimizer.step()
-    return loss.detach(), out.detach().argmax(1)
+    return loss, guess
+
+
+def _backward(
+    training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Leaves the gradient of a batch in the model -> its loss, (), and the guessed classes, (B,)."""
+    training.optimizer.zero_grad(set_to_none=True)
+    losses, guesses = [], []
+    parts = (torch.chunk(whole, training.micro_batches) for whole in (images, labels, partner, share))
+    for some, own, other, own_share in zip(*parts, strict=True):
+        with mixed_precision(images.device):
+            out = training.model(some)
+        loss = _loss(out.float(), own, other, own_share, training.config)
+        if training.micro_batches > 1:
+            loss = loss * (len(out) / len(images))
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        guesses.append(out.detach().argmax(1))
+    return (losses[0], guesses[0]) if len(losses) == 1 else (torch.stack(losses).sum(), torch.cat(guesses))
 
 
 def _loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:

@@ -1,0 +1,1 @@
+"""Real searches whose processes are killed at random moments, held against one that was left alone."""

@@ -1,0 +1,42 @@
+"""Kills real searches at random moments and writes what was lost: python -m benchmarks.survival
+
+The figures go to results/survival.json and into the table of docs/reliability.md. Half an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, get_args
+
+from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.survival.life import Search, Victim
+from benchmarks.survival.torture import left_alone, torture
+from tune.results import now
+
+
+def main(given: list[str]) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.survival", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=20, help="of each kind (default: 20)")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "survival.json")
+    options = parser.parse_args(given)
+    victims: dict[str, Any] = {}
+    found = {
+        "measured": now(), "commit": commit(), "machine": machine(),
+        "command": shlex.join(["python", "-m", "benchmarks.survival", *given]), "victims": victims,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as here:
+        storage, data_dir = Path(here) / "runs", Path(here) / "data"
+        whole = left_alone(Search.of(storage, data_dir, "whole"))
+        for victim in get_args(Victim):
+            victims[victim] = torture(victim, options.kills, whole, storage, data_dir)
+            print(victims[victim], flush=True)
+            write(options.out, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,188 @@
+"""A search as a command, killed and resumed: what is started, what is killed, and what is left of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from tune.results import RunFolder
+from tune.search.session import MARK
+
+Victim = Literal["driver", "worker", "raylet"]
+
+SPACE = """
+from ray import tune
+from tune.space import SearchSpace
+
+SPACE = SearchSpace(
+    model="simple_cnn", epochs=8, trials=12,
+    parameters={
+        "lr": tune.loguniform(1e-2, 0.3),
+        "batch_size": tune.choice([32, 64, 128]),
+        "weight_decay": tune.loguniform(1e-5, 1e-2),
+    },
+    reference={"lr": 0.1, "batch_size": 64, "weight_decay": 0.0005},
+)
+"""
+
+COMMAND = """
+import sys
+from tune import cli, run
+def prepare(arguments):
+    from tune.search import launch
+    launch.CHECKPOINT_EVERY_S, launch._at_once = 0.0, lambda share: 1
+    return run.prepare(arguments)
+sys.exit(cli.run(prepare))
+"""
+"""tune.run, with a checkpoint after each epoch, however short, and one trial at a time.
+
+What it decides then does not depend on how fast its processes are.
+"""
+
+GONE_WITHIN_S = 5.0
+"""After a kill all that belonged to the search has to be gone."""
+
+TRIAL = re.compile("ray::(Trial|ResourceTrainable)")
+
+
+@dataclass
+class Search:
+    """One search in one folder, through as many lives as it takes."""
+
+    folder: RunFolder
+    arguments: list[str]
+    told: list[str] = field(default_factory=list)
+    """Each epoch that was reported, `0003 5`, as often as it was trained."""
+
+    running: str = ""
+    """The trial that began last."""
+
+    last_line: str = ""
+    process: subprocess.Popen[str] | None = None
+    _ear: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, storage: Path, data_dir: Path, name: str) -> Search:
+        """On synthetic data, with W&B offline; begins with `live`."""
+        storage.mkdir(parents=True, exist_ok=True)
+        space = storage / "space.py"
+        space.write_text(SPACE)
+        arguments = ["--space", str(space), "--data", "synthetic", "--data-dir", str(data_dir), "--seed", "0"]
+        arguments += ["--train-subset", "2000", "--val-fraction", "0.1", "--gpus-per-trial", "0"]
+        arguments += ["--cpus-per-trial", "1", "--wandb", "offline"]
+        return cls(RunFolder(storage / name), [*arguments, "--storage", str(storage), "--name", name])
+
+    def live(self) -> None:
+        """Starts it, or goes on with it."""
+        begun = (self.folder.path / "experiment.json").is_file()
+        arguments = ["--resume", str(self.folder.path)] if begun else self.arguments
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+        )
+        self._ear = threading.Thread(target=self._listen, args=[self.process])
+        self._ear.start()
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.search(r"trial (\d+) epoch (\d+)/", line):
+                self.told.append(f"{found[1]} {found[2]}")
+            if found := re.search(r"trial (\d+) \(\w+\) starts", line):
+                self.running = found[1]
+            self.last_line = line.strip()
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code, or None if it still runs after so long."""
+        assert self.process is not None
+        assert self._ear is not None
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+            self._ear.join()
+        return self.process.returncode
+
+    def kill(self, victim: Victim) -> bool:
+        """kill -9 of the driver, its raylet or the trial's process; False if there is none."""
+        assert self.process is not None
+        with suppress(psutil.Error):
+            driver = psutil.Process(self.process.pid)
+            found = {
+                "driver": [driver],
+                "raylet": [child for child in driver.children() if child.name() == "raylet"],
+                "worker": [child for child in driver.children(recursive=True) if TRIAL.match(_title(child))],
+            }[victim]
+            if found:
+                found[0].send_signal(signal.SIGKILL)
+                return True
+        return False
+
+
+def _title(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return (process.cmdline() or [""])[0]
+    return ""
+
+
+def left_behind() -> list[str]:
+    """The processes of any search of this machine's, by name."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if MARK in process.environ():
+                found.append(_title(process))
+    return found
+
+
+def gone() -> bool:
+    """Whether nothing is left soon after a kill."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while (left := left_behind()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not left
+
+
+@contextmanager
+def read_all_the_while(folder: RunFolder) -> Iterator[dict[str, int]]:
+    """Reads the files of a search again and again, as an impatient user would; counts what was read and what failed."""
+    count = {"read": 0, "broken": 0}
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.wait(0.02):
+            for name in ("trials.parquet", "epochs.parquet", "best.json", "rungs.json", "experiment.json"):
+                if not (folder.path / name).is_file():
+                    continue
+                try:
+                    _ = folder.read_rows(name) if name.endswith("parquet") else folder.read_json(name)
+                    count["read"] += 1
+                except ValueError:
+                    count["broken"] += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield count
+    finally:
+        over.set()
+        reader.join()
+
+
+def moment(rng: random.Random) -> float:
+    """Seconds from the start of a life, or from the last kill, to the next one."""
+    return rng.uniform(0.5, 14.0)

@@ -1,0 +1,100 @@
+"""Kills, resumes and compares: what was lost."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.survival.life import Search, Victim, gone, moment, read_all_the_while
+from tune.results import RunFolder
+
+Found = dict[str, Any]
+
+PATIENCE_S = 300.0
+"""A search that takes longer than that has hung."""
+
+
+def left_alone(search: Search) -> RunFolder:
+    """The same search without a kill."""
+    search.live()
+    if search.wait(PATIENCE_S) != 0:
+        raise RuntimeError(f"the search that was left alone failed: {search.last_line}")
+    return search.folder
+
+
+def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_dir: Path) -> Found:
+    """`kills` of one kind, spread over as many searches as it takes, each compared with the one that was left alone.
+
+    The same trial's process is not killed twice, as it would then count as failed.
+    """
+    rng = random.Random(f"{victim}")
+    counted = ("kills", "searches", "lost", "doubled", "differ", "again", "left", "wrong", "reads", "broken_reads")
+    found: Found = {"victim": victim, "gone_s": [], **dict.fromkeys(counted, 0)}
+    while found["kills"] < kills:
+        search = Search.of(storage, data_dir, f"{victim}-{found['searches']}")
+        with read_all_the_while(search.folder) as reads:
+            _live_and_die(search, victim, kills, found, rng)
+        found["searches"] += 1
+        found["reads"] += reads["read"]
+        found["broken_reads"] += reads["broken"]
+        _compare(search, whole, found)
+    return found
+
+
+def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng: random.Random) -> None:
+    """Until the search has ended by itself."""
+    spared: set[str] = set()
+    while True:
+        search.live()
+        while found["kills"] < kills and search.wait(moment(rng)) is None:
+            if victim == "worker" and search.running in spared:
+                continue
+            if not search.kill(victim):
+                continue
+            found["kills"] += 1
+            spared.add(search.running)
+            if victim != "worker":
+                _died(search, victim, found)
+                break
+        else:
+            code = search.wait(PATIENCE_S)
+            if code != 0:
+                raise RuntimeError(f"a search that was not killed ended with {code}: {search.last_line}")
+            return
+
+
+def _died(search: Search, victim: Victim, found: Found) -> None:
+    """A search whose driver was killed is gone; one whose raylet was says so, and how to go on."""
+    began = time.monotonic()
+    code = search.wait(60.0)
+    right = code == -9 if victim == "driver" else (code == 1 and "--resume" in search.last_line)
+    found["wrong"] += not right
+    found["left"] += not gone()
+    found["gone_s"].append(time.monotonic() - began)
+
+
+def _compare(search: Search, whole: RunFolder, found: Found) -> None:
+    """Adds what was lost, what is there twice and what differs."""
+    ours, theirs = rows(search.folder), rows(whole)
+    found["lost"] += len(theirs.keys() - ours.keys())
+    found["doubled"] += len(search.folder.read_rows("epochs.parquet")) - len(ours)
+    found["differ"] += sum(ours.get(key) != row for key, row in theirs.items()) + len(ours.keys() - theirs.keys())
+    for name in ("trial_id", "epochs", "status", "val_acc"):
+        found["differ"] += column(search.folder, name) != column(whole, name)
+    found["differ"] += search.folder.read_json("rungs.json") != whole.read_json("rungs.json")
+    found["again"] += len(search.told) - len(set(search.told))
+    runs = {path.name.split("-", 3)[3] for path in search.folder.path.glob("wandb/offline-run-*")}
+    found["doubled"] += len(runs) - len(column(search.folder, "trial_id"))
+
+
+def rows(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
+    """The epochs, without what the clock says."""
+    timed = ("wall_s", "images_per_s")
+    found = folder.read_rows("epochs.parquet")
+    return {(row["trial_id"], row["epoch"]): {k: v for k, v in row.items() if k not in timed} for row in found}
+
+
+def column(folder: RunFolder, name: str) -> list[Any]:
+    return [row[name] for row in folder.read_rows("trials.parquet")]
