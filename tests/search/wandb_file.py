@@ -42,7 +42,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if record.HasField("run"):
             config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
             about = {"run_id": record.run.run_id, "run_group": record.run.run_group, "config": config}
-            about["ended"] = False
+            about |= {"ended": False, "resume": record.run.resume}
         if record.HasField("exit"):
             about["ended"] = True
         if record.HasField("history"):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import ray
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from tune.files import Unwritable
 from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary, tracking
 from tune.search.asha import AshaScheduler
@@ -164,6 +166,10 @@ def _train(
     except KeyboardInterrupt:  # raised by one of them, so that Tune does not wait for what trains
         for callback in callbacks:
             callback.on_experiment_end([])
+        raise
+    except TuneError as error:
+        if isinstance(error.__context__, Unwritable):  # of our own files, wrapped up by Tune
+            raise error.__context__ from None
         raise
 
 

@@ -102,7 +102,9 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
         "TUNE_GLOBAL_CHECKPOINT_S": str(2**31),  # its own state, from which nothing is restored
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view says it in a line; the traceback lies in ray/
         "RAY_AIR_NEW_OUTPUT": "0",
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # all of it listens on loopback, as it does on a Mac
     }
+    ray_constants.ENABLE_RAY_CLUSTER = False  # the same for this process, which has read the variable already
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats as an error what the summary counts

@@ -77,7 +77,7 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
 
 def counts(rows: list[Row]) -> str:
     """`9 finished, 6 stopped, 1 diverged`."""
-    order = ("finished", "stopped", "diverged", "failed", "interrupted")
+    order = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
     found = [(status, sum(row["status"] == status for row in rows)) for status in order]
     return ", ".join(f"{number} {status}" for status, number in found if number) or "none"
 

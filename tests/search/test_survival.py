@@ -1,0 +1,195 @@
+"""Searches that are killed, starved and crowded: what is lost must be nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchmarks.survival import life
+from benchmarks.survival.torture import rows
+from tests.search.wandb_file import read_run
+from tune import cli, run
+from tune.results import RunFolder
+from tune.search import launch
+
+SPACE = """
+from ray import tune
+from tune.space import SearchSpace
+
+SPACE = SearchSpace(
+    model="simple_cnn", epochs=5, trials=3,
+    parameters={"lr": tune.loguniform(1e-2, 0.3), "batch_size": tune.choice([32, 64])},
+    reference={"lr": 0.1, "batch_size": 64},
+)
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, synthetic_root: Path) -> list[str]:
+    """A search whose trials neither meet nor learn from each other, so that it ends the same in any order."""
+    space = tmp_path / "space.py"
+    space.write_text(SPACE)
+    given = ["--space", space, "--data", "synthetic", "--data-dir", synthetic_root, "--storage", tmp_path]
+    given += ["--train-subset", "1000", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
+    return [*map(str, given), "--gpus-per-trial", "0", "--cpus-per-trial", "1", "--wandb", "offline", "--no-dashboard"]
+
+
+@pytest.fixture
+def kept_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "CHECKPOINT_EVERY_S", 0.0)
+
+
+def searched(arguments: list[str], name: str) -> RunFolder:
+    assert cli.run(run.prepare, [*arguments, "--name", name]) == cli.DONE
+    return RunFolder(Path(arguments[arguments.index("--storage") + 1]) / name)
+
+
+@contextmanager
+def while_it_runs(act: Any) -> Iterator[None]:
+    """Calls `act` again and again in a thread, until it returns True or the block ends."""
+    over = threading.Event()
+
+    def go() -> None:
+        while not over.is_set() and not act():
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def kill_a_trial() -> bool:
+    """kill -9 of a process that trains."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if life.TRIAL.match(process.cmdline()[0]):
+                process.kill()
+                return True
+    return False
+
+
+@pytest.mark.usefixtures("one_ray", "kept_each_epoch")
+def test_a_killed_worker_costs_no_epoch_and_one_that_dies_again_not_the_search(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_alone = rows(searched(arguments, "whole"))
+    assert not (tmp_path / "whole" / "checkpoints").exists(), "nothing is kept of trials that have ended"
+    capsys.readouterr()
+    monkeypatch.setattr(launch, "_at_once", lambda share: 1)  # so that it is known whose process trains
+    folder = RunFolder(tmp_path / "killed")
+    killed: list[tuple[str, int]] = []
+
+    def kill_the_first_twice_and_the_second_once() -> bool:
+        for trial_id, times in (("0000", 2), ("0001", 1)):
+            kept = folder.path / "checkpoints" / f"{trial_id}.pt"
+            with suppress(FileNotFoundError):
+                seen = (trial_id, kept.stat().st_mtime_ns)
+                if seen not in killed and [of for of, _ in killed].count(trial_id) < times and kill_a_trial():
+                    killed.append(seen)
+        return len(killed) == 3
+
+    with while_it_runs(kill_the_first_twice_and_the_second_once):
+        searched(arguments, "killed")
+    first, second, third = folder.read_rows("trials.parquet")
+    assert (first["status"], first["error"]) == ("failed", "its process died (killed, crashed, or out of memory)")
+    assert (second["status"], second["error"]) == ("finished", f"tried again after: {first['error']}")
+    assert (third["status"], third["error"]) == ("finished", None)
+    ours = rows(folder)
+    for trial_id in ("0001", "0002"):
+        assert [ours[trial_id, epoch] for epoch in range(1, 6)] == [
+            left_alone[trial_id, epoch] for epoch in range(1, 6)
+        ]
+    trained = re.findall(r"trial 0001 epoch (\d)/5", capsys.readouterr().out)
+    assert len(trained) <= 6, "more than the epoch after the checkpoint was trained again"
+    assert folder.read_json("best.json")["trial_id"] != "0000", "what failed is no result"
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], kept_each_epoch: None
+) -> None:
+    """kill -9 of the command, as a user starts it; then --resume here."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", life.COMMAND, *arguments, "--name", "dead"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:
+        told += re.findall(r"trial (\d+) epoch (\d)/5", line)
+        if ("0000", "3") in told:
+            break
+    process.kill()
+    told += re.findall(r"trial (\d+) epoch (\d)/5", process.stdout.read())
+    process.wait()
+    assert life.gone(), f"left behind: {life.left_behind()}"
+    folder = RunFolder(tmp_path / "dead")
+    assert (folder.path / "checkpoints" / "0000.pt").is_file()
+
+    capsys.readouterr()
+    assert cli.run(run.prepare, ["--resume", str(folder.path)]) == cli.DONE
+    told += re.findall(r"trial (\d+) epoch (\d)/5", capsys.readouterr().out)
+    assert rows(folder) == rows(searched(arguments, "alone"))
+    assert len(told) <= 15 + 1, "the one trial that ran lost more than an epoch"
+    assert not (folder.path / "checkpoints").exists()
+    # W&B: the same run in two files, and each epoch in it.
+    files = sorted(folder.path.glob("wandb/offline-run-*/*.wandb"))
+    runs = [read_run(file) for file in files]
+    assert {about["run_id"] for about, _ in runs} == {"dead-0000", "dead-0001", "dead-0002"}
+    assert all(about["resume"] for about, _ in runs), "or W&B would begin it anew"
+    logged = {(about["run_id"], row["epoch"]) for about, history in runs for row in history if "epoch" in row}
+    assert len(logged) == 15
+
+
+@pytest.mark.usefixtures("one_ray")
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize(("size", "fills"), [("6m", "a checkpoint"), ("300k", "results")])
+def test_a_full_disk_ends_the_search_with_a_sentence(
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kept_each_epoch: None,
+    size: str,
+    fills: str,
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        arguments[arguments.index("--storage") + 1] = str(disk)
+        if fills == "results":
+            work = run.prepare([*arguments, "--name", "full"])
+            (disk / "ballast").write_bytes(b"0" * 230_000)
+            with pytest.raises(cli.WorkFailed, match=r"can not be written: No space left on device. To go on: "):
+                work()
+            return
+        assert cli.run(run.prepare, [*arguments, "--name", "full"]) == cli.FAILED
+        assert re.fullmatch(
+            r"failed: \S+000\d.pt can not be written: No space left on device. "
+            r"To go on: python -m tune.run --resume full --storage \S+\n",
+            capsys.readouterr().err,
+        )
+        folder = RunFolder(disk / "full")
+        assert {row["status"] for row in folder.read_rows("trials.parquet")} == {"interrupted"}
+        assert len(folder.read_rows("epochs.parquet")) >= 1
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        assert cli.run(run.prepare, ["--resume", str(folder.path)]) == cli.DONE
+        assert {row["status"] for row in folder.read_rows("trials.parquet")} == {"finished"}
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)  # Ray may still have a file open

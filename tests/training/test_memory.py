@@ -1,0 +1,50 @@
+"""What happens when memory runs out, in a process whose memory is limited in earnest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tune.training import data
+
+TRAIN = """
+import json, resource, sys
+from pathlib import Path
+import torch
+from tune.training import data
+from tune.training.config import TrainConfig
+from tune.training.loop import fit
+
+torch.set_num_threads(1)
+images = data.load_training(Path(sys.argv[1]), 0.02, 0, 4000)
+def trained(batch_size, epochs, start=None):
+    config = TrainConfig(model="simple_cnn", lr=0.05, batch_size=batch_size, epochs=epochs)
+    results = list(fit(config, images, torch.device("cpu"), start))
+    return [(r.micro_batches, r.train_loss, r.val_acc) for r in results], results[-1].training.state_dict()
+trained(10, 1)
+now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) * 1024
+before, hard = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (now + (450 << 20), hard))
+tight, state = trained(2000, 2)
+resource.setrlimit(resource.RLIMIT_AS, (before, hard))
+roomy, _ = trained(2000, 2)
+print(json.dumps([tight, roomy, state["micro_batches"]]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="this system does not tell what a process takes")
+def test_a_batch_that_does_not_fit_is_split_and_teaches_the_same(synthetic_root: Path) -> None:
+    arrow = data.prepare("synthetic", synthetic_root, "train")
+    done = subprocess.run([sys.executable, "-c", TRAIN, arrow], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    tight, roomy, kept = json.loads(done.stdout)
+    assert [parts for parts, _, _ in roomy] == [1, 1]
+    first, second = (parts for parts, _, _ in tight)
+    assert first > 1, "450 MB were enough for a batch of 2,000"
+    assert second == kept >= first, "a checkpoint knows it, too"
+    assert [loss for _, loss, _ in tight] == pytest.approx([loss for _, loss, _ in roomy], rel=1e-5)
+    assert [accuracy for _, _, accuracy in tight] == pytest.approx([accuracy for _, _, accuracy in roomy], abs=0.2)
