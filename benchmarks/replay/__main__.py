@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks import marks
 from benchmarks.compare import ROOT, commit, write
 from benchmarks.replay import evidence, measure, tables
 from tune.results import now
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "replay.json", metavar="FILE")
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "evidence.md", metavar="FILE")
     options = parser.parse_args(given)
-    tables.check(options.text)
+    marks.check(options.text, tables.COMMAND)
     found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "command": shlex.join(["python", "-m", "benchmarks.replay", *given]),
         "horizon": measure.HORIZON, "workers": evidence.WORKERS, "draws": measure.DRAWS, "seeds": options.seeds,
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
                 )
                 write(options.out, found)
                 print(tables.searches(found["searches"][-1]), flush=True)
-    tables.put(options.text, tables.render(found))
+    marks.put(options.text, tables.COMMAND, tables.render(found))
     return 0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
+
+COMMAND = "python -m benchmarks.replay"
+"""Names the tables' place in the document."""
 
 
 def render(found: dict[str, Any]) -> str:
@@ -21,24 +23,6 @@ def render(found: dict[str, Any]) -> str:
         f"that lives, epoch by epoch, for {found['crashed_alike']} of {found['seeds']} seeds.",
     ]
     return "\n\n".join(parts)
-
-
-BEGIN, END = "<!-- python -m benchmarks.replay -->\n", "\n<!-- end -->\n"
-
-
-def check(path: Path) -> str:
-    """The file's text. ValueError if it has no marks to put the tables between."""
-    text = path.read_text()
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{path} has no marks to put the tables between: {BEGIN.strip()} and {END.strip()}.")
-    return text
-
-
-def put(path: Path, tables: str) -> None:
-    """Replaces what lies between the marks in the file. ValueError as of `check`."""
-    text = check(path)
-    before, _, rest = text.partition(BEGIN)
-    path.write_text(before + BEGIN + tables + END + rest.partition(END)[2])
 
 
 def searched(items: list[dict[str, Any]]) -> str:

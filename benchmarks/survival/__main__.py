@@ -12,7 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
+from benchmarks import marks
 from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.survival import table
 from benchmarks.survival.life import Search, Victim
 from benchmarks.survival.torture import left_alone, torture
 from tune.results import now
@@ -22,7 +24,9 @@ def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.survival", description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="of each kind (default: 20)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "survival.json")
+    parser.add_argument("--text", type=Path, default=ROOT / "docs" / "reliability.md")
     options = parser.parse_args(given)
+    marks.check(options.text, table.COMMAND)
     victims: dict[str, Any] = {}
     found = {
         "measured": now(), "commit": commit(), "machine": machine(),
@@ -35,6 +39,7 @@ def main(given: list[str]) -> int:
             victims[victim] = torture(victim, options.kills, whole, storage, data_dir)
             print(victims[victim], flush=True)
             write(options.out, found)
+    marks.put(options.text, table.COMMAND, table.render(found))
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import marks
 from benchmarks.compare import ROOT
 from benchmarks.replay import evidence, measure, promotion, tables
 from benchmarks.replay.curves import Curve
@@ -96,7 +97,7 @@ def test_a_crash_changes_no_decision() -> None:
 def test_the_document_holds_the_figures_of_the_results() -> None:
     found = json.loads((ROOT / "results" / "replay.json").read_text())
     text = (ROOT / "docs" / "evidence.md").read_text()
-    assert tables.BEGIN + tables.render(found) + tables.END in text
+    assert marks.begin(tables.COMMAND) + tables.render(found) + marks.END in text
     assert found["seeds"] >= 50
     assert found["crashed_alike"] == found["seeds"]
 
@@ -104,10 +105,10 @@ def test_the_document_holds_the_figures_of_the_results() -> None:
 def test_tables_need_a_place(tmp_path: Path) -> None:
     (tmp_path / "text.md").write_text("no marks")
     with pytest.raises(ValueError, match="no marks to put the tables between"):
-        tables.put(tmp_path / "text.md", "tables")
-    (tmp_path / "text.md").write_text(f"before\n{tables.BEGIN}old{tables.END}after\n")
-    tables.put(tmp_path / "text.md", "new")
-    assert (tmp_path / "text.md").read_text() == f"before\n{tables.BEGIN}new{tables.END}after\n"
+        marks.put(tmp_path / "text.md", "make it", "tables")
+    (tmp_path / "text.md").write_text(f"before\n<!-- make it -->\nold{marks.END}after\n")
+    marks.put(tmp_path / "text.md", "make it", "new")
+    assert (tmp_path / "text.md").read_text() == f"before\n<!-- make it -->\nnew{marks.END}after\n"
 
 
 def test_a_search_on_the_recorded_curves_is_the_same_each_time() -> None:
