@@ -56,7 +56,7 @@ def without_validation(data: TrainingData) -> TrainingData:
 
 
 def beginning(data: TrainingData, count: int) -> TrainingData:
-    """Fewer images to train on, where a ResNet has to."""
+    """Fewer images to train on, where the number does not matter."""
     return TrainingData(data.train.select(torch.arange(count)), data.val)
 
 
@@ -237,7 +237,7 @@ def test_each_epoch_draws_anew(tiny: TrainingData) -> None:
 
 
 def test_two_trainings_in_turns_give_what_each_gives_alone(tiny: TrainingData) -> None:
-    configs = [config(**RANDOM, seed=seed) for seed in (1, 2)]
+    configs = [config(**RANDOM, epochs=2, seed=seed) for seed in (1, 2)]
     alone = [run(each, tiny) for each in configs]
     turns = zip(*(fit(each, tiny, CPU) for each in configs), strict=True)
     together = [[figures(result) for result in turn] for turn in turns]
@@ -262,13 +262,14 @@ def kept(result: EpochResult, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: f"{schedule['scheduler']}-{schedule['warmup']}")
 def test_it_goes_on_as_if_nothing_had_happened(schedule: dict[str, Any], tiny: TrainingData, tmp_path: Path) -> None:
-    trained = config(**RANDOM, **schedule)
-    whole, states = [], []
-    for result in fit(trained, tiny, CPU):
+    trained, data = config(**RANDOM, **schedule, batch_size=20), beginning(tiny, 80)
+    whole = []
+    for result in fit(trained, data, CPU):
         whole.append(figures(result))
-        states.append(kept(result, tmp_path))
+        if result.epoch == 2:
+            state = kept(result, tmp_path)
     torch.manual_seed(321)
-    assert run(trained, tiny, states[1]) == whole[2:]
+    assert run(trained, data, state) == whole[2:]
 
 
 @pytest.mark.parametrize("optimizer", [{"optimizer": "adamw", "lr": 0.001}, {"lr": 0.01}], ids=["adamw", "sgd"])
