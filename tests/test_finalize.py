@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,28 @@ from tests.a_search import settings
 from tune import cli, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
-from tune.training import checkpoint, data, ood
+from tune.training import checkpoint, data, images, ood, synthetic
 from tune.training.config import TrainConfig
 from tune.training.final import Final
 
-CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=4, scheduler="cosine", seed=3)
+CONFIG = TrainConfig(model="simple_cnn", lr=0.08, batch_size=16, epochs=4, scheduler="cosine", seed=3)
+TRAIN_IMAGES = 2000
 
 
-@pytest.fixture
-def run_folder(tmp_path: Path, synthetic_root: Path) -> RunFolder:
+@pytest.fixture(scope="module")
+def few_root(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data-dir with the first synthetic images to train on. The test images and OOD files are still to be drawn."""
+    root = tmp_path_factory.mktemp("few")
+    every = images.read(data.prepare("synthetic", synthetic_root, "train"))
+    few = every.pixels[:TRAIN_IMAGES].numpy(), every.labels[:TRAIN_IMAGES].numpy()
+    images.write(synthetic.arrow_file(root, "train"), *few, {"class_names": every.class_names})
+    return root
+
+
+def searched(storage: Path, data_dir: Path) -> RunFolder:
     """A run as a search leaves it: two finished trials, the second one chosen."""
-    folder = results.create(tmp_path / "results", "run")
-    asked = settings(data_dir=str(synthetic_root), storage=str(tmp_path / "results"))
+    folder = results.create(storage, "run")
+    asked = settings(data_dir=str(data_dir), storage=str(storage))
     folder.write_json("experiment.json", {"settings": asked.to_dict(), "started": results.now()})
     columns = {f"config.{name}": value for name, value in CONFIG.to_dict().items()}
     row = {"status": "finished", "origin": "search", "epochs": 4, **columns}
@@ -40,30 +49,39 @@ def finish(folder: RunFolder, *more: str) -> int:
     return cli.run(finalize.prepare, [str(folder.path), *more])
 
 
-def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(
-    run_folder: RunFolder, synthetic_root: Path
-) -> None:
-    assert finish(run_folder, "--epochs", "2") == cli.DONE
-    final = run_folder.final
-    metrics = RunFolder(final).read_json("metrics.json")
+@pytest.fixture
+def run_folder(tmp_path: Path, few_root: Path) -> RunFolder:
+    return searched(tmp_path / "results", few_root)
+
+
+@pytest.fixture(scope="module")
+def whole(few_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `final/` of a training of two epochs that nothing interrupted. To be left as it is."""
+    folder = searched(tmp_path_factory.mktemp("whole"), few_root)
+    assert finish(folder, "--epochs", "2") == cli.DONE
+    return folder.final
+
+
+def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whole: Path, few_root: Path) -> None:
+    metrics = RunFolder(whole).read_json("metrics.json")
     assert (metrics["trial_id"], metrics["epochs"], metrics["train_on"]) == ("0001", 2, "all")
     assert metrics["config"] == CONFIG.to_dict() | {"epochs": 2}
     low, high = metrics["test_acc_interval95"]
     assert 2 < low < metrics["test_acc"] < high
-    rows = RunFolder(final).read_rows("epochs.parquet")
+    rows = RunFolder(whole).read_rows("epochs.parquet")
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[0]["val_acc"] is None, "all images were trained on, so nothing was validated"
 
     # The model is usable as it lies there, and says what the submission says.
-    assert set(torch.load(final / "model.pt", weights_only=True)) == {"model", "config", "preprocessing", "class_names"}
-    classifier = checkpoint.load_model(final / "model.pt", torch.device("cpu"))
-    test = data.load_test(data.prepare("synthetic", synthetic_root, "test"))
+    assert set(torch.load(whole / "model.pt", weights_only=True)) == {"model", "config", "preprocessing", "class_names"}
+    classifier = checkpoint.load_model(whole / "model.pt", torch.device("cpu"))
+    test = data.load_test(data.prepare("synthetic", few_root, "test"))
     accuracy = (classifier.logits(test.pixels).argmax(1) == test.labels).double().mean().item()
     assert 100 * accuracy == pytest.approx(metrics["test_acc"], abs=0.11)
 
-    with (final / "submission_ood.csv").open() as file:
+    with (whole / "submission_ood.csv").open() as file:
         submission = list(csv.DictReader(file))
-    pixels = [np.load(path) for path in ood.locate(synthetic_root / "synthetic-v1-ood", download=False)]
+    pixels = [np.load(path) for path in ood.locate(few_root / "synthetic-v1-ood", download=False)]
     n = len(pixels[0]) // 5
     assert [row["id"] for row in submission[: n + 1]] == [f"distortion00_1_{i}" for i in range(n)] + [
         "distortion00_2_0"
@@ -74,12 +92,8 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(
-    run_folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_folder: RunFolder, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert finish(run_folder, "--epochs", "2") == cli.DONE
-    whole = torch.load(run_folder.final / "model.pt", weights_only=True)["model"]
-    shutil.move(run_folder.final, tmp_path / "whole")
-
     final = Final(run_folder, torch.device("cpu"))
     asked = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
     options = finalize.parse([str(run_folder.path), "--epochs", "2"])
@@ -93,8 +107,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert finish(run_folder, "--resume", "--epochs", "7") == cli.WRONG_INPUT
     assert "made for --epochs 2" in capsys.readouterr().err
     assert finish(run_folder, "--resume") == cli.DONE
-    resumed = torch.load(run_folder.final / "model.pt", weights_only=True)["model"]
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    one, other = (torch.load(final / "model.pt", weights_only=True)["model"] for final in (whole, run_folder.final))
+    assert all(torch.equal(one[key], other[key]) for key in one)
     assert [row["epoch"] for row in RunFolder(run_folder.final).read_rows("epochs.parquet")] == [1, 2]
 
 
@@ -106,7 +120,7 @@ def test_another_trial_and_the_training_part_alone(run_folder: RunFolder) -> Non
 
 
 def test_without_ood_files_and_network_it_says_so_and_does_all_else(
-    run_folder: RunFolder, synthetic_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(ood, "UPSTREAM", "http://127.0.0.1:9/{name}.npy")  # nobody listens there

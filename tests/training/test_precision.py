@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 CONFIGS: dict[str, dict[str, Any]] = {
     "simple_cnn": {"lr": 0.02, "batch_size": 20, "augmentation": "crop_flip"},
-    "resnet18": {"lr": 0.002, "batch_size": 16, "augmentation": "crop_flip"},
+    "resnet18": {"lr": 0.002, "batch_size": 8, "augmentation": "crop_flip"},
     "resnet50": {"lr": 2e-5, "batch_size": 16, "augmentation": "none", "image_size": 64},
 }
 
