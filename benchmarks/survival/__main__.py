@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 from benchmarks import marks
 from benchmarks.compare import ROOT, commit, machine, write
-from benchmarks.survival import table
+from benchmarks.survival import endings, table
+from benchmarks.survival.endings import Ending
 from benchmarks.survival.life import Search, Victim
 from benchmarks.survival.torture import left_alone, torture
 from tune.results import now
@@ -23,14 +24,17 @@ from tune.results import now
 def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.survival", description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="of each kind (default: 20)")
+    parser.add_argument("--signals", type=int, default=5, help="of each kind (default: 5)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "survival.json")
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "reliability.md")
     options = parser.parse_args(given)
     marks.check(options.text, table.COMMAND)
     victims: dict[str, Any] = {}
-    found = {
+    endings_found: dict[str, Any] = {}
+    found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "machine": machine(),
-        "command": shlex.join(["python", "-m", "benchmarks.survival", *given]), "victims": victims,
+        "command": shlex.join(["python", "-m", "benchmarks.survival", *given]),
+        "victims": victims, "endings": endings_found,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as here:
         storage, data_dir = Path(here) / "runs", Path(here) / "data"
@@ -39,6 +43,13 @@ def main(given: list[str]) -> int:
             victims[victim] = torture(victim, options.kills, whole, storage, data_dir)
             print(victims[victim], flush=True)
             write(options.out, found)
+        for ending in get_args(Ending):
+            endings_found[ending] = endings.interrupt(ending, options.signals, storage, data_dir)
+            print(ending, endings_found[ending], flush=True)
+        found["finalize"] = endings.finalize(options.kills, whole)
+        found["disk"] = endings.on_disk(storage, data_dir)
+        print(found["finalize"], found["disk"], flush=True)
+    write(options.out, found)
     marks.put(options.text, table.COMMAND, table.render(found))
     return 0
 

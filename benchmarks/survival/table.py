@@ -24,6 +24,37 @@ def render(found: dict[str, Any]) -> str:
     for victim, row in found["victims"].items():
         figures = ("kills", "searches", "lost", "doubled", "differ", "again", "left", "reads", "broken_reads")
         lines.append(f"| {VICTIMS[victim]} | {' | '.join(f'{row[name]:,}' for name in figures)} |")
+    lines += [
+        "",
+        "## Other ways to end",
+        "",
+        "| what | times | came out |",
+        "|---|---|---|",
+        *(_ending(name, row) for name, row in found["endings"].items()),
+        f"| kill -9 of `tune.finalize`, then `--resume` | {found['finalize']['kills']} "
+        f"| {found['finalize']['trainings']} final models, of which {found['finalize']['differ']} differ in any weight "
+        "from one that was left alone |",
+        "",
+        "## What a search leaves on the disk",
+        "",
+        _disk(found["disk"]),
+    ]
     machine = found["machine"]
     about = f"`{found['command']}` at commit {found['commit']}, {machine['cpu']}, {machine['cores']} cores."
     return "\n".join([*lines, "", about])
+
+
+def _ending(name: str, row: dict[str, Any]) -> str:
+    return (
+        f"| {name} while trials run, W&B on | {row['times']} "
+        f"| {min(row['seconds']):.1f} to {max(row['seconds']):.1f} s to the prompt; {row['wrong']} without exit code 130 "
+        f"and the command to go on; {row['left']} left a process behind |"
+    )
+
+
+def _disk(row: dict[str, Any]) -> str:
+    return (
+        f"A search of {row['trials']} trials of SimpleCNN, one at a time, W&B offline: {row['all_mb']:.1f} MB in the "
+        f"end, of them W&B {row['wandb']:.1f}, Ray {row['ray']:.1f}, checkpoints {row['checkpoints']:.1f}. While it "
+        f"ran, at most {row['kept_files']} checkpoint of {row['kept_mb']:.1f} MB lay there."
+    )
