@@ -56,7 +56,7 @@ def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str]
     `prepare` checks the arguments and returns the work. A ValueError is the user's only until the work begins:
     later it is ours, and its traceback is needed.
     """
-    with _sigterm_is_ctrl_c():
+    with _interruptible():
         try:
             work = prepare(sys.argv[1:] if arguments is None else arguments)
         except ValueError as error:
@@ -68,13 +68,17 @@ def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str]
 
 
 @contextmanager
-def _sigterm_is_ctrl_c() -> Iterator[None]:
-    """What a batch system sends ends a command as its user would."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, and SIGTERM, which batch systems send, does the same."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _done(work: Callable[[], None]) -> int:
@@ -86,6 +90,7 @@ def _done(work: Callable[[], None]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` has seen enough, but the work may not be done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return DONE

@@ -138,8 +138,14 @@ def create(storage: Path, name: str) -> RunFolder:
 
 
 def claim(folder: RunFolder) -> Claim:
-    """Keeps other processes from writing into the folder. ValueError if one does already."""
-    return Claim(folder.path, f"{folder.path} is in use by another process; wait for its end, or stop it.")
+    """Keeps other processes from writing into the folder, and removes what a killed one had not written to its end.
+
+    ValueError if another process is at work there.
+    """
+    mine = Claim(folder.path, f"{folder.path} is in use by another process; wait for its end, or stop it.")
+    for half in folder.path.glob("*.tmp"):
+        half.unlink(missing_ok=True)
+    return mine
 
 
 def find(run: str | None, storage: Path) -> RunFolder:

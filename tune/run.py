@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":  # a Ctrl-C while the rest is imported ends it without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import re
 import sys
@@ -102,7 +107,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         folder = RunFolder(options.storage / options.name)
         resume.check_agrees(before, prepared.settings)
         claim = results.claim(folder)
-        so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint)
+        so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
         confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):

@@ -47,8 +47,8 @@ def render(found: dict[str, Any]) -> str:
 def _ending(name: str, row: dict[str, Any]) -> str:
     return (
         f"| {name} while trials run, W&B on | {row['times']} "
-        f"| {min(row['seconds']):.1f} to {max(row['seconds']):.1f} s to the prompt; {row['wrong']} without exit code 130 "
-        f"and the command to go on; {row['left']} left a process behind |"
+        f"| {min(row['seconds']):.1f} to {max(row['seconds']):.1f} s to the prompt; {row['wrong']} without "
+        f"exit code 130 and the command to go on; {row['left']} left a process behind |"
     )
 
 

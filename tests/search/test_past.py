@@ -81,6 +81,15 @@ def test_other_images_are_refused(folder: RunFolder) -> None:
         past.load(folder, "val_acc", "xyz")
 
 
+def test_other_weights_are_refused(folder: RunFolder) -> None:
+    with pytest.raises(ValueError, match="begun with other weights"):
+        past.load(folder, "val_acc", "abc", "0123")
+    folder.write_json("experiment.json", folder.read_json("experiment.json") | {"weights_sha256": "0123"})
+    past.load(folder, "val_acc", "abc", "0123")
+    with pytest.raises(ValueError, match="begun with other weights"):
+        past.load(folder, "val_acc", "abc", "4567")
+
+
 @pytest.mark.parametrize("name", ["experiment.json", "rungs.json", "trials.parquet", "epochs.parquet"])
 @pytest.mark.parametrize("content", [None, b"", b"{", b"PAR1"])
 def test_a_damaged_folder_is_told(folder: RunFolder, name: str, content: bytes | None) -> None:

@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tune.training import data
+from tune.training.config import TrainConfig
+from tune.training.loop import fit
 
 TRAIN = """
 import json, resource, sys
@@ -48,3 +51,17 @@ def test_a_batch_that_does_not_fit_is_split_and_teaches_the_same(synthetic_root:
     assert second == kept >= first, "a checkpoint knows it, too"
     assert [loss for _, loss, _ in tight] == pytest.approx([loss for _, loss, _ in roomy], rel=1e-5)
     assert [accuracy for _, _, accuracy in tight] == pytest.approx([accuracy for _, _, accuracy in roomy], abs=0.2)
+
+
+@pytest.mark.gpu
+def test_a_batch_that_does_not_fit_on_the_gpu_is_split_too(synthetic_root: Path) -> None:
+    images = data.load_training(data.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 2000)
+    config = TrainConfig(model="resnet18", lr=0.05, batch_size=1000, epochs=1)
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(2 * 2**30 / total)
+    try:
+        (result,) = fit(config, images, torch.device("cuda"))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert result.micro_batches > 1
+    assert not result.diverged

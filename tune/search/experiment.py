@@ -61,6 +61,7 @@ def _about(plan: Plan) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "devices": list(plan.machine.names),
         "data_fingerprint": plan.data_fingerprint,
+        "weights_sha256": plan.weights_sha256,
         "started": now(),
         "ended": None,
         "spent_s": 0.0,

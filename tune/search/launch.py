@@ -168,7 +168,7 @@ def _train(
             callback.on_experiment_end([])
         raise
     except TuneError as error:
-        if isinstance(error.__context__, Unwritable):  # of our own files, wrapped up by Tune
+        if isinstance(error.__context__, Unwritable | BrokenPipeError):  # of ours, wrapped up by Tune
             raise error.__context__ from None
         raise
 

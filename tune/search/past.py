@@ -17,7 +17,7 @@ from tune.settings import Settings
 from tune.training.config import TrainConfig
 
 ENDED = ("finished", "stopped", "diverged", "failed")
-"""Trials that are not taken up again; one that runs or was interrupted is trained again."""
+"""Trials that are not taken up again; one that ran or was interrupted goes on from its checkpoint."""
 
 KEPT = ("started", "spent_s", "repeats_refused")
 """What experiment.json holds of the search as a whole, not of the part of it that runs now."""
@@ -37,7 +37,7 @@ class Past:
     """All that was proposed."""
 
     unfinished: dict[int, tuple[Origin, TrainConfig]] = field(default_factory=dict)
-    """What of it is to be trained again."""
+    """What of it is to be trained to its end."""
 
     trials: dict[str, Row] = field(default_factory=dict)
     """The rows of trials.parquet, by trial_id."""
@@ -59,11 +59,13 @@ def nothing(settings: Settings) -> Past:
     return Past(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
 
 
-def load(folder: RunFolder, metric: str, data_fingerprint: str) -> Past:
-    """What lies in the folder. ValueError if it is damaged, or was learnt from other images."""
+def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: str | None = None) -> Past:
+    """What lies in the folder. ValueError if it is damaged, or was learnt from other images or weights."""
     about = folder.read_json("experiment.json")
     if about.get("data_fingerprint") != data_fingerprint:
         raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
+    if about.get("weights_sha256") != weights_sha256:
+        raise ValueError(f"{folder.name} was begun with other weights than those that are there now; restore them.")
     if missing := [name for name in KEPT if name not in about]:
         raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
     folder.read_json("best.json")  # read later on; what is wrong with it is better said now

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune.files import sha256
 from tune.search import checks, devices, warm_start
 from tune.search.devices import Machine, Share
 from tune.search.warm_start import Taken
@@ -23,6 +24,9 @@ class Plan:
     space: SearchSpace
     arrow: Path
     data_fingerprint: str
+    weights_sha256: str | None
+    """Of the file that models start from; None if they start from random weights."""
+
     machine: Machine
     share: Share
     warnings: tuple[str, ...]
@@ -34,10 +38,11 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
     """All checks, and the data and weights, fetched where they are missing. ValueError says what to mend."""
     machine = devices.this_machine()
     checked = checks.check(options, space, space_sha256, name, machine)
-    find_weights(space.model, options.weights)
+    weights = find_weights(space.model, options.weights)
     arrow = data.prepare(options.data, options.data_dir, "train")
     images = data.load_training(arrow, options.val_fraction, options.seed, options.train_subset)
     sources.check_split(options.val_fraction, len(images.train), 0 if images.val is None else len(images.val))
     settings, fingerprint = checked.settings, images.train.fingerprint
     taken = warm_start.take(checked.earlier, space, settings, fingerprint)
-    return Plan(settings, space, arrow, fingerprint, machine, checked.share, checked.warnings, taken)
+    digest = None if weights is None else sha256(weights)
+    return Plan(settings, space, arrow, fingerprint, digest, machine, checked.share, checked.warnings, taken)

@@ -1,0 +1,98 @@
+"""How a trial is kept: when, what it goes on from, and what is removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune.results import RunFolder, create
+from tune.search.checkpoints import Checkpoints
+from tune.search.devices import Share
+from tune.search.trial import Task, Trial
+from tune.training import data
+from tune.training.config import TrainConfig
+
+TIMED = ("wall_s", "trained_s", "images_per_s", "peak_memory_mb")
+
+
+class Alone(Trial):
+    """A trial without Ray: only what Ray would call is called."""
+
+    def __init__(self, config: dict[str, Any], task: Task) -> None:
+        self.setup(config, task)
+
+
+@pytest.fixture
+def task(synthetic_root: Path, tmp_path: Path) -> Task:
+    arrow = data.prepare("synthetic", synthetic_root, "train")
+    return Task(
+        arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0),
+        checkpoints=tmp_path, checkpoint_every_s=0.0,
+    )  # fmt: skip
+
+
+def begin(task: Task) -> Alone:
+    config = TrainConfig(model="simple_cnn", lr=0.05, batch_size=20, epochs=3, momentum=0.9)
+    return Alone({**config.to_dict(), "trial_id": "0007", "origin": "search"}, task)
+
+
+def figures(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in report.items() if name not in TIMED}
+
+
+def test_a_trial_is_kept_when_its_epoch_has_been_judged_and_goes_on_from_there(task: Task, tmp_path: Path) -> None:
+    path = tmp_path / "0007.pt"
+    trial = begin(task)
+    first = trial.step()
+    assert first["kept"]
+    assert not path.exists(), "the search has not seen the epoch yet"
+    second = trial.step()
+    assert path.exists()
+    again = begin(task)
+    assert figures(again.step()) == figures(second), "from the first epoch's checkpoint"
+    third = again.step()
+    assert (third["epoch"], third["done"], third["kept"]) == (3, True, False), "what ends is not kept"
+    assert figures(trial.step()) == figures(third)
+
+
+def test_a_trial_whose_checkpoint_is_damaged_starts_anew(task: Task, tmp_path: Path) -> None:
+    trial = begin(task)
+    first = trial.step()
+    trial.step()
+    whole = (tmp_path / "0007.pt").read_bytes()
+    (tmp_path / "0007.pt").write_bytes(whole[: len(whole) // 2])
+    assert figures(begin(task).step()) == figures(first)
+
+
+def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_trial(task: Task, tmp_path: Path) -> None:
+    trial = begin(task)
+    assert trial.step()["not_kept"] == ""
+    (tmp_path / "0007.pt").mkdir()  # nothing can take its place
+    report = trial.step()
+    assert report["epoch"] == 2
+    assert "0007.pt can not be written: Is a directory" in report["not_kept"]
+
+
+def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:
+    folder = create(tmp_path, "one")
+    there = folder.path / "checkpoints"
+    there.mkdir()
+    for name in ("0001.pt", "0002.pt", "0003.pt.77.tmp", "0004-seed43.pt"):
+        (there / name).write_bytes(b"x")
+    checkpoints = Checkpoints(folder, ["0001", "0004-seed43", "0005"])
+    assert left(folder) == {"0001.pt", "0004-seed43.pt"}
+    checkpoints.trial_ended("0001", "interrupted", None)
+    checkpoints.trial_ended("0005", "finished", None)  # was never kept
+    assert left(folder) == {"0001.pt", "0004-seed43.pt"}
+    checkpoints.trial_ended("0004-seed43", "stopped", None)
+    checkpoints.close()
+    assert left(folder) == {"0001.pt"}
+    checkpoints.trial_ended("0001", "failed", "RuntimeError")
+    checkpoints.close()
+    assert not there.exists()
+
+
+def left(folder: RunFolder) -> set[str]:
+    return {path.name for path in (folder.path / "checkpoints").iterdir()}
