@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.survival import life
+from benchmarks.survival import endings, life, torture
 from benchmarks.survival.torture import rows
 from tests.search.wandb_file import read_run
 from tune import cli, run
@@ -193,3 +193,41 @@ def test_a_full_disk_ends_the_search_with_a_sentence(
         assert {row["status"] for row in folder.read_rows("trials.parquet")} == {"finished"}
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)  # Ray may still have a file open
+
+
+@pytest.mark.slow
+def test_two_searches_at_once_and_two_of_one_name(arguments: list[str], tmp_path: Path) -> None:
+    """Each with a Ray of its own; of two that want one folder, one gets it."""
+
+    def begin(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tune.run", *arguments, "--max-epochs", "2", "--name", name]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    started = [begin(name) for name in ("one", "other", "other")]
+    said = [process.communicate(timeout=200)[0] for process in started]
+    codes = [process.returncode for process in started]
+    assert codes[0] == cli.DONE, said[0]
+    assert sorted(codes[1:]) == [cli.DONE, cli.WRONG_INPUT], said
+    assert "exists already" in said[codes.index(cli.WRONG_INPUT)]
+    assert rows(RunFolder(tmp_path / "one")) == rows(RunFolder(tmp_path / "other"))
+    assert len(rows(RunFolder(tmp_path / "one"))) == 6
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_at_once(arguments: list[str], tmp_path: Path) -> None:
+    found = endings.interrupt("Ctrl-C twice", 1, tmp_path, Path(arguments[arguments.index("--data-dir") + 1]))
+    assert (found["wrong"], found["left"]) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["driver", "worker", "raylet"])
+def test_nothing_is_lost_when_anything_is_killed_at_any_moment(
+    victim: life.Victim, arguments: list[str], tmp_path: Path
+) -> None:
+    """Three kills of each; `python -m benchmarks.survival` does twenty, for docs/reliability.md."""
+    data_dir = Path(arguments[arguments.index("--data-dir") + 1])
+    whole = torture.left_alone(life.Search.of(tmp_path, data_dir, "whole"))
+    found = torture.torture(victim, 3, whole, tmp_path, data_dir)
+    losses = ("lost", "doubled", "differ", "left", "wrong", "broken_reads")
+    assert {name: found[name] for name in losses} == dict.fromkeys(losses, 0)
+    assert found["again"] <= found["kills"], "more than an epoch a kill was trained again"
