@@ -71,6 +71,20 @@ def test_extremes_are_every_category_or_both_ends() -> None:
     assert domains.extremes(tune.qrandint(2, 5, 1)) == [2, 4]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({"lr": 0.1}, 1),
+        ({"lr": 0.1, "batch_size": tune.choice([32, 64])}, 2),
+        ({"freeze_epochs": tune.randint(0, 3), "batch_size": tune.qrandint(16, 128, 16)}, 24),
+        ({"dropout": tune.quniform(0, 0.5, 0.1), "c": tune.choice([{"gamma": tune.choice([0.8, 0.9])}, {}])}, 18),
+        (NESTED, float("inf")),
+    ],
+)
+def test_a_space_holds_so_many_configurations(parameters: dict[str, Any], size: float) -> None:
+    assert domains.size(parameters) == size
+
+
 def test_leaves_are_the_parameters_of_all_branches() -> None:
     names = [name for name, _ in domains.leaves(NESTED)]
     expected = ["lr", "batch_size", "scheduler", "gamma", "scheduler", "warmup", "warmup", "augmentation"]

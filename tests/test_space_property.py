@@ -178,6 +178,10 @@ noise = st.text("()[]{}:=,.'\"\\# \n\t0aé\0\x1b", max_size=8)
 # Files.
 
 
+def one_of(items: dict[str, str]) -> st.SearchStrategy[str]:
+    return st.sampled_from([*items] or ["lr"])
+
+
 @st.composite
 def space_files(draw: st.DrawFn) -> str:
     """A sound space, and in it up to two things that may be wrong."""
@@ -194,19 +198,19 @@ def space_files(draw: st.DrawFn) -> str:
     baselines, junk = ["reference"] * draw(st.integers(0, 1)), ""
     for wrong in draw(st.lists(st.sampled_from(WRONG), min_size=draw(st.integers(0, 1)), max_size=3)):
         if wrong == "parameter":
-            parameters[draw(st.sampled_from([*parameters]))] = draw(nonsense)
+            parameters[draw(one_of(parameters))] = draw(nonsense)
         elif wrong == "name":
             parameters[draw(a_name)] = draw(st.one_of(nonsense, st.sampled_from(["0.5", "tune.choice([{}])"])))
         elif wrong == "gap":
-            parameters.pop(draw(st.sampled_from([*parameters])))
+            parameters.pop(draw(one_of(parameters)), None)
         elif wrong == "value":
-            reference[draw(st.sampled_from([*reference]))] = draw(nonsense)
+            reference[draw(one_of(reference))] = draw(nonsense)
         elif wrong == "unheld":
             reference[draw(a_name)] = draw(nonsense)
         elif wrong == "missing":
-            reference.pop(draw(st.sampled_from([*reference])), None)
+            reference.pop(draw(one_of(reference)), None)
         elif wrong == "baseline":
-            other = {draw(st.sampled_from([*parameters])): draw(nonsense)}
+            other = {draw(one_of(parameters)): draw(nonsense)}
             baselines.append(draw(st.sampled_from([f"reference | {as_dict(other)}", as_dict(other), "None", "3"])))
         elif wrong == "fact":
             extra = ["model", "epochs", "trials", "gpus_per_trial", "cpus_per_trial", "baselines", "parameters", "x"]

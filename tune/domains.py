@@ -93,6 +93,23 @@ def leaves(parameters: Parameters) -> Iterator[tuple[str, Any]]:
             yield name, parameter
 
 
+def size(parameters: Parameters) -> float:
+    """How many configurations there are at most (branches may overlap, and a choice repeat itself)."""
+    return math.prod(map(_values, parameters.values()))
+
+
+def _values(parameter: Any) -> float:
+    """How many values a parameter has, or how many points the branches of a conditional."""
+    if is_conditional(parameter):
+        return sum(map(size, parameter.categories))
+    if isinstance(parameter, Categorical):
+        return len(parameter.categories)
+    if not isinstance(parameter, Domain):
+        return 1
+    step = _step(parameter)
+    return math.inf if step is None else round((_upper(parameter) - parameter.lower) / step) + 1
+
+
 def extremes(parameter: Any) -> list[Any]:
     """The smallest and the largest value of a range, or every category."""
     if isinstance(parameter, Categorical):

@@ -17,6 +17,7 @@ from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import sources
 from tune.training.architecture import weights_path
+from tune.training.config import MOST_SEED
 
 RESNET50_IMAGES_PER_S = 3.0
 """Training images a second and CPU core at 224 px: a rough figure for cores with bf16, others are slower."""
@@ -48,8 +49,11 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
     )
     epochs = options.max_epochs or space.epochs
     space.config(space.reference, epochs=epochs, seed=options.seed)  # or one of the two is out of range
+    if options.confirm and options.seed + options.seeds > MOST_SEED:
+        raise ValueError(f"--seed is {options.seed}, which leaves no room for the seeds of --confirm; lower it.")
     weights = weights_path(space.model, options.weights)
     mode = wandb_mode.resolve(options.wandb)
+    wandb_mode.check_project(options.wandb_project)
     if sources.still_to_do(options.data, options.data_dir) and (why := obstacle(options.data_dir)):
         raise sources.unusable(options.data_dir, why)
     train, val = sources.split_sizes(options.data, options.val_fraction, options.train_subset)

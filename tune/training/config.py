@@ -13,6 +13,8 @@ import numpy as np
 
 import cifar_models
 
+MOST_SEED = 2**31 - 1
+
 Optimizer = Literal["sgd", "adamw"]
 Scheduler = Literal["constant", "step", "cosine", "one_cycle"]
 Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "trivialaugment"]
@@ -132,7 +134,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0.0, 0.99),
     "freeze_epochs": (0, 10_000),
     "image_size": (0, 1024),
-    "seed": (0, 2**31 - 1),
+    "seed": (0, MOST_SEED),
 }
 
 
