@@ -21,7 +21,7 @@ from torchvision.datasets import CIFAR100
 import cifar_models
 from tests.a_search import settings
 from tune import cli, finalize, run
-from tune.results import TRIALS, RunFolder, create
+from tune.results import EPOCHS, TRIALS, RunFolder, create
 from tune.training import images, ood
 from tune.training.config import TrainConfig
 
@@ -600,6 +600,34 @@ def test_a_final_model_is_not_overwritten_unasked(finished: RunFolder, told: Tol
     (finished.final / "checkpoint.pt").write_bytes(b"checkpoint")
     assert "--resume goes on with it." in told(finalize.prepare, *finalize_sound(finished))
     assert (finished.final / "model.pt").read_bytes() == b"model"
+
+
+@pytest.mark.parametrize("content", [b"", b"model", b"PK"])
+def test_a_damaged_model_does_not_predict(content: bytes, finished: RunFolder, told: Told, tmp_path: Path) -> None:
+    finished.final.mkdir()
+    (finished.final / "model.pt").write_bytes(content)
+    (tmp_path / "ood").mkdir()
+    for name in ood.NAMES:
+        np.save(tmp_path / "ood" / f"{name}.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    sentence = told(finalize.prepare, *finalize_sound(finished), "--ood-only", "--ood-dir", str(tmp_path / "ood"))
+    assert "final/model.pt can not be used; --overwrite trains it anew." in sentence
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(finished: RunFolder, told: Told) -> None:
+    finished.final.mkdir()
+    torch.save({"a": 1}, finished.final / "checkpoint.pt")
+    arguments = [*finalize_sound(finished), "--resume"]
+    assert "final holds no epochs.parquet" in told(finalize.prepare, *arguments)
+    RunFolder(finished.final).write_table("epochs.parquet", [], EPOCHS)
+    assert "checkpoint.pt is no checkpoint of a training; --overwrite" in told(finalize.prepare, *arguments)
+
+
+def test_a_final_folder_that_is_a_file_is_told(finished: RunFolder, told: Told) -> None:
+    finished.final.write_text("")
+    for more in ([], ["--overwrite"]):
+        assert "final can not be written to (Not a directory)" in told(
+            finalize.prepare, *finalize_sound(finished), *more
+        )
 
 
 def test_ood_files_that_can_not_be_had_are_named_where_nothing_else_was_asked_for(

@@ -94,7 +94,7 @@ class RunFolder:
             content = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except ValueError as error:  # no JSON, or no text
+        except (OSError, ValueError) as error:  # not readable, no text, or no JSON
             raise ValueError(f"{self.path / name} is damaged: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"{self.path / name} is damaged: it holds no JSON object.")
