@@ -23,6 +23,7 @@ from tune import domains, space
 from tune.search.proposals import Known, _sampler
 from tune.settings import Method
 from tune.space import SearchSpace
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
@@ -312,13 +313,20 @@ def configurations_of_sorts(draw: st.DrawFn) -> dict[str, Any]:
     return values
 
 
+def configured(values: dict[str, Any]) -> TrainConfig:
+    """As a space's configurations are: SimpleCNN takes the images."""
+    config = TrainConfig.from_dict(values)
+    preprocessing_of(config)
+    return config
+
+
 def test_a_configuration_takes_a_step_or_is_refused_with_a_sentence(images: TrainingData) -> None:
     told = Counter[str]()
 
     @settings(BY_CHANCE, max_examples=250)
     @given(values=configurations_of_sorts())
     def check(values: dict[str, Any]) -> None:
-        config = answer(lambda: TrainConfig.from_dict(values))
+        config = answer(lambda: configured(values))
         told[type(config).__name__] += 1
         if isinstance(config, ValueError):
             assert str(config).endswith(".")

@@ -126,7 +126,7 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argpar
     if given.get("name") not in (None, folder.name):
         raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
     before = resume.settings_of(folder)
-    resume.check_tables(folder)
+    resume.check_folder(folder)
     return resume.options(given, folder, before), before
 
 

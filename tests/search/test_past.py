@@ -96,10 +96,10 @@ def test_a_damaged_folder_is_told(folder: RunFolder, name: str, content: bytes |
 
 @pytest.mark.parametrize("name", ["trials.parquet", "epochs.parquet"])
 def test_tables_of_another_version_are_told(folder: RunFolder, name: str) -> None:
-    resume.check_tables(folder)
+    resume.check_folder(folder)
     pq.write_table(pa.table({"a": [1]}), folder.path / name)
     with pytest.raises(ValueError, match=f"{name} was written by another version .* no column trial_id"):
-        resume.check_tables(folder)
+        resume.check_folder(folder)
 
 
 @pytest.mark.parametrize("change", [{"trial_id": "best"}, {"config.lr": None}, {"status": None}, {"epochs": None}])
@@ -107,7 +107,13 @@ def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any
     rows = folder.read_rows("trials.parquet")
     folder.write_table("trials.parquet", [rows[0] | change, *rows[1:]], TRIALS)
     with pytest.raises(ValueError, match=r"trials\.parquet is damaged"):
-        resume.check_tables(folder)
+        resume.check_folder(folder)
+
+
+def test_a_folder_of_someone_else_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "obstacle", lambda path: "Permission denied")
+    with pytest.raises(ValueError, match=r"can not be written to \(Permission denied\)"):
+        resume.check_folder(folder)
 
 
 def test_a_file_that_can_not_be_opened_is_told(folder: RunFolder) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tune import results
+from tune.files import obstacle
 from tune.results import EPOCHS, TRIALS, RunFolder, config_of
 from tune.settings import Settings
 
@@ -25,8 +26,10 @@ def settings_of(folder: RunFolder) -> Settings:
     return Settings.from_dict(folder.read_json("experiment.json").get("settings"))
 
 
-def check_tables(folder: RunFolder) -> None:
-    """ValueError if the tables of trials and epochs, and the time spent, are not as this version writes them."""
+def check_folder(folder: RunFolder) -> None:
+    """ValueError if it can not be written to, or its tables and the time spent are not as this version writes them."""
+    if why := obstacle(folder.path):
+        raise ValueError(f"{folder.path} can not be written to ({why}); a search goes on in its own folder.")
     if not isinstance(folder.read_json("experiment.json").get("spent_s", 0.0), int | float):
         raise ValueError("experiment.json is damaged: spent_s is no number.")
     for name, schema in (("trials.parquet", TRIALS), ("epochs.parquet", EPOCHS)):
