@@ -21,7 +21,7 @@ from torchvision.datasets import CIFAR100
 import cifar_models
 from tests.a_search import settings
 from tune import cli, finalize, run
-from tune.results import TRIALS, RunFolder, create
+from tune.results import EPOCHS, TRIALS, RunFolder, create
 from tune.training import images, ood
 from tune.training.config import TrainConfig
 
@@ -283,6 +283,10 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--trials", "many"], ["--trials", "'many'", "whole number of at least 1"]),
         (["--trials", "1.5"], ["--trials", "'1.5'"]),
         (["--trials", ""], ["--trials"]),
+        (["--trials", "1000001"], ["--trials", "more than 1000000"]),
+        (["--confirm", "1" * 400], ["--confirm", "more than 1000000"]),
+        (["--seeds", "1" * 400], ["--seeds", "more than 1000000"]),
+        (["--confirm", "1", "--seed", str(2**31 - 1)], ["--seed is 2147483647", "--confirm; lower it"]),
         (["--max-epochs", "0"], ["--max-epochs", "0 is less than 1"]),
         (["--max-epochs", "x"], ["--max-epochs"]),
         (["--max-epochs", "10001"], ["epochs is 10001", "10000"]),
@@ -291,6 +295,7 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--time-budget", "0.0h"], ["--time-budget"]),
         (["--time-budget", "5d"], ["--time-budget", "'5d'"]),
         (["--time-budget", "-3"], ["--time-budget"]),
+        (["--time-budget", "9" * 340], ["--time-budget", "30m"]),
         (["--time-budget", "nan"], ["--time-budget"]),
         (["--time-budget", "soon"], ["--time-budget"]),
         (["--search", "guess"], ["--search", "hyperopt", "random"]),
@@ -311,6 +316,7 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--gpus-per-trial", "2"], ["--gpus-per-trial", "one device"]),
         (["--gpus-per-trial", "1.01"], ["--gpus-per-trial", "one device"]),
         (["--gpus-per-trial", "-1"], ["--gpus-per-trial"]),
+        (["--gpus-per-trial", "1e-4"], ["--gpus-per-trial", "between 0.001 and 1"]),
         (["--gpus-per-trial", "nan"], ["--gpus-per-trial"]),
         (["--gpus-per-trial", "all"], ["--gpus-per-trial", "'all'"]),
         (["--cpus-per-trial", "0"], ["--cpus-per-trial", "0 is less than 1"]),
@@ -321,6 +327,17 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--name", ""], ["--name is ''"]),
         (["--name", "a/b"], ["--name is 'a/b'"]),
         (["--name", ".."], ["--name is '..'"]),
+        (["--name=-x"], ["--name is '-x'", "not begin with -"]),
+        (["--name", " x"], ["--name is ' x'"]),
+        (["--name", "a\nb"], ["--name is 'a\\nb'", "control characters"]),
+        (["--name", "a\x1b[31m"], ["--name is 'a\\x1b[31m'"]),
+        (["--name", "é" * 101], ["--name has 202 bytes", "at most 200"]),
+        (["--name", "a\udcff"], ["a\\udcff is no UTF-8 text"]),
+        (["--storage", "a\udcff"], ["a\\udcff is no UTF-8 text"]),
+        (["--data-dir", "no\nwhere\udcff"], ["no\\nwhere\\udcff is no UTF-8 text"]),
+        (["--wandb-project", "a/b"], ["--wandb-project is 'a/b'", "without any of / "]),
+        (["--wandb-project", ""], ["--wandb-project is ''"]),
+        (["--wandb-project", "p" * 129], ["at most 128 characters"]),
         (["--weights", "nowhere.pth"], ["--weights nowhere.pth is no file"]),
         (["--weights", "."], ["--weights . is no file"]),
         (["--weights", "mine.py"], ["simple_cnn starts from random weights", "--weights"]),
@@ -353,6 +370,11 @@ def test_a_wrong_option_is_named(options: list[str], words: list[str], sound: li
         (SPACE.replace("trials=4", "trials='4'"), ["trials is '4'"]),
         (SPACE.replace('"lr": 0.05', '"lr": 0.5'), ["reference", "lr is 0.5"]),
         (SPACE.replace("0.3)", "300)"), ["lr is 300", "100"]),
+        (SPACE.replace("trials=4", "trials=1000001"), ["trials is 1000001", "at most 1000000"]),
+        (
+            SPACE.replace('"batch_size": 64}', '"c": tune.choice([{"batch_size": 64}, {}])}', 1),
+            ["missing in some branch"],
+        ),
         # What only the architecture and the machine can tell.
         (SPACE.replace('"batch_size": 64', '"batch_size": 64, "image_size": 64'), ["image_size is 64", "32 px only"]),
         (SPACE.replace("trials=4", "trials=4, cpus_per_trial=100000"), ["100000 CPU cores"]),
@@ -578,6 +600,34 @@ def test_a_final_model_is_not_overwritten_unasked(finished: RunFolder, told: Tol
     (finished.final / "checkpoint.pt").write_bytes(b"checkpoint")
     assert "--resume goes on with it." in told(finalize.prepare, *finalize_sound(finished))
     assert (finished.final / "model.pt").read_bytes() == b"model"
+
+
+@pytest.mark.parametrize("content", [b"", b"model", b"PK"])
+def test_a_damaged_model_does_not_predict(content: bytes, finished: RunFolder, told: Told, tmp_path: Path) -> None:
+    finished.final.mkdir()
+    (finished.final / "model.pt").write_bytes(content)
+    (tmp_path / "ood").mkdir()
+    for name in ood.NAMES:
+        np.save(tmp_path / "ood" / f"{name}.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    sentence = told(finalize.prepare, *finalize_sound(finished), "--ood-only", "--ood-dir", str(tmp_path / "ood"))
+    assert "final/model.pt can not be used; --overwrite trains it anew." in sentence
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(finished: RunFolder, told: Told) -> None:
+    finished.final.mkdir()
+    torch.save({"a": 1}, finished.final / "checkpoint.pt")
+    arguments = [*finalize_sound(finished), "--resume"]
+    assert "final holds no epochs.parquet" in told(finalize.prepare, *arguments)
+    RunFolder(finished.final).write_table("epochs.parquet", [], EPOCHS)
+    assert "checkpoint.pt is no checkpoint of a training; --overwrite" in told(finalize.prepare, *arguments)
+
+
+def test_a_final_folder_that_is_a_file_is_told(finished: RunFolder, told: Told) -> None:
+    finished.final.write_text("")
+    for more in ([], ["--overwrite"]):
+        assert "final can not be written to (Not a directory)" in told(
+            finalize.prepare, *finalize_sound(finished), *more
+        )
 
 
 def test_ood_files_that_can_not_be_had_are_named_where_nothing_else_was_asked_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from ray import tune
 
@@ -34,16 +35,16 @@ WARM = {"lr": 0.1, "batch_size": 64, "scheduler": "cosine", "warmup": 0.2, "augm
     [
         (64, [64, 64.0], [65, "64", None]),
         (True, [True], [1, False]),
-        ("sgd", ["sgd"], ["adamw", None]),
+        ("sgd", ["sgd"], ["adamw", None, np.array(["sgd", "sgd"])]),
         (tune.choice(["a", 1, 0.5]), ["a", 1, 0.5], ["b", 2, None, True, [1]]),
         (tune.choice([False, True]), [False, True], [0, 1, "True"]),
         (tune.uniform(0.1, 0.9), [0.1, 0.5, 0.9], [0.0999, 0.9001, float("nan"), float("inf"), "0.5", None, True]),
-        (tune.uniform(0, 2), [0, 1, 2, 1.5], [-1, 3]),
+        (tune.uniform(0, 2), [0, 1, 2, np.float32(1.5)], [-1, 3, 10**400]),
         (tune.loguniform(1e-4, 1e-1), [1e-4, 1e-2, 1e-1], [9.9e-5, 0.11, 0, -1]),
-        (tune.quniform(0.0, 0.5, 0.1), [0.0, 0.1, 0.5], [0.6, -0.1]),
-        (tune.quniform(0.1, 0.3, 0.1), [0.1 * 3], [0.4]),  # 0.30000000000000004
-        (tune.qrandint(8, 64, 8), [8, 64], [0, 72]),
-        (tune.qlograndint(8, 64, 8), [8, 64], [0, 72]),
+        (tune.quniform(0.0, 0.5, 0.1), [0.0, 0.1, 0.5], [0.6, -0.1, 0.25]),
+        (tune.quniform(0.1, 0.3, 0.1), [0.1 * 3], [0.4, 0.15]),  # 0.30000000000000004
+        (tune.qrandint(8, 64, 8), [8, 64, np.int64(16)], [0, 72, 17]),
+        (tune.qlograndint(8, 64, 8), [8, 64], [0, 72, 12]),
         (tune.randint(0, 3), [0, 2], [float("nan"), float("inf"), float("-inf")]),
         (tune.randint(2, 5), [2, 3, 4, 4.0], [1, 5, 2.5, True, "3", None]),
         (tune.lograndint(8, 256), [8, 255], [7, 256, 8.5]),
@@ -66,6 +67,22 @@ def test_extremes_are_every_category_or_both_ends() -> None:
     assert domains.extremes(tune.qrandint(8, 64, 8)) == [8, 64]
     assert domains.extremes(tune.qlograndint(8, 64, 8)) == [8, 64]
     assert domains.extremes(64) == [64]
+    # Ray excludes it again where the step is 1.
+    assert domains.extremes(tune.qrandint(2, 5, 1)) == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({"lr": 0.1}, 1),
+        ({"lr": 0.1, "batch_size": tune.choice([32, 64])}, 2),
+        ({"freeze_epochs": tune.randint(0, 3), "batch_size": tune.qrandint(16, 128, 16)}, 24),
+        ({"dropout": tune.quniform(0, 0.5, 0.1), "c": tune.choice([{"gamma": tune.choice([0.8, 0.9])}, {}])}, 18),
+        (NESTED, float("inf")),
+    ],
+)
+def test_a_space_holds_so_many_configurations(parameters: dict[str, Any], size: float) -> None:
+    assert domains.size(parameters) == size
 
 
 def test_leaves_are_the_parameters_of_all_branches() -> None:
@@ -173,11 +190,11 @@ def test_a_place_is_flat_values_whatever_its_depth() -> None:
         (tune.choice(["a", 2]), "one of a, 2"),
         (tune.uniform(0.1, 0.9), "uniform 0.1 to 0.9"),
         (tune.loguniform(1e-3, 0.3), "log-uniform 0.001 to 0.3"),
-        (tune.quniform(0.0, 0.5, 0.1), "uniform 0 to 0.5"),
-        (tune.qloguniform(1e-4, 1e-1, 1e-4), "log-uniform 0.0001 to 0.1"),
+        (tune.quniform(0.0, 0.5, 0.1), "uniform 0 to 0.5 in steps of 0.1"),
+        (tune.qloguniform(1e-4, 1e-1, 1e-4), "log-uniform 0.0001 to 0.1 in steps of 0.0001"),
         (tune.randint(2, 5), "integer 2 to 4"),
         (tune.lograndint(8, 256), "log-integer 8 to 255"),
-        (tune.qrandint(8, 64, 8), "integer 8 to 64"),
+        (tune.qrandint(8, 64, 8), "integer 8 to 64 in steps of 8"),
         (
             tune.choice([{"scheduler": "step", "gamma": tune.uniform(0.5, 0.9)}, {"scheduler": "cosine"}]),
             "(scheduler: step, gamma: uniform 0.5 to 0.9) | (scheduler: cosine)",

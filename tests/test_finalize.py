@@ -150,3 +150,11 @@ def test_a_final_training_that_diverges_fails_and_leaves_no_model(
     assert finish(run_folder, "--epochs", "1") == cli.FAILED
     assert "--trial" in capsys.readouterr().err
     assert not (run_folder.final / "model.pt").exists()
+
+
+def test_a_data_dir_where_nothing_can_be_drawn_is_told(
+    run_folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert finish(run_folder, "--data-dir", str(tmp_path / "file")) == cli.WRONG_INPUT
+    assert "file (Not a directory)" in capsys.readouterr().err

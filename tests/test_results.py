@@ -266,10 +266,12 @@ def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_endless_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--name has 300 bytes; it must have at most 200\.$"):
+        create(tmp_path, "n" * 300)
     with pytest.raises(
         ValueError, match=r"can not be made \(File name too long\); give another --storage or --name\.$"
     ):
-        create(tmp_path, "x" * 300)
+        create(tmp_path / ("n" * 300), "one")
 
 
 def test_a_place_is_checked_without_being_made(tmp_path: Path) -> None:
@@ -329,6 +331,17 @@ def test_a_run_is_found_by_name_or_by_path(tmp_path: Path, monkeypatch: pytest.M
     for asked in ("one", "results/one", "results/one/", str(made.path)):
         assert find(asked, Path("results")).path == made.path
     assert find(str(made.path), tmp_path / "elsewhere").path == made.path
+
+
+@pytest.mark.parametrize("asked", [".", "..", "../../one", "final/.."])
+def test_a_run_is_found_from_inside_by_its_own_name(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(tmp_path, "one")
+    made.write_json("experiment.json", {})
+    made.final.mkdir()
+    monkeypatch.chdir(made.path if asked in (".", "final/..") else made.final)
+    assert find(asked, tmp_path / "results").path == made.path
 
 
 @pytest.mark.parametrize("asked", ["two", "", ".", "..", "one/experiment.json", "/nowhere", "one/deeper", "x" * 300])

@@ -150,6 +150,12 @@ def test_a_null_byte_is_told_with_a_line(tmp_path: Path) -> None:
     assert f"{path}, line 1: " in load_refusal(path)
 
 
+def test_a_sentence_shows_no_control_characters(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("raise ValueError('\\x1b[31m red')")
+    assert "line 1: \\x1b[31m red" in load_refusal(path)
+
+
 @pytest.mark.parametrize("source", ["raise ValueError('a\\nb\\nc')", "raise ValueError('a ' * 5000)"])
 def test_an_error_of_many_lines_becomes_one_sentence(tmp_path: Path, source: str) -> None:
     path = tmp_path / "mine.py"
@@ -191,8 +197,8 @@ WRONG_FIELDS: dict[str, list[Any]] = {
     "epochs": [0, -1, 2.0, "3", None, [3], True],
     "trials": [0, -1, 2.0, "3", None, [3], True],
     "cpus_per_trial": [0, -1, 2.0, "3", None, [3], True],
-    "gpus_per_trial": [0, -0.5, 1.5, "1", None, [1], float("nan"), float("inf")],
-    "model": ["vgg", "", None, 3, ["simple_cnn"]],
+    "gpus_per_trial": [0, 1e-4, True, -0.5, 1.5, "1", None, [1], float("nan"), float("inf")],
+    "model": [np.array(["simple_cnn", "vgg"]), "vgg", "", None, 3, ["simple_cnn"]],
     "parameters": [None, [], "lr", 3, {}, [("lr", 0.1)]],
 }
 
@@ -278,6 +284,17 @@ def test_a_point_with_a_name_that_is_no_text_is_refused(point: dict[Any, Any]) -
         (tune.randint(5, 6), ["holds 5 alone"]),
         (tune.qrandint(8, 8, 8), ["holds 8 alone"]),
         (tune.choice([{"scheduler": "step"}]), ["field of TrainConfig", "another name"]),
+        (tune.uniform(0.5, 0.5 + 1e-12), ["too narrow a range", "write one value"]),
+        (tune.uniform(0, 10**400), ["finite numbers"]),
+        (tune.uniform(True, 5), ["from True to 5", "finite numbers"]),
+        (tune.randint("a", "b"), ["from 'a' to 'b'", "finite numbers"]),
+        (tune.randint(0, None), ["from 0 to None", "finite numbers"]),
+        (tune.randint(0.5, 3.5), ["whole numbers from 0.5 to 3.5", "write whole numbers"]),
+        (tune.qrandint(0, 10, 0), ["steps of 0", "number of at least"]),
+        (tune.qrandint(0, 10, 0.5), ["in steps of 0.5", "write whole numbers"]),
+        (tune.qrandint(0, 1, 1), ["holds 0 alone"]),
+        (tune.quniform(0.1, 0.9, -0.1), ["steps of -0.1", "number of at least"]),
+        (np.array([0.5, 0.9]), ["write a number, a word, True or False"]),
     ],
 )
 @pytest.mark.parametrize("inside", [False, True])
@@ -406,6 +423,47 @@ def test_a_point_that_does_not_lie_in_the_space_is_refused(
     )
     for word in (f"the {origin}", *words):
         assert word in sentence
+
+
+@pytest.mark.parametrize("name", ["lr", "batch_size"])
+def test_what_has_no_default_is_set_in_every_branch(name: str) -> None:
+    parameters = GOOD["parameters"] | {"c": tune.choice([{name: GOOD["parameters"][name]}, {"gamma": 0.9}])}
+    del parameters[name]
+    assert f"parameter {name} is missing in some branch" in refusal(parameters=parameters)
+    del parameters["c"]
+    assert f"parameters lacks {name}; every trial needs one" in refusal(parameters=parameters)
+    either = {"c": tune.choice([{name: GOOD["parameters"][name]}, {name: GOOD["reference"][name], "gamma": 0.9}])}
+    make(parameters=parameters | either)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "words"),
+    [
+        ("simple_cnn", {"image_size": tune.randint(0, 33)}, ["image_size is 1", "at least 8"]),
+        ("simple_cnn", {"image_size": tune.choice([0, 64])}, ["image_size is 64", "simple_cnn takes 32 px only"]),
+        ("resnet50", {"image_size": tune.choice([0, 31])}, ["image_size is 31", "at least 32 px"]),
+        ("resnet18", {"image_size": tune.choice([0, 8]), "batch_size": tune.choice([1, 64])}, ["batch_size is 1"]),
+        (
+            "resnet50",
+            {"image_size": tune.choice([0, 32]), "batch_size": tune.randint(1, 65)},
+            ["at least 2; raise one"],
+        ),
+    ],
+)
+def test_an_image_or_batch_too_small_for_the_network_is_refused(
+    model: str, parameters: dict[str, Any], words: list[str]
+) -> None:
+    sentence = refusal(
+        model=model, parameters=GOOD["parameters"] | parameters, reference=GOOD["reference"] | {"image_size": 0}
+    )
+    for word in words:
+        assert word in sentence
+    large = {"image_size": tune.choice([0, 64]), "batch_size": tune.choice([1, 64])}
+    make(model="resnet18", parameters=GOOD["parameters"] | large, reference=GOOD["reference"] | {"image_size": 0})
+
+
+def test_a_horizon_too_far_is_not_blamed_on_the_reference() -> None:
+    assert refusal(epochs=10_001).startswith("epochs is 10001; it must lie between 1 and 10000")
 
 
 def test_an_empty_reference_lacks_everything() -> None:

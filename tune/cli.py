@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from tune.files import Unwritable
+from tune.files import Unwritable, printable
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,17 +37,27 @@ def add_storage(group: argparse._ActionsContainer) -> None:
                        help="where runs lie (default: results)")  # fmt: skip
 
 
-def at_least(low: int) -> Callable[[str], int]:
-    """An argparse type: a whole number of at least `low`."""
+def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `low`, and at most `high`."""
 
     def whole_number(text: str) -> int:
         value = int(text)
         if value < low:
             raise argparse.ArgumentTypeError(f"{value} is less than {low}")
+        if high is not None and value > high:
+            raise argparse.ArgumentTypeError(f"it is more than {high}")
         return value
 
     whole_number.__name__ = f"whole number of at least {low}"
     return whole_number
+
+
+def _check_text(argument: str) -> None:
+    """ValueError for a file's name that is no text: it could not be kept in experiment.json."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{argument} is no UTF-8 text; rename what it names.") from error
 
 
 def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str] | None = None) -> int:
@@ -57,10 +67,13 @@ def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str]
     later it is ours, and its traceback is needed.
     """
     with _interruptible():
+        arguments = sys.argv[1:] if arguments is None else arguments
         try:
-            work = prepare(sys.argv[1:] if arguments is None else arguments)
+            for argument in arguments:
+                _check_text(argument)
+            work = prepare(arguments)
         except ValueError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             return WRONG_INPUT
         except KeyboardInterrupt:
             return INTERRUPTED

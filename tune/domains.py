@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUniform, Normal, Quantized
 
+from tune.files import printable
+
 Parameters = Mapping[str, Any]
+
+NARROWEST = 1e-12
+"""HyperOpt's TPE takes what is smaller for nothing, and divides by it."""
 
 
 def is_conditional(parameter: Any) -> bool:
@@ -28,8 +34,9 @@ def check_domain(name: str, parameter: Any) -> None:
     if isinstance(parameter, list | tuple):
         raise ValueError(f"parameter {name} is a list; use tune.choice([...]) to choose from it.")
     if not isinstance(parameter, Domain):
-        return
-    if isinstance(parameter, Categorical):
+        if not isinstance(parameter, str | bool) and not is_number(parameter):
+            raise ValueError(f"parameter {name} is {parameter!r}; write a number, a word, True or False.")
+    elif isinstance(parameter, Categorical):
         if not parameter.categories:
             raise ValueError(f"parameter {name} is an empty choice; give it at least one value.")
         dicts = [isinstance(item, Mapping) for item in parameter.categories]
@@ -40,17 +47,40 @@ def check_domain(name: str, parameter: Any) -> None:
                          "use tune.choice, uniform, loguniform, randint or their quantised forms.")  # fmt: skip
     elif isinstance(_continuous_sampler(parameter), Normal):
         raise ValueError(f"parameter {name} has no bounds; use tune.uniform or tune.loguniform.")
-    elif isinstance(parameter, Integer) and (
-        parameter.lower % _step(parameter) or _upper(parameter) % _step(parameter)
-    ):
-        raise ValueError(
-            f"parameter {name} has steps of {_step(parameter)}; its bounds {parameter.lower} and {_upper(parameter)} "
-            "must be multiples of that."  # HyperOpt would draw the nearest multiple, outside the range
-        )
-    elif parameter.lower == _upper(parameter):
-        raise ValueError(f"parameter {name} holds {parameter.lower} alone; write the value itself.")
-    elif not parameter.lower < _upper(parameter):
-        raise ValueError(f"parameter {name} holds nothing: {parameter.lower} is over {_upper(parameter)}.")
+    else:
+        _check_range(name, parameter)
+
+
+def _check_range(name: str, parameter: Float | Integer) -> None:
+    """ValueError if its ends or steps are no numbers, contradict each other, or leave less than two values."""
+    low, high, step = parameter.lower, parameter.upper, _step(parameter)
+    if not all(is_number(number) for number in (low, high)):
+        raise ValueError(f"parameter {name} is a range from {low!r} to {high!r}; both must be finite numbers.")
+    if step is not None and not (is_number(step) and step >= NARROWEST):
+        raise ValueError(f"parameter {name} has steps of {step!r}; they must be a number of at least {NARROWEST}.")
+    if isinstance(parameter, Integer):
+        if any(number != int(number) for number in (low, high, step)):
+            what = f"from {low} to {high}" + ("" if step == 1 else f" in steps of {step}")
+            raise ValueError(f"parameter {name} is a range of whole numbers {what}; write whole numbers.")
+        if low % step or _upper(parameter) % step:
+            raise ValueError(
+                f"parameter {name} has steps of {step}; its bounds {low} and {_upper(parameter)} "
+                "must be multiples of that."  # HyperOpt would draw the nearest multiple, outside the range
+            )
+    if low == _upper(parameter):
+        raise ValueError(f"parameter {name} holds {low} alone; write the value itself.")
+    if not low < _upper(parameter):
+        raise ValueError(f"parameter {name} holds nothing: {low} is over {_upper(parameter)}.")
+    if math.isclose(low, high, rel_tol=1e-9, abs_tol=0 if is_log(parameter) else NARROWEST):
+        raise ValueError(f"parameter {name} is too narrow a range, from {low} to {high}; write one value.")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a plain number that a float can hold: no flag, not endless, not too large."""
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def leaves(parameters: Parameters) -> Iterator[tuple[str, Any]]:
@@ -63,13 +93,36 @@ def leaves(parameters: Parameters) -> Iterator[tuple[str, Any]]:
             yield name, parameter
 
 
+def size(parameters: Parameters) -> float:
+    """How many configurations there are at most (branches may overlap, and a choice repeat itself)."""
+    return math.prod(map(_values, parameters.values()))
+
+
+def _values(parameter: Any) -> float:
+    """How many values a parameter has, or how many points the branches of a conditional."""
+    if is_conditional(parameter):
+        return sum(map(size, parameter.categories))
+    if isinstance(parameter, Categorical):
+        return len(parameter.categories)
+    if not isinstance(parameter, Domain):
+        return 1
+    step = _step(parameter)
+    return math.inf if step is None else round((_upper(parameter) - parameter.lower) / step) + 1
+
+
 def extremes(parameter: Any) -> list[Any]:
-    """The values to try a check on: every category, or both ends of a range."""
+    """The smallest and the largest value of a range, or every category."""
     if isinstance(parameter, Categorical):
         return list(parameter.categories)
     if isinstance(parameter, Domain):
         return [parameter.lower, _upper(parameter)]
     return [parameter]
+
+
+def samples(parameter: Any) -> list[Any]:
+    """The values to try a check on. Of whole numbers the second one too: 0 may have a meaning of its own."""
+    more = [parameter.lower + _step(parameter)] if isinstance(parameter, Integer) else []
+    return [*extremes(parameter), *more]
 
 
 def contains(parameter: Any, value: Any) -> bool:
@@ -78,12 +131,13 @@ def contains(parameter: Any, value: Any) -> bool:
         return any(_same(value, item) for item in parameter.categories)
     if not isinstance(parameter, Domain):
         return _same(value, parameter)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return False
-    if isinstance(parameter, Integer) and value != int(value):
+    if not is_number(value):
         return False
     slack = 1e-9 * max(abs(parameter.lower), abs(parameter.upper))  # 3 * 0.1 is a little over 0.3
-    return bool(parameter.lower - slack <= value <= _upper(parameter) + slack)
+    if not parameter.lower - slack <= value <= _upper(parameter) + slack:
+        return False
+    step = _step(parameter)
+    return step is None or bool(abs(value - round(value / step) * step) <= slack)
 
 
 def locate(parameters: Parameters, point: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -153,7 +207,7 @@ def is_log(domain: Domain) -> bool:
 
 
 def quantise(domain: Domain, value: Any) -> Any:
-    """A value of a range, rounded to one of its steps if it has any."""
+    """A value of a range, rounded to one of its steps if it has any, and within its ends all the same."""
     sampler = domain.get_sampler()
     if not isinstance(sampler, Quantized):
         return value
@@ -166,29 +220,37 @@ def describe(parameter: Any) -> str:
         branches = (", ".join(f"{k}: {describe(v)}" for k, v in item.items()) for item in parameter.categories)
         return " | ".join(f"({branch})" for branch in branches)
     if isinstance(parameter, Categorical):
-        return "one of " + ", ".join(map(str, parameter.categories))
+        return "one of " + ", ".join(map(_text, parameter.categories))
     if isinstance(parameter, Domain):
         log = "log-" if is_log(parameter) else ""
         kind = "integer" if isinstance(parameter, Integer) else "uniform"
-        return f"{log}{kind} {parameter.lower:g} to {_upper(parameter):g}"
-    return str(parameter)
+        steps = f" in steps of {_step(parameter):g}" if isinstance(parameter.get_sampler(), Quantized) else ""
+        return f"{log}{kind} {parameter.lower:g} to {_upper(parameter):g}{steps}"
+    return _text(parameter)
+
+
+def _text(value: Any) -> str:
+    """As people write it, on one line."""
+    return printable(str(value))
 
 
 def _same(value: Any, item: Any) -> bool:
-    """Equal, and not merely as True equals 1."""
-    return bool(value == item) and isinstance(value, bool) == isinstance(item, bool)
+    """Equal plain values, and not merely as True equals 1. (Arrays would answer with an array.)"""
+    plain = isinstance(value, str | Real) and isinstance(item, str | Real)
+    return plain and bool(value == item) and isinstance(value, bool) == isinstance(item, bool)
 
 
 def _upper(domain: Any) -> Any:
-    """The largest value; Ray's integers exclude their upper bound, unless they are quantised."""
-    excluded = isinstance(domain, Integer) and not isinstance(domain.get_sampler(), Quantized)
-    return domain.upper - 1 if excluded else domain.upper
+    """The largest value; Ray's integers exclude their upper bound, unless they have steps of more than 1."""
+    return domain.upper - 1 if isinstance(domain, Integer) and _step(domain) == 1 else domain.upper
 
 
 def _step(domain: Domain) -> Any:
-    """The distance between two values of a whole-number range."""
+    """The distance between two values of a range; None if it has no steps."""
     sampler = domain.get_sampler()
-    return sampler.q if isinstance(sampler, Quantized) else 1
+    if isinstance(sampler, Quantized):
+        return sampler.q
+    return 1 if isinstance(domain, Integer) else None
 
 
 def _continuous_sampler(domain: Domain) -> Any:

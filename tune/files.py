@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, folders that can be made, and paths as people read them."""
+"""Files that are there whole or not at all, folders that can be made, and names as people read them."""
 
 from __future__ import annotations
 
@@ -78,6 +78,11 @@ def obstacle(folder: Path) -> str:
             return os.strerror(errno.ENOTDIR)
         return "" if os.access(place, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
     return ""
+
+
+def printable(text: str) -> str:
+    """The same on one line, with what a terminal would act on or could not show as an escape."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def short(path: Path) -> str:

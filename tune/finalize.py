@@ -10,6 +10,7 @@ if __name__ == "__main__":  # a Ctrl-C while the rest is imported ends it withou
 import argparse
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tune import cli, results
 from tune.cli import at_least
-from tune.files import Claim, Unwritable
+from tune.files import Claim, Unwritable, obstacle
 from tune.results import RunFolder, config_of
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -75,6 +76,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
         files = []
     if options.ood_only:
+        check_model(final)
         claim = results.claim(final.folder)
         return lambda: resumable(lambda: predict(final, files, console), final, arguments, console, claim)
     request = make_request(final, folder, settings, data_dir, options)
@@ -125,6 +127,8 @@ def to_go_on(final: Final, arguments: list[str]) -> str:
 
 def check_folder(final: Final, options: argparse.Namespace) -> None:
     """ValueError if what lies in final/ and what is asked for do not go together."""
+    if why := obstacle(final.folder.path):
+        raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
     there = final.folder.path.is_dir() and any(final.folder.path.iterdir())
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on and --overwrite starts anew; give one of them.")
@@ -136,11 +140,23 @@ def check_folder(final: Final, options: argparse.Namespace) -> None:
     elif options.resume:
         if not final.checkpoint.is_file():
             raise ValueError(f"{final.folder.path} holds no checkpoint to go on from; leave --resume out.")
+        final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
     elif there and not options.overwrite:
         raise ValueError(
             f"{final.folder.path} is there already; --overwrite replaces it"
             + (", --resume goes on with it." if final.checkpoint.is_file() else ", --ood-only only predicts.")
         )
+
+
+def check_model(final: Final) -> None:
+    """ValueError if the model that is there can not predict."""
+    from tune.training import checkpoint
+
+    try:
+        checkpoint.load_model(final.model, final.device)
+    except ValueError as error:
+        why = textwrap.shorten(str(error), 250).rstrip(".")
+        raise ValueError(f"{final.model} can not be used; --overwrite trains it anew. ({why})") from error
 
 
 def make_request(
@@ -162,7 +178,10 @@ def make_request(
     )
     if not options.resume:
         return request
-    resumed = request.resumed(final.kept_request())
+    try:
+        resumed = request.resumed(final.kept_request())
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{final.checkpoint} is no checkpoint of a training; --overwrite starts anew.") from error
     asked = {"--trial": options.trial and trial_id, "--epochs": options.epochs, "--train-on": options.train_on}
     kept = {"--trial": resumed.trial_id, "--epochs": resumed.config.epochs, "--train-on": resumed.train_on}
     for option, value in asked.items():

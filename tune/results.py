@@ -21,6 +21,9 @@ import pyarrow.parquet as pq
 from tune.files import Claim, obstacle, written
 from tune.training.config import TrainConfig
 
+LONGEST_NAME = 200
+"""Bytes; a file's name may have 255, and others add to it."""
+
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
 Origin = Literal["reference", "baseline", "search", "warm_start"]
 
@@ -91,7 +94,7 @@ class RunFolder:
             content = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except ValueError as error:  # no JSON, or no text
+        except (OSError, ValueError) as error:  # not readable, no text, or no JSON
             raise ValueError(f"{self.path / name} is damaged: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"{self.path / name} is damaged: it holds no JSON object.")
@@ -115,8 +118,13 @@ class RunFolder:
 
 def check_place(storage: Path, name: str) -> Path:
     """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
-    if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise ValueError(f"--name is {name!r}; it must be a plain name without slashes.")
+    plain = name == name.strip() and name.isprintable() and not set(name) & {"/", "\\"}
+    if not plain or name in ("", ".", "..") or name.startswith("-"):
+        raise ValueError(
+            f"--name is {name!r}; it must be a plain name without slashes and control characters, and not begin with -."
+        )
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"--name has {len(name.encode())} bytes; it must have at most {LONGEST_NAME}.")
     if storage.parts and storage.parts[0].endswith(":"):  # a Path has made one slash of the two
         raise ValueError(f"--storage {storage} is an address; only a folder can be used so far.")
     path = (storage / name).absolute()
@@ -163,8 +171,9 @@ def find(run: str | None, storage: Path) -> RunFolder:
 
 
 def places(run: str, storage: Path) -> tuple[Path, Path]:
-    """Where a run of this name or path may lie, as absolute paths."""
-    return (storage / run).absolute(), Path(run).absolute()
+    """Where a run of this name or path may lie, as absolute paths without `..`: their last part is its name."""
+    by_name, by_path = (Path(os.path.normpath(path.absolute())) for path in (storage / run, Path(run)))
+    return by_name, by_path
 
 
 def _started(path: Path) -> str:

@@ -38,16 +38,27 @@ def parser() -> argparse.ArgumentParser:
     add("--resume", metavar="RUN",
         help="go on with a run, by name or path; a larger --trials or --time-budget extends it")  # fmt: skip
     add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name or path")
-    add("--trials", type=at_least(1), metavar="N", help="configurations to try (default: the space's)")
+    add(
+        "--trials",
+        type=at_least(1, space.MOST_TRIALS),
+        metavar="N",
+        help="configurations to try (default: the space's)",
+    )
     add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a whole trial (default: the space's)")
     add("--time-budget", type=seconds, metavar="TIME",
         help="end the search after 90s, 30m or 2h with what there is (--confirm comes on top)")  # fmt: skip
     add("--search", choices=get_args(Method), default="hyperopt", help="who proposes (default: hyperopt)")
     add("--scheduler", choices=("asha", "none"), default="asha", help="who stops poor trials (default: asha)")
     add("--metric", choices=("val_acc",), default="val_acc", help="what is maximised (default: val_acc)")
-    add("--confirm", type=at_least(0), default=0, metavar="K",
+    add("--confirm", type=at_least(0, space.MOST_TRIALS), default=0, metavar="K",
         help="train the K best again on other seeds before one is chosen (default: 0)")  # fmt: skip
-    add("--seeds", type=at_least(2), default=3, metavar="S", help="on so many seeds each (default: 3)")
+    add(
+        "--seeds",
+        type=at_least(2, space.MOST_TRIALS),
+        default=3,
+        metavar="S",
+        help="on so many seeds each (default: 3)",
+    )
     add("--seed", type=at_least(0), default=42, metavar="N", help="of proposals, split and training (default: 42)")
 
     add = parser.add_argument_group("data and weights").add_argument
@@ -123,6 +134,7 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argpar
     if given.get("name") not in (None, folder.name):
         raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
     before = resume.settings_of(folder)
+    resume.check_folder(folder)
     return resume.options(given, folder, before), before
 
 
@@ -160,21 +172,23 @@ def default_name(model: str) -> str:
 def seconds(text: str) -> float:
     """An argparse type: 90, 90s, 30m or 2h."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None or float(found[1]) == 0:
+    if found is None or not 0 < float(found[1]) < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def gpu_share(text: str) -> float | None:
-    """An argparse type: None for `auto`, else 0 to 1."""
+    """An argparse type: None for `auto`, else 0, or LEAST_GPUS to 1."""
     if text == "auto":
         return None
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor between 0 and 1; a trial uses one device")
+    if value != 0 and not space.LEAST_GPUS <= value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto, nor 0, nor between {space.LEAST_GPUS} and 1; a trial uses one device"
+        )
     return value
 
 

@@ -65,7 +65,7 @@ class Settings:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value from JSON, which writes 1.0 as 1, is of a field's type."""
+    """Whether a value from JSON, where 1.0 may be written as 1, is of a field's type."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
-    return isinstance(value, kind) or (isinstance(value, int) and isinstance(float(value), kind))
+    return isinstance(value, kind) or (isinstance(value, int) and isinstance(0.0, kind))

@@ -19,7 +19,14 @@ from ray.tune.search.sample import Float
 
 import cifar_models
 from tune import domains
+from tune.files import printable
+from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
+
+MOST_TRIALS = 1_000_000
+
+LEAST_GPUS = 0.001
+"""Of one GPU. Ray counts shares in ten thousandths, and takes less for none."""
 
 OWN = ("model", "epochs", "seed")
 """Fields of TrainConfig that the search sets itself."""
@@ -55,20 +62,25 @@ class SearchSpace:
     """CPU cores of one trial."""
 
     def __post_init__(self) -> None:
-        if self.model not in cifar_models.NAMES:
+        if not isinstance(self.model, str) or self.model not in cifar_models.NAMES:
             raise ValueError(f"model is {self.model!r}; it must be one of {', '.join(cifar_models.NAMES)}.")
-        for name, low in (("epochs", 1), ("trials", 1), ("cpus_per_trial", 1)):
+        for name in ("epochs", "trials", "cpus_per_trial"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {low}.")
-        if not isinstance(self.gpus_per_trial, int | float) or not 0 < self.gpus_per_trial <= 1:
-            raise ValueError(f"gpus_per_trial is {self.gpus_per_trial!r}; it must lie over 0 and at most at 1.")
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+        TrainConfig(model=self.model, lr=0.1, batch_size=1, epochs=self.epochs)  # or its horizon is too far
+        if self.trials > MOST_TRIALS:
+            raise ValueError(f"trials is {self.trials}; it must be at most {MOST_TRIALS}.")
+        gpus = self.gpus_per_trial
+        if not domains.is_number(gpus) or not LEAST_GPUS <= gpus <= 1:
+            raise ValueError(f"gpus_per_trial is {gpus!r}; it must lie between {LEAST_GPUS} and 1.")
         if not isinstance(self.parameters, Mapping) or not self.parameters:
             raise ValueError("parameters must be a dict with at least one parameter.")
         points = [self.reference, *self.baselines] if isinstance(self.baselines, list | tuple) else [None]
         if not all(isinstance(point, Mapping) and all(isinstance(name, str) for name in point) for point in points):
             raise ValueError("reference must be a dict of parameter names and values, baselines a list of such dicts.")
         _check_names(self.parameters, set())
+        _check_complete(self.parameters)
         self._check_points()
         self._check_values()
 
@@ -84,7 +96,7 @@ class SearchSpace:
         for origin, point in self.points():
             unknown = sorted(set(point) - {name for name, _ in domains.leaves(self.parameters)})
             if unknown:
-                raise ValueError(f"the {origin} sets {', '.join(unknown)}, which parameters does not name.")
+                raise ValueError(f"the {origin} sets {printable(', '.join(unknown))}, which parameters does not name.")
             try:
                 domains.locate(self.parameters, point)
                 self.config(point, epochs=self.epochs, seed=0)
@@ -95,18 +107,24 @@ class SearchSpace:
                 ) from error
 
     def _check_values(self) -> None:
-        """Tries the ends of every range and every category on a TrainConfig."""
+        """Tries the ends of every range and every category on a TrainConfig, and what the network takes of it."""
         config = self.config(self.reference, epochs=self.epochs, seed=0)
+        smallest_batch = config.batch_size
         for name, parameter in domains.leaves(self.parameters):
-            if isinstance(parameter, Float) and isinstance(getattr(config, name), int):
+            values = domains.samples(parameter)
+            if isinstance(getattr(config, name), bool):
+                if wrong := [value for value in values if not isinstance(value, bool)]:
+                    raise ValueError(f"parameter {name} holds {wrong[0]!r}; write True or False.")
+            elif isinstance(parameter, Float) and isinstance(getattr(config, name), int):
                 raise ValueError(f"parameter {name} takes whole numbers; use tune.randint or tune.choice.")
-            for value in domains.extremes(parameter):
-                if isinstance(getattr(config, name), bool) and not isinstance(value, bool):
-                    raise ValueError(f"parameter {name} holds {value!r}; write True or False.")
-                try:
-                    replace(config, **{name: value})
-                except ValueError as error:
-                    raise ValueError(f"parameter {name} holds a value that no trial can take: {error}") from error
+            try:
+                tried = [replace(config, **{name: value}) for value in values]
+            except ValueError as error:
+                raise ValueError(f"parameter {name} holds a value that no trial can take: {error}") from error
+            smallest_batch = min(smallest_batch, *(item.batch_size for item in tried))
+        for name, parameter in (("image_size", config.image_size), *domains.leaves(self.parameters)):
+            for value in domains.samples(parameter) if name == "image_size" else []:
+                preprocessing_of(replace(config, image_size=value, batch_size=smallest_batch))
 
 
 def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:
@@ -130,6 +148,24 @@ def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:
             raise ValueError(f"parameter {name} is set twice, in a branch and beside it; keep one.")
 
 
+def _check_complete(parameters: Mapping[str, Any]) -> None:
+    """No trial lacks what has no default."""
+    for name in ("lr", "batch_size"):
+        if name not in {field for field, _ in domains.leaves(parameters)}:
+            raise ValueError(f"parameters lacks {name}; every trial needs one.")
+        if name not in _always_set(parameters):
+            raise ValueError(f"parameter {name} is missing in some branch; every trial needs one.")
+
+
+def _always_set(parameters: Mapping[str, Any]) -> set[str]:
+    """The fields that are set whichever branches are drawn."""
+    found = {name for name, parameter in parameters.items() if not domains.is_conditional(parameter)}
+    for parameter in parameters.values():
+        if domains.is_conditional(parameter):
+            found |= set.intersection(*(_always_set(branch) for branch in parameter.categories))
+    return found
+
+
 def load(path: Path) -> tuple[SearchSpace, str]:
     """The `SPACE` of a search-space file, and the file's SHA-256. ValueError says what is wrong with it."""
     try:
@@ -142,11 +178,11 @@ def load(path: Path) -> tuple[SearchSpace, str]:
         sys.modules[module.__name__] = module  # dataclasses look their module up
         exec(compile(source, str(path), "exec"), module.__dict__)
     except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno or 1}: {error.msg}.") from error
+        raise ValueError(f"{path}, line {error.lineno or 1}: {printable(error.msg)}.") from error
     except (Exception, SystemExit) as error:
         where = next((f.lineno for f in traceback.extract_tb(error.__traceback__)[::-1] if f.filename == str(path)), 1)
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}, line {where}: {textwrap.shorten(what, 300)}") from error
+        raise ValueError(f"{path}, line {where}: {printable(textwrap.shorten(what, 300))}") from error
     finally:
         sys.modules.pop(module.__name__, None)
     space = module.__dict__.get("SPACE")

@@ -9,6 +9,7 @@ import pytest
 from ray import tune
 from rich.console import Console
 
+from tests.search.proposing import tiny
 from tests.search.test_measured import ASKED, MACHINE, leave
 from tune import space
 from tune.search import dry_run
@@ -92,6 +93,12 @@ def test_a_short_search_ends_with_the_given_points(trials: int, words: str, tmp_
     assert f"Trials: {words}" in told(tmp_path, trials=trials)
 
 
+def test_a_space_that_holds_less_than_the_trials_is_told(tmp_path: Path) -> None:
+    warning = "Warning: the space holds 3 configurations at most; the search will end short of --trials."
+    assert warning in told(tmp_path, tiny(), trials=4)
+    assert not [line for line in told(tmp_path, tiny(), trials=3) if line.startswith("Warning: the space")]
+
+
 def test_without_asha_all_epochs_are_trained(tmp_path: Path) -> None:
     lines = told(tmp_path, scheduler="none", max_epochs=27)
     assert "Horizon: 27 epochs a trial; each is trained whole" in lines
@@ -100,7 +107,7 @@ def test_without_asha_all_epochs_are_trained(tmp_path: Path) -> None:
 
 def test_asha_needs_more_than_one_epoch(tmp_path: Path) -> None:
     lines = told(tmp_path, max_epochs=1)
-    assert "Horizon: 1 epochs a trial; too few for ASHA to stop any" in lines
+    assert "Horizon: 1 epoch a trial; too few for ASHA to stop any" in lines
     assert "Epochs: 4" in lines
 
 

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.a_search import settings
@@ -98,6 +100,35 @@ def test_a_damaged_folder_is_told(folder: RunFolder, name: str, content: bytes |
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        past.load(folder, "val_acc", "abc")
+
+
+@pytest.mark.parametrize("name", ["trials.parquet", "epochs.parquet"])
+def test_tables_of_another_version_are_told(folder: RunFolder, name: str) -> None:
+    resume.check_folder(folder)
+    pq.write_table(pa.table({"a": [1]}), folder.path / name)
+    with pytest.raises(ValueError, match=f"{name} was written by another version .* no column trial_id"):
+        resume.check_folder(folder)
+
+
+@pytest.mark.parametrize("change", [{"trial_id": "best"}, {"config.lr": None}, {"status": None}, {"epochs": None}])
+def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any]) -> None:
+    rows = folder.read_rows("trials.parquet")
+    folder.write_table("trials.parquet", [rows[0] | change, *rows[1:]], TRIALS)
+    with pytest.raises(ValueError, match=r"trials\.parquet is damaged"):
+        resume.check_folder(folder)
+
+
+def test_a_folder_of_someone_else_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "obstacle", lambda path: "Permission denied")
+    with pytest.raises(ValueError, match=r"can not be written to \(Permission denied\)"):
+        resume.check_folder(folder)
+
+
+def test_a_file_that_can_not_be_opened_is_told(folder: RunFolder) -> None:
+    (folder.path / "rungs.json").unlink()
+    (folder.path / "rungs.json").mkdir()
+    with pytest.raises(ValueError, match=r"rungs\.json is damaged: .*Is a directory"):
         past.load(folder, "val_acc", "abc")
 
 

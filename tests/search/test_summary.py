@@ -51,6 +51,13 @@ def test_each_end_is_told_apart_and_only_stopping_saves(tmp_path: Path) -> None:
     assert "16 epochs trained; stopping the poor trials early saved 5." in text  # 3 of the stopped, 2 of the diverged
 
 
+def test_one_of_a_kind_is_told_as_one(tmp_path: Path) -> None:
+    text = told(tmp_path, [("finished", 1)], settings(trials=1), repeats_refused=1)
+    assert "1 trial: 1 finished." in text
+    assert "1 epoch trained; " in text
+    assert "1 proposal repeated an earlier configuration and was drawn anew." in text
+
+
 def test_repeats_are_counted(tmp_path: Path) -> None:
     assert "7 proposals repeated an earlier configuration" in told(tmp_path, ENDS, settings(), repeats_refused=7)
     assert "repeated" not in told(tmp_path, ENDS, settings(), repeats_refused=0)

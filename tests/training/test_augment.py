@@ -396,6 +396,14 @@ def test_mix_keeps_its_contract(changes: dict[str, float]) -> None:
     assert not torch.equal(share, augment.mix(images, labels, config(**changes), seeded(3))[2])
 
 
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_the_smallest_alpha_leaves_images_whole(mixing: str) -> None:
+    images, labels = numbered(64, 2)
+    mixed, _, share = augment.mix(images, labels, config(**{mixing: 1e-300}), seeded(1))
+    assert share.isfinite().all()
+    assert mixed.isfinite().all()
+
+
 @pytest.mark.parametrize("alpha", [0.001, 0.2, 1.0, 8.0])
 def test_mixup_shares_follow_the_beta_distribution(alpha: float) -> None:
     batch = 10_000

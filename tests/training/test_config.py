@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,10 @@ def test_an_image_of_8_pixels_is_taken() -> None:
 # Types
 
 
-@pytest.mark.parametrize("value", ["0.1", "", b"1", None, True, np.bool_(True), [0.1], {}, 1j])
+@pytest.mark.parametrize(
+    "value",
+    ["0.1", "", b"1", None, True, np.bool_(True), [0.1], {}, 1j, np.array(0.1), np.array([0.1]), Decimal("0.1")],
+)
 @pytest.mark.parametrize("name", [*FLOATS, *INTEGERS])
 def test_a_number_is_not_taken_from_anything_else(name: str, value: Any) -> None:
     assert "number" in refusal(name, value)

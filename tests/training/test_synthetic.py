@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import torch.nn.functional as F
@@ -122,6 +123,15 @@ def test_a_damaged_file_is_named_and_drawn_anew(keep: int, test: ImageSet, tmp_p
         images.read_metadata(path)
     synthetic.prepare(tmp_path, "test")
     assert images.read_metadata(path)["fingerprint"] == test.fingerprint
+
+
+def test_a_table_of_something_else_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.arrow"
+    table = pa.table({"a": [1]}).replace_schema_metadata({"about": '{"class_names": [], "fingerprint": ""}'})
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(ValueError, match=r"other\.arrow is damaged"):
+        images.read_metadata(path)
 
 
 def test_metadata(root: Path) -> None:

@@ -6,9 +6,9 @@ A dry run ends here; `plan.prepare` goes on from here.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tune import domains, results
+from tune import results
 from tune.files import obstacle
 from tune.search import devices, wandb_mode, warm_start
 from tune.search.devices import Machine, Share
@@ -16,8 +16,8 @@ from tune.search.warm_start import EarlierRun
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import sources
-from tune.training.architecture import preprocessing_of, weights_path
-from tune.training.config import TrainConfig
+from tune.training.architecture import weights_path
+from tune.training.config import MOST_SEED
 
 RESNET50_IMAGES_PER_S = 3.0
 """Training images a second and CPU core at 224 px: a rough figure for cores with bf16, others are slower."""
@@ -48,9 +48,12 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         space_cpus=space.cpus_per_trial,
     )
     epochs = options.max_epochs or space.epochs
-    check_image_sizes(space, space.config(space.reference, epochs=epochs, seed=options.seed))
+    space.config(space.reference, epochs=epochs, seed=options.seed)  # or one of the two is out of range
+    if options.confirm and options.seed + options.seeds > MOST_SEED:
+        raise ValueError(f"--seed is {options.seed}, which leaves no room for the seeds of --confirm; lower it.")
     weights = weights_path(space.model, options.weights)
     mode = wandb_mode.resolve(options.wandb)
+    wandb_mode.check_project(options.wandb_project)
     if sources.still_to_do(options.data, options.data_dir) and (why := obstacle(options.data_dir)):
         raise sources.unusable(options.data_dir, why)
     train, val = sources.split_sizes(options.data, options.val_fraction, options.train_subset)
@@ -89,13 +92,6 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         dashboard=options.dashboard,
     )
     return Checked(settings, share, train, val, tuple(_warnings(settings, machine, train)), earlier)
-
-
-def check_image_sizes(space: SearchSpace, config: TrainConfig) -> None:
-    """ValueError if the space holds an image size that the network can not take."""
-    for name, parameter in domains.leaves(space.parameters):
-        for value in domains.extremes(parameter) if name == "image_size" else []:
-            preprocessing_of(replace(config, image_size=value))
 
 
 def _warnings(settings: Settings, machine: Machine, images: int) -> list[str]:

@@ -18,6 +18,7 @@ from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
 from tune.search.expectation import Expected
+from tune.search.summary import counted
 from tune.search.warm_start import Taken
 from tune.settings import Settings
 from tune.space import SearchSpace
@@ -56,16 +57,19 @@ def show(
     reruns = min(settings.confirm, settings.trials) * settings.seeds
     confirm = expectation.expect(reruns, settings.max_epochs, at_once, asha=False) if reruns else None
     lines = [
-        *(f"Warning: {warning}" for warning in (*checked.warnings, *_still_to_do(settings))),
+        *(
+            f"Warning: {warning}"
+            for warning in (*checked.warnings, *_used_up(settings, space), *_still_to_do(settings))
+        ),
         f"Space: {short(Path(settings.space))}, {settings.model}",
         *_space(space.parameters),
         *(f"{origin.capitalize()}: {_point(space, values)}" for origin, values in space.points()),
         *taken.lines,
         f"Data: {settings.data} in {short(Path(settings.data_dir))}, {checked.train_images:,} images to train on, "
         f"{checked.val_images:,} to validate on",
-        f"Device: {_device(settings, machine)}, {at_once} trials side by side",
+        f"Device: {_device(settings, machine)}, {counted(at_once, 'trial')} side by side",
         f"Trials: {_trials(settings, space, taken)}",
-        f"Horizon: {settings.max_epochs} epochs a trial; {_stopping(settings)}",
+        f"Horizon: {counted(settings.max_epochs, 'epoch')} a trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",
         *_confirm(settings, confirm),
         *_time(checked, machine, expected, confirm, arguments),
@@ -73,6 +77,12 @@ def show(
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _used_up(settings: Settings, space: SearchSpace) -> Iterator[str]:
+    """That the space does not hold as many configurations as trials."""
+    if (most := domains.size(space.parameters)) < settings.trials:
+        yield f"the space holds {counted(int(most), 'configuration')} at most; the search will end short of --trials."
 
 
 def _still_to_do(settings: Settings) -> Iterator[str]:

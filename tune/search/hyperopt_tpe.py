@@ -36,7 +36,8 @@ class HyperOptSampler:
         else:
             (document,) = hyperopt.rand.suggest([0], self._domain, hyperopt.Trials(), seed)
         values = {label: drawn[0] for label, drawn in document["misc"]["vals"].items() if drawn}
-        return domains.at(self._parameters, values)
+        # HyperOpt's multiples of a step may lie above the upper end by a rounding error, or by one.
+        return domains.walk(self._parameters, lambda label, parameter: domains.quantise(parameter, values[label]))
 
     def _trials(self, known: Sequence[Known]) -> hyperopt.Trials:
         """What is known, as HyperOpt keeps it; a running configuration counts as a poor one, so TPE looks elsewhere."""

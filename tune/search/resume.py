@@ -7,8 +7,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tune import results
-from tune.results import RunFolder
+from tune.files import obstacle
+from tune.results import EPOCHS, TRIALS, RunFolder, config_of
 from tune.settings import Settings
 
 FREE = ("name", "storage", "data_dir", "wandb", "wandb_project", "dashboard", "weights")
@@ -21,6 +24,26 @@ EXTEND = {"trials": "trials", "time_budget_s": "time budget"}
 def settings_of(folder: RunFolder) -> Settings:
     """What the search in the folder was asked to do. ValueError if the folder does not tell."""
     return Settings.from_dict(folder.read_json("experiment.json").get("settings"))
+
+
+def check_folder(folder: RunFolder) -> None:
+    """ValueError if it can not be written to, or its tables and the time spent are not as this version writes them."""
+    if why := obstacle(folder.path):
+        raise ValueError(f"{folder.path} can not be written to ({why}); a search goes on in its own folder.")
+    if not isinstance(folder.read_json("experiment.json").get("spent_s", 0.0), int | float):
+        raise ValueError("experiment.json is damaged: spent_s is no number.")
+    for name, schema in (("trials.parquet", TRIALS), ("epochs.parquet", EPOCHS)):
+        rows = folder.read_rows(name)
+        if rows and (missing := [column for column in schema.names if column not in rows[0]]):
+            raise ValueError(f"{name} was written by another version of this project: it has no column {missing[0]}.")
+        try:
+            pa.Table.from_pylist(rows, schema=schema)
+            for row in rows if name == "trials.parquet" else []:
+                config_of(row)
+                if not row["trial_id"].isdecimal() or None in (row["status"], row["origin"], row["epochs"]):
+                    raise ValueError(f"{row['trial_id']} is no trial of a search.")
+        except (pa.ArrowException, ValueError, AttributeError) as error:
+            raise ValueError(f"{folder.path / name} is damaged: {error}") from error
 
 
 def options(given: dict[str, Any], folder: RunFolder, settings: Settings) -> argparse.Namespace:

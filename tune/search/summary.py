@@ -21,16 +21,18 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     say("")
-    say(f"{len(rows)} trials: {counts(rows)}.")
+    say(f"{counted(len(rows), 'trial')}: {counts(rows)}.")
     epochs = sum(row["epochs"] for row in rows)
     saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
-    say(f"{epochs} epochs trained; stopping the poor trials early saved {saved}.")
+    say(f"{counted(epochs, 'epoch')} trained; stopping the poor trials early saved {saved}.")
     about = folder.read_json("experiment.json")
     if about.get("used_up"):
         others = "" if settings.warm_start is None else " or the warm start"
-        say(f"The space is used up, short of {settings.trials} trials: new proposals only repeated the trials{others}.")
+        so = f"The space is used up, short of {counted(settings.trials, 'trial')}"
+        say(f"{so}: new proposals only repeated the trials{others}.")
     if refused := about.get("repeats_refused"):
-        say(f"{refused} proposals repeated an earlier configuration and were drawn anew.")
+        were = "was" if refused == 1 else "were"
+        say(f"{counted(refused, 'proposal')} repeated an earlier configuration and {were} drawn anew.")
     for row in rows:
         if row["origin"] in ("reference", "warm_start", "baseline"):
             say(f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings_line(row)}).")
@@ -75,6 +77,11 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
     return f"no trial finished ({counts(rows)}){longer}; see {short(folder.path)}/trials.parquet"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def counts(rows: list[Row]) -> str:
     """`9 finished, 6 stopped, 1 diverged`."""
     order = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
@@ -85,7 +92,7 @@ def counts(rows: list[Row]) -> str:
 def outcome(row: Row) -> str:
     """How a trial ended, and with what accuracy."""
     accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} % validation accuracy"
-    return f"{accuracy} after {row['epochs']} {'epoch' if row['epochs'] == 1 else 'epochs'}, {row['status']}"
+    return f"{accuracy} after {counted(row['epochs'], 'epoch')}, {row['status']}"
 
 
 def settings_line(row: Row) -> str:

@@ -8,6 +8,14 @@ from typing import Literal
 Mode = Literal["online", "offline", "disabled"]
 
 
+def check_project(name: str) -> None:
+    """ValueError if W&B would refuse the name, which it does when trials run."""
+    if not name or len(name) > 128 or not name.isprintable() or set(name) & set("/\\#?%:"):
+        raise ValueError(
+            f"--wandb-project is {name!r}; it must be a name of at most 128 characters without any of / \\ # ? % and :."
+        )
+
+
 def resolve(mode: Literal["auto", "online", "offline", "disabled"]) -> Mode:
     """`auto` is WANDB_MODE, or online where a key is at hand, else offline.
 

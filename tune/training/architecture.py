@@ -10,7 +10,7 @@ from tune.training.config import TrainConfig
 
 
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    """The architecture's own, at the configuration's image size. ValueError if it can not take that size."""
+    """The architecture's own, at the configuration's image size. ValueError if it can not train on that."""
     architecture = cifar_models.load(config.model)
     own, smallest = architecture.preprocessing, architecture.smallest_image_size
     if config.image_size in (0, own.image_size):
@@ -21,6 +21,11 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
         )
     if config.image_size < smallest:
         raise ValueError(f"image_size is {config.image_size}, but {config.model} needs at least {smallest} px.")
+    if config.image_size == smallest and config.batch_size == 1:
+        # Its last feature map is a single pixel, and batch norm has no deviation of a single value.
+        raise ValueError(
+            f"batch_size is 1 at image_size {smallest}, where {config.model} needs at least 2; raise one of them."
+        )
     return own.at(config.image_size)
 
 

@@ -252,6 +252,7 @@ def _beta(alpha: float, count: int, generator: Generator) -> Tensor:
     (Marsaglia & Tsang 2000), kept as a logarithm: for a small alpha the draws themselves underflow to 0 / 0.
     """
     device = generator.device
+    alpha = max(alpha, 1e-6)  # of any smaller one the draws are 0 and 1 just the same, but not to float32
     gamma = torch._standard_gamma(torch.full((2, count), alpha + 1.0, device=device), generator=generator)
     uniform = 1 - torch.rand(2, count, generator=generator, device=device)  # 0 excluded, for the logarithm
     logarithm = gamma.log() + uniform.log() / alpha

@@ -13,6 +13,8 @@ import numpy as np
 
 import cifar_models
 
+MOST_SEED = 2**31 - 1
+
 Optimizer = Literal["sgd", "adamw"]
 Scheduler = Literal["constant", "step", "cosine", "one_cycle"]
 Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "trivialaugment"]
@@ -132,7 +134,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0.0, 0.99),
     "freeze_epochs": (0, 10_000),
     "image_size": (0, 1024),
-    "seed": (0, 2**31 - 1),
+    "seed": (0, MOST_SEED),
 }
 
 
@@ -150,13 +152,13 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
         if isinstance(value, str) and value in choices:
             return str(value)
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
+    if isinstance(value, bool) or not isinstance(value, Real):  # an array of one number is none
+        raise ValueError(f"{name} is {value!r}; it must be a number.")
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; it must be a number.") from None
     except OverflowError:
         raise ValueError(f"{name} is too large a number.") from None
-    if isinstance(value, bool | np.bool_ | str | bytes) or not math.isfinite(number):
+    if not math.isfinite(number):
         raise ValueError(f"{name} is {value!r}; it must be a finite number.")
     if kind is int and number != int(number):
         raise ValueError(f"{name} is {value!r}; it must be a whole number.")

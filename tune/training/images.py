@@ -84,7 +84,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """What `write` was told, and `fingerprint`. ValueError if `path` is no such file."""
     try:
         with pa.memory_map(str(path)) as source:
-            about: dict[str, Any] = json.loads(pa.ipc.open_file(source).schema.metadata[b"about"])
+            schema = pa.ipc.open_file(source).schema
+            about: dict[str, Any] = json.loads(schema.metadata[b"about"])
+            schema.field("image"), schema.field("label"), about["fingerprint"], about["class_names"]  # or a KeyError
             return about
     except (pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it, and it is made anew.") from error

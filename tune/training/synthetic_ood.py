@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import PCG64, Generator
 
 from tune.files import whole
-from tune.training import images, synthetic
+from tune.training import images, sources, synthetic
 from tune.training.synthetic import VERSION, Floats, to_bytes, uniform, wave
 
 OOD_IMAGES = 100
@@ -118,8 +118,15 @@ def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
 def prepare(root: Path) -> Path:
     """The folder of 19 corruptions of the first test images, laid out as the challenge's; drawn where not whole.
 
-    Each file is uint8 (5 * OOD_IMAGES, 32, 32, 3), the severities one after another.
+    Each file is uint8 (5 * OOD_IMAGES, 32, 32, 3), the severities one after another. ValueError if it can not be made.
     """
+    try:
+        return _drawn(root)
+    except OSError as error:
+        raise sources.unusable(root, error.strerror or str(error)) from error
+
+
+def _drawn(root: Path) -> Path:
     folder = root / f"synthetic-v{VERSION}-ood"
     folder.mkdir(parents=True, exist_ok=True)
     clean = images.read(synthetic.prepare(root, "test")).pixels[:OOD_IMAGES].numpy().astype(np.float32)
