@@ -80,6 +80,11 @@ def test_a_rerun_is_the_trial_on_another_seed() -> None:
     assert searcher.suggest("ray") == {
         **dataclasses.replace(CONFIG, lr=0.04, seed=8).to_dict(), "trial_id": "0003-seed8", "origin": "search",
     }  # fmt: skip
+    searcher.on_trial_complete("ray", error=True)
+    again = searcher.suggest("once more")
+    assert isinstance(again, dict)
+    assert again["trial_id"] == "0003-seed8"
+    searcher.on_trial_complete("once more", {"epoch": 3})
     assert searcher.suggest("ray") == Searcher.FINISHED
 
 

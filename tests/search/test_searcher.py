@@ -37,7 +37,51 @@ def test_suggestions_are_numbered_and_hold_a_whole_configuration() -> None:
 def test_the_searcher_says_when_there_is_nothing_left() -> None:
     asked = searcher(tiny())
     assert all(isinstance(asked.suggest(f"ray_{n}"), dict) for n in range(3))
+    assert asked.suggest("ray_3") is None, "one that runs may have to be handed out again"
+    for number in range(3):
+        asked.on_trial_complete(f"ray_{number}", result(3, 40.0))
     assert asked.suggest("ray_3") == Searcher.FINISHED
+
+
+def test_no_more_trials_are_handed_out_than_there_are_to_be() -> None:
+    proposer = Proposer(shipped("simple_cnn"), epochs=3, seed=0)
+    asked = ProposalSearcher(proposer, "val_acc", trials=2)
+    assert [isinstance(asked.suggest(name), dict) for name in ("a", "b", "c")] == [True, True, False]
+    asked.on_trial_complete("a", result(3, 40.0))
+    asked.on_trial_complete("b", result(3, 40.0))
+    assert asked.suggest("c") == Searcher.FINISHED
+
+
+def test_a_trial_that_failed_is_handed_out_once_more_before_anything_new() -> None:
+    asked = searcher(shipped("simple_cnn"))
+    first = asked.suggest("a")
+    asked.suggest("b")
+    asked.on_trial_complete("a", error=True)
+    assert asked.will_be_tried_again("0000")
+    assert not asked.will_be_tried_again("0001")
+    assert asked.suggest("c") == first
+    assert not asked.will_be_tried_again("0000")
+    asked.on_trial_complete("c", result(2, 30.0), error=True)
+    assert not asked.will_be_tried_again("0000"), "once"
+    assert asked.known[0].score is None
+    following = asked.suggest("d")
+    assert isinstance(following, dict)
+    assert following["trial_id"] == "0002"
+
+
+def test_the_last_trial_too_is_handed_out_again() -> None:
+    asked = searcher(tiny())
+    for name in ("a", "b", "c"):
+        asked.suggest(name)
+    asked.on_trial_complete("a", result(3, 40.0))
+    asked.on_trial_complete("b", result(3, 40.0))
+    assert asked.suggest("d") is None
+    asked.on_trial_complete("c", error=True)
+    again = asked.suggest("d")
+    assert isinstance(again, dict)
+    assert again["trial_id"] == "0002"
+    asked.on_trial_complete("d", result(3, 40.0))
+    assert asked.suggest("e") == Searcher.FINISHED
 
 
 def test_what_a_trial_reached_becomes_its_score() -> None:
@@ -50,6 +94,8 @@ def test_what_a_trial_reached_becomes_its_score() -> None:
     asked.on_trial_complete("stopped", result(1, 45.0))
     asked.on_trial_complete("diverged", result(2, 0.0, diverged=True))
     asked.on_trial_complete("failed", result(2, 50.0), error=True)
+    asked.suggest("failed again")
+    asked.on_trial_complete("failed again", error=True)
     asked.on_trial_complete("never_reported", {"trial_id": "x"})
     assert {number: item.score for number, item in asked.known.items()} == {
         0: score(3, 40.0, diverged=False),

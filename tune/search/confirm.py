@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-from ray.tune.search import Searcher
 from scipy import stats
 
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
+from tune.search.attempts import Attempts, Handed
 from tune.search.listener import Listener
 from tune.search.past import ENDED
 from tune.settings import Settings
@@ -79,32 +79,22 @@ def rerun_id(row: Row, seed: int) -> str:
     return f"{row['trial_id']}-seed{seed}"
 
 
-class Reruns(Searcher):  # type: ignore[misc]  # Ray ships no types for it
+class Reruns(Attempts):
     """Hands Ray Tune one rerun after the other."""
 
     def __init__(self, planned: Sequence[tuple[Row, int]], metric: str) -> None:
-        super().__init__(metric=metric, mode="max")
+        super().__init__(metric)
         self._planned = list(planned)
 
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        return True
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def next(self) -> Handed | None:
         if not self._planned:
-            finished: str = Searcher.FINISHED
-            return finished
+            return None
         row, seed = self._planned.pop(0)
         config = replace(config_of(row), seed=seed)
         return {**config.to_dict(), "trial_id": rerun_id(row, seed), "origin": row["origin"]}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass
-
-    def save(self, checkpoint_path: str) -> None:
-        pass
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise AssertionError("reruns are not restored through Ray's own state")
+    def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
+        pass  # nothing follows from it
 
 
 class RerunJournal(Listener):

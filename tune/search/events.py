@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ from tune.training.config import TrainConfig
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     """Translates Ray's callbacks and passes them on."""
 
-    def __init__(self, listeners: list[Listener], asha: Asha | None) -> None:
+    def __init__(
+        self, listeners: list[Listener], asha: Asha | None, tried_again: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`tried_again` knows whether a trial that has just failed has another attempt."""
         self.listeners = listeners
         self.asha = asha
+        self.tried_again = tried_again
         self._running: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles its callbacks to restore an experiment by itself. A search is resumed from the result folder
         # instead, and a terminal can not be pickled.
-        return {"listeners": [], "asha": None}
+        return {"listeners": [], "asha": None, "tried_again": None}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         for listener in self.listeners:
@@ -45,17 +50,19 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         for listener in self.listeners:
             listener.epoch_ended(trial.config["trial_id"], result)
 
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        for listener in self.listeners:
-            listener.trial_died(trial.config["trial_id"], error_line(trial))
-
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._ended(trial.config["trial_id"], self._status(trial), None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if trial.config["trial_id"] not in self._running:  # its actor did not even come up
+        trial_id, error = trial.config["trial_id"], error_line(trial)
+        if trial_id not in self._running:  # its actor did not even come up
             self.on_trial_start(iteration, trials, trial)
-        self._ended(trial.config["trial_id"], "failed", error_line(trial))
+        if self.tried_again(trial_id):
+            self._running.discard(trial_id)
+            for listener in self.listeners:
+                listener.trial_died(trial_id, error)
+        else:
+            self._ended(trial_id, "failed", error)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         # Ray ends those that run without a word when the time budget, or the user, ends the search.

@@ -10,13 +10,13 @@ from ray import tune
 from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 from rich.console import Console
 
 from tune.files import Unwritable
 from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary, tracking
 from tune.search.asha import AshaScheduler
+from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
 from tune.search.console import view
 from tune.search.devices import Machine, Share
@@ -69,7 +69,9 @@ def _search(
         method=settings.search,
         head_start=past.head_start,
     )
-    searcher = ProposalSearcher(proposer, settings.metric, past.known, past.unfinished, journal.trial_proposed)
+    searcher = ProposalSearcher(
+        proposer, settings.metric, past.known, past.unfinished, journal.trial_proposed, settings.trials
+    )
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
     left = settings.trials - past.ended
     with view(title, left, console) as shown:
@@ -81,7 +83,6 @@ def _search(
                 searcher=searcher,
                 scheduler=FIFOScheduler() if asha is None else AshaScheduler(asha),
                 listeners=[Ground(), journal, checkpoints, shown, experiment],
-                trials=left,
                 time_budget_s=experiment.left(settings.time_budget_s),
             )
         finally:
@@ -106,7 +107,6 @@ def _confirm(
             searcher=confirm.Reruns(planned, settings.metric),
             scheduler=FIFOScheduler(),
             listeners=[Ground(), confirm.RerunJournal(folder), checkpoints, shown],
-            trials=len(planned),
             time_budget_s=None,
         )
 
@@ -116,13 +116,12 @@ def _train(
     folder: RunFolder,
     checkpoints: Checkpoints,
     *,
-    searcher: Searcher,
+    searcher: Attempts,
     scheduler: TrialScheduler,
     listeners: list[Listener],
-    trials: int,
     time_budget_s: float | None,
 ) -> None:
-    """Ray Tune, over `trials` more trials."""
+    """Ray Tune, over what the searcher has."""
     settings, share = plan.settings, plan.share
     task = Task(
         arrow=plan.arrow.absolute(),
@@ -135,7 +134,7 @@ def _train(
         checkpoint_every_s=CHECKPOINT_EVERY_S,
     )
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
-    callbacks = [Events(listeners, asha), *tracking.callbacks(settings, folder)]
+    callbacks = [Events(listeners, asha, searcher.will_be_tried_again), *tracking.callbacks(settings, folder)]
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(Trial, task=task), {"cpu": share.cpus, "gpu": share.gpus}),
         tune_config=tune.TuneConfig(
@@ -145,7 +144,7 @@ def _train(
             scheduler=scheduler,
             metric=settings.metric,
             mode="max",
-            num_samples=trials,
+            num_samples=-1,  # the searcher says when nothing is left
             time_budget_s=time_budget_s,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -153,8 +152,6 @@ def _train(
         ),
         run_config=tune.RunConfig(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # see `trial`
-            # Once more, from its checkpoint: what killed a process may not be its own fault.
-            failure_config=tune.FailureConfig(max_failures=1),
             name="ray",
             storage_path=str(folder.path),
             callbacks=callbacks,

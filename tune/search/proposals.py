@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from ray.tune.search import Searcher
 
 from tune.results import Origin
+from tune.search.attempts import Attempts, Handed
 from tune.settings import Method
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
@@ -139,7 +139,7 @@ def trial_id_of(number: int) -> str:
     return f"{number:04d}"
 
 
-class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types for it
+class ProposalSearcher(Attempts):
     """Lets Ray Tune ask a `Proposer`. A trial's id is its number; it travels in the trial's config."""
 
     def __init__(
@@ -149,48 +149,38 @@ class ProposalSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types fo
         known: Mapping[int, Known] | None = None,
         unfinished: Mapping[int, tuple[Origin, TrainConfig]] | None = None,
         proposed: Callable[[str, Origin, TrainConfig], None] = lambda *_: None,
+        trials: int | None = None,
     ) -> None:
         """`known` was proposed earlier, and of that `unfinished` is to be trained again before anything new.
 
         `proposed` hears of each proposal before Ray does: what comes next depends on it, so it must outlive a crash.
+        There are at most `trials` in all.
         """
-        super().__init__(metric=metric, mode="max")
+        super().__init__(metric)
         self.proposer = proposer
         self.known = dict(known or {})
         self._unfinished = dict(unfinished or {})
         self._proposed = proposed
-        self._numbers: dict[str, int] = {}
+        self._trials = trials
 
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        return True  # the proposer has its space already, and Ray asks a second time with no metric
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def next(self) -> Handed | None:
         if self._unfinished:
             number = min(self._unfinished)
             proposal: tuple[Origin, TrainConfig] | None = self._unfinished.pop(number)
         else:
             number = next(n for n in itertools.count() if n not in self.known)
+            if number == self._trials:
+                return None
             proposal = self.proposer.propose(number, [item for _, item in sorted(self.known.items())])
         if proposal is None:
-            finished: str = Searcher.FINISHED
-            return finished
+            return None
         origin, config = proposal
         self.known[number] = Known(config)
-        self._numbers[trial_id] = number
         self._proposed(trial_id_of(number), origin, config)
         return {**config.to_dict(), "trial_id": trial_id_of(number), "origin": origin}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if result is not None and not error and "epoch" in result:
-            number = self._numbers[trial_id]
+    def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
+        if result is not None and "epoch" in result:
+            number = int(trial_id)
             how = score(result["epoch"], result[self.metric], result["diverged"])
             self.known[number] = Known(self.known[number].config, how)
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        pass  # a running trial is not ranked: its metric would be that of an early epoch
-
-    def save(self, checkpoint_path: str) -> None:
-        pass  # nothing to keep: what is known lies in trials.parquet
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise AssertionError("a search is not restored through Ray's own state")

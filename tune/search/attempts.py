@@ -1,0 +1,67 @@
+"""Hands Ray Tune trial after trial; one that failed is handed out once more, before anything new.
+
+Ray's own `max_failures` covers neither a trial whose process dies before its first epoch nor one that takes over a
+process which then dies: those would count as failed at once.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from ray.tune.search import Searcher
+
+Handed = dict[str, Any]
+"""A TrainConfig's values, with `trial_id` and `origin`."""
+
+
+class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
+    """The base of our searchers. For Ray a second attempt is another trial; it has the `trial_id` of the first."""
+
+    def __init__(self, metric: str) -> None:
+        super().__init__(metric=metric, mode="max")
+        self._running: dict[str, Handed] = {}
+        self._again: list[Handed] = []
+        self._failed: set[str] = set()
+        self._over = False
+
+    @abstractmethod
+    def next(self) -> Handed | None:
+        """Something new, or None if nothing is left."""
+
+    @abstractmethod
+    def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
+        """Hears of a trial's end: its last result, or None if it failed for good or never had one."""
+
+    def will_be_tried_again(self, trial_id: str) -> bool:
+        """Whether a trial that has just failed has another attempt."""
+        return any(handed["trial_id"] == trial_id for handed in self._again)
+
+    def suggest(self, trial_id: str) -> Handed | str | None:
+        handed = self._again.pop(0) if self._again else None if self._over else self.next()
+        if handed is None:
+            self._over = True
+            finished: str = Searcher.FINISHED  # for good: Ray does not ask again
+            return None if self._running else finished
+        self._running[trial_id] = handed
+        return dict(handed)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        handed = self._running.pop(trial_id)
+        if error and handed["trial_id"] not in self._failed:
+            self._failed.add(handed["trial_id"])
+            self._again.append(handed)
+        else:
+            self.ended(handed["trial_id"], None if error else result)
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True  # the space is known already, and Ray asks a second time with no metric
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        pass  # a running trial is not ranked: its metric would be that of an early epoch
+
+    def save(self, checkpoint_path: str) -> None:
+        pass  # nothing to keep: what is known lies in the result folder
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise AssertionError("a search is not restored through Ray's own state")
