@@ -85,7 +85,7 @@ def sound(draw: st.DrawFn, name: str) -> Parameter:
 
 @st.composite
 def sound_float(draw: st.DrawFn, least: float, most: float) -> Parameter:
-    ends = st.one_of(st.floats(least, most), st.sampled_from([least, most]))
+    ends = st.one_of(st.floats(least, most, allow_subnormal=False), st.sampled_from([least, most]))
     low, high = sorted([draw(ends), draw(ends)])
     kind = draw(st.sampled_from(["constant", "choice", "uniform", "loguniform", "quniform", "qloguniform"]))
     if kind == "constant" or low == high:
@@ -305,7 +305,9 @@ def configurations_of_sorts(draw: st.DrawFn) -> dict[str, Any]:
         if name in WORDS:
             values[name] = draw(st.sampled_from(WORDS[name]))
         else:
-            values[name] = draw(st.floats(*FLOATS[name]) if name in FLOATS else st.integers(*WHOLE[name]))
+            values[name] = draw(
+                st.floats(*FLOATS[name], allow_subnormal=False) if name in FLOATS else st.integers(*WHOLE[name])
+            )
     for name in draw(st.lists(a_name, max_size=2)):
         values[name] = draw(a_value)
     for name in draw(st.lists(st.sampled_from([*values]), max_size=1)):

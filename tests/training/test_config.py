@@ -165,6 +165,12 @@ def test_a_number_beyond_all_floats_is_refused(name: str) -> None:
     assert refusal(name, 10**400) == f"{name} is too large a number."
 
 
+@pytest.mark.parametrize("name", [*FLOATS, *INTEGERS])
+def test_a_subnormal_number_is_refused(name: str) -> None:
+    """torch's fused SGD takes a subnormal momentum for 0 and for more than 0, and the process dies."""
+    assert refusal(name, 5e-324) == f"{name} is 5e-324, too small a number; write 0."
+
+
 @pytest.mark.parametrize("name", INTEGERS)
 def test_a_fraction_is_no_whole_number(name: str) -> None:
     assert "whole number" in refusal(name, 32.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -160,6 +161,8 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
         raise ValueError(f"{name} is too large a number.") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} is {value!r}; it must be a finite number.")
+    if 0 < abs(number) < sys.float_info.min:  # such are 0 while an epoch runs (host.py), to some of torch: it crashes
+        raise ValueError(f"{name} is {value!r}, too small a number; write 0.")
     if kind is int and number != int(number):
         raise ValueError(f"{name} is {value!r}; it must be a whole number.")
     return kind(number)
