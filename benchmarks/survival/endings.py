@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.survival.life import Search, gone
+from benchmarks.survival.life import Search, left_behind
 from tune.results import RunFolder
 
 Ending = Literal["Ctrl-C", "SIGTERM", "Ctrl-C twice"]
@@ -43,7 +43,7 @@ def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict
         code = search.wait(60.0)
         found["seconds"].append(time.monotonic() - began)
         found["wrong"] += code != 130 or "--resume" not in search.last_line
-        found["left"] += not gone()
+        found["left"] += bool(left_behind(str(search.folder.path)))
     return found
 
 

@@ -19,7 +19,6 @@ from typing import Literal
 import psutil
 
 from tune.results import RunFolder
-from tune.search.session import MARK
 
 Victim = Literal["driver", "worker", "raylet"]
 
@@ -94,7 +93,7 @@ class Search:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+            env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "SEARCH": str(self.folder.path)},
         )
         self._ear = threading.Thread(target=self._listen, args=[self.process])
         self._ear.start()
@@ -139,22 +138,22 @@ def _title(process: psutil.Process) -> str:
     return ""
 
 
-def left_behind() -> list[str]:
-    """The processes of any search of this machine's, by name."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if MARK in process.environ():
-                found.append(_title(process))
+def left_behind(name: str) -> list[str]:
+    """What a search was that had `name` as SEARCH in its environment: its processes, within a while."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while (found := [_title(process) for process in processes(name)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
     return found
 
 
-def gone() -> bool:
-    """Whether nothing is left soon after a kill."""
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while (left := left_behind()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not left
+def processes(name: str) -> list[psutil.Process]:
+    """All that have `name` as SEARCH in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SEARCH") == name:
+                found.append(process)
+    return found
 
 
 @contextmanager

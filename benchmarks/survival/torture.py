@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.survival.life import Search, Victim, gone, moment, read_all_the_while
+from benchmarks.survival.life import Search, Victim, left_behind, moment, read_all_the_while
 from tune.results import RunFolder
 
 Found = dict[str, Any]
@@ -71,7 +71,7 @@ def _died(search: Search, victim: Victim, found: Found) -> None:
     code = search.wait(60.0)
     right = code == -9 if victim == "driver" else (code == 1 and "--resume" in search.last_line)
     found["wrong"] += not right
-    found["left"] += not gone()
+    found["left"] += bool(left_behind(str(search.folder.path)))
     found["gone_s"].append(time.monotonic() - began)
 
 

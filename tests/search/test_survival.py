@@ -139,7 +139,10 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
     """kill -9 of the command, as a user starts it, with W&B; then --resume here."""
     arguments[arguments.index("disabled")] = "offline"
     process = subprocess.Popen(
-        [sys.executable, "-c", life.COMMAND, *arguments, "--name", "dead"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", life.COMMAND, *arguments, "--name", "dead"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"SEARCH": "dead"},
     )
     assert process.stdout is not None
     told = []
@@ -150,7 +153,7 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
     process.kill()
     told += re.findall(r"trial (\d+) epoch (\d)/5", process.stdout.read())
     process.wait()
-    assert life.gone(), f"left behind: {life.left_behind()}"
+    assert life.left_behind("dead") == []
     folder = RunFolder(tmp_path / "dead")
     assert (folder.path / "checkpoints" / "0000.pt").is_file()
 
@@ -229,20 +232,20 @@ def test_two_searches_at_once_and_two_of_one_name(arguments: list[str], tmp_path
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_ends_at_once(arguments: list[str], tmp_path: Path) -> None:
-    found = endings.interrupt("Ctrl-C twice", 1, tmp_path, Path(arguments[arguments.index("--data-dir") + 1]))
+@pytest.mark.parametrize("ending", ["SIGTERM", "Ctrl-C twice"])
+def test_another_interrupt_ends_likewise(ending: endings.Ending, tmp_path: Path, synthetic_root: Path) -> None:
+    found = endings.interrupt(ending, 1, tmp_path, synthetic_root)
     assert (found["wrong"], found["left"]) == (0, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["driver", "worker", "raylet"])
 def test_nothing_is_lost_when_anything_is_killed_at_any_moment(
-    victim: life.Victim, arguments: list[str], tmp_path: Path
+    victim: life.Victim, tmp_path: Path, synthetic_root: Path
 ) -> None:
     """Three kills of each; `python -m benchmarks.survival` does twenty, for docs/reliability.md."""
-    data_dir = Path(arguments[arguments.index("--data-dir") + 1])
-    whole = torture.left_alone(life.Search.of(tmp_path, data_dir, "whole"))
-    found = torture.torture(victim, 3, whole, tmp_path, data_dir)
+    whole = torture.left_alone(life.Search.of(tmp_path, synthetic_root, "whole"))
+    found = torture.torture(victim, 3, whole, tmp_path, synthetic_root)
     losses = ("lost", "doubled", "differ", "left", "wrong", "broken_reads")
     assert {name: found[name] for name in losses} == dict.fromkeys(losses, 0)
     assert found["again"] <= found["kills"], "more than an epoch a kill was trained again"

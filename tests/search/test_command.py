@@ -1,0 +1,126 @@
+"""The command as a user starts it, with Ray, dashboard and W&B of its own, ended by Ctrl-C: one search, four looks."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from benchmarks.survival import life
+from tests.search.wandb_file import read_run
+from tune import cli
+from tune.results import RunFolder
+
+KEY = "0123456789abcdef" * 2 + "5eacde5"
+
+SPACE = """
+from ray import tune
+from tune.space import SearchSpace
+
+SPACE = SearchSpace(
+    model="simple_cnn", epochs=50, trials=50,
+    parameters={"lr": tune.loguniform(1e-2, 0.3), "batch_size": 50},
+    reference={"lr": 0.1, "batch_size": 50},
+)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of the command."""
+
+    folder: RunFolder
+    code: int
+    out: str
+    err: str
+    addresses: set[str]
+    """On which it listened."""
+
+    home: Path
+    logs: Path
+    """Of Ray."""
+
+
+@pytest.fixture(scope="module")
+def ended(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    """Ctrl-C after its first epoch. It has a W&B key, and is told of a cluster that is not there."""
+    here = tmp_path_factory.mktemp("command")
+    (here / "space.py").write_text(SPACE)
+    command = [sys.executable, "-m", "tune.run", "--space", here / "space.py", "--data", "synthetic"]
+    command += ["--data-dir", synthetic_root, "--storage", here, "--name", "stopped", "--train-subset", "500"]
+    command += ["--wandb", "offline", "--gpus-per-trial", "0"]
+    (here / "home").mkdir()
+    with TemporaryDirectory() as logs:  # pytest's folders are too deep for a socket of Ray's
+        own = {"WANDB_API_KEY": KEY, "HOME": str(here / "home"), "RAY_TMPDIR": logs, "RAY_ADDRESS": "127.0.0.1:1"}
+        own["SEARCH"] = str(here / "stopped")
+        process = subprocess.Popen(
+            [*map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | own,
+        )
+        assert process.stdout is not None
+        before = ""
+        for line in process.stdout:
+            before += line
+            if "epoch 1/50" in line:
+                break
+        addresses = listening(own["SEARCH"])
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=100)
+        folder = RunFolder(here / "stopped")
+        yield Ended(folder, process.returncode, before + out, err, addresses, here / "home", Path(logs))
+
+
+def listening(name: str) -> set[str]:
+    """The addresses on which the processes of a search listen."""
+    found = set()
+    for process in life.processes(name):
+        with suppress(psutil.Error):
+            found |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def test_an_interrupt_ends_with_130_whole_results_and_the_command_that_goes_on(ended: Ended) -> None:
+    assert ended.code == cli.INTERRUPTED, ended.err
+    assert ended.err == ""
+    assert "Interrupted. To go on: python -m tune.run --resume stopped --storage " in ended.out
+    assert "interrupted after epoch" in ended.out
+    rows = ended.folder.read_rows("trials.parquet")
+    assert {"interrupted"} <= {row["status"] for row in rows} <= {"interrupted", "stopped", "diverged"}
+    assert life.left_behind(str(ended.folder.path)) == []
+
+
+def test_wandbs_loggers_are_ended_rather_than_killed(ended: Ended) -> None:
+    files = list(ended.folder.path.glob("wandb/offline-run-*/*.wandb"))
+    assert files
+    for file in files:
+        about, history = read_run(file)
+        assert about.get("ended") or not history
+
+
+def test_ray_listens_to_this_machine_alone(ended: Ended) -> None:
+    assert ended.addresses, "the dashboard at least"
+    assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in ended.addresses)
+
+
+def test_neither_the_wandb_key_nor_rays_token_lies_in_a_file(ended: Ended) -> None:
+    kept = ended.home / ".ray" / "auth_token"
+    token = kept.read_text().strip()
+    assert len(token) > 20
+    files = [path for top in (ended.folder.path, ended.home, ended.logs) for path in top.rglob("*") if path.is_file()]
+    assert sum(path.suffix in (".log", ".out", ".err") for path in files) > 10, "Ray's logs are among them"
+    for secret in (KEY, token):
+        assert secret not in ended.out
+        assert [path for path in files if secret.encode() in path.read_bytes() and path != kept] == []
