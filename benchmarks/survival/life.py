@@ -69,6 +69,9 @@ class Search:
     running: str = ""
     """The trial that began last."""
 
+    died: set[str] = field(default_factory=set)
+    """The trials whose process has died once."""
+
     last_line: str = ""
     process: subprocess.Popen[str] | None = None
     _ear: threading.Thread | None = None
@@ -105,6 +108,8 @@ class Search:
                 self.told.append(f"{found[1]} {found[2]}")
             if found := re.search(r"trial (\d+) \(\w+\) starts", line):
                 self.running = found[1]
+            if found := re.search(r"trial (\d+) failed, and is tried once more", line):
+                self.died.add(found[1])
             self.last_line = line.strip()
 
     def wait(self, seconds: float) -> int | None:

@@ -45,16 +45,14 @@ def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_di
 
 def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng: random.Random) -> None:
     """Until the search has ended by itself."""
-    spared: set[str] = set()
     while True:
         search.live()
         while found["kills"] < kills and search.wait(moment(rng)) is None:
-            if victim == "worker" and search.running in spared:
+            if victim == "worker" and search.running in search.died:
                 continue
             if not search.kill(victim):
                 continue
             found["kills"] += 1
-            spared.add(search.running)
             if victim != "worker":
                 _died(search, victim, found)
                 break
