@@ -24,7 +24,8 @@ SECOND_AFTER_S = 0.3
 def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict[str, Any]:
     """Ends searches by a signal at a random moment after their first epoch; W&B runs, offline.
 
-    Seconds from the (last) signal to the end of the command; `wrong`: not exit code 130, or no command to go on with.
+    Seconds from the (last) signal to the end of the command; `wrong`: not exit code 130, or no command to go on with, or
+    that it had ended before the second signal.
     """
     rng = random.Random(ending)
     found: dict[str, Any] = {"times": times, "seconds": [], "wrong": 0, "left": 0}
@@ -37,7 +38,7 @@ def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict
         assert search.process is not None
         search.process.send_signal(signal.SIGTERM if ending == "SIGTERM" else signal.SIGINT)
         if ending == "Ctrl-C twice":
-            time.sleep(SECOND_AFTER_S)
+            found["wrong"] += search.wait(SECOND_AFTER_S) is not None
             search.process.send_signal(signal.SIGINT)
         began = time.monotonic()
         code = search.wait(60.0)
@@ -89,6 +90,8 @@ def on_disk(storage: Path, data_dir: Path, trials: int = 100) -> dict[str, Any]:
     while search.wait(0.05) is None:
         now = list((search.folder.path / "checkpoints").glob("*.pt"))
         kept, files = max(kept, _mb(now)), max(files, len(now))
+    if search.wait(0) != 0 or len(search.folder.read_rows("trials.parquet")) != trials:
+        raise RuntimeError(f"the search of {trials} trials ended early: {search.last_line}")
     inside = {name: _mb(list((search.folder.path / name).rglob("*"))) for name in ("wandb", "ray", "checkpoints")}
     everything = _mb(list(search.folder.path.rglob("*")))
     return {"trials": trials, "kept_mb": kept, "kept_files": files, "all_mb": everything, **inside}

@@ -17,12 +17,12 @@ VICTIMS = {
 def render(found: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        "| kill -9 of | times | searches | epochs lost | there twice | that differ | trained again "
-        "| processes left after 5 s | reads meanwhile | of a broken file |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| kill -9 of | times | searches | lost | there twice | that differ | trained again | ended otherwise than told "
+        "| left processes for 5 s | reads meanwhile | of a broken file |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for victim, row in found["victims"].items():
-        figures = ("kills", "searches", "lost", "doubled", "differ", "again", "left", "reads", "broken_reads")
+        figures = ("kills", "searches", "lost", "doubled", "differ", "again", "wrong", "left", "reads", "broken_reads")
         lines.append(f"| {VICTIMS[victim]} | {' | '.join(f'{row[name]:,}' for name in figures)} |")
     lines += [
         "",

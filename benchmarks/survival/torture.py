@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng:
             code = search.wait(PATIENCE_S)
             if code != 0:
                 raise RuntimeError(f"a search that was not killed ended with {code}: {search.last_line}")
+            found["left"] += bool(left_behind(str(search.folder.path)))
             return
 
 
@@ -79,20 +81,29 @@ def _compare(search: Search, whole: RunFolder, found: Found) -> None:
     found["lost"] += len(theirs.keys() - ours.keys())
     found["doubled"] += len(search.folder.read_rows("epochs.parquet")) - len(ours)
     found["differ"] += sum(ours.get(key) != row for key, row in theirs.items()) + len(ours.keys() - theirs.keys())
-    for name in ("trial_id", "epochs", "status", "val_acc"):
-        found["differ"] += column(search.folder, name) != column(whole, name)
-    found["differ"] += search.folder.read_json("rungs.json") != whole.read_json("rungs.json")
+    found["differ"] += sum(a != b for a, b in zip_longest(trials(search.folder), trials(whole)))
+    for name in ("rungs.json", "best.json"):
+        found["differ"] += search.folder.read_json(name) != whole.read_json(name)
     found["again"] += len(search.told) - len(set(search.told))
     runs = {path.name.split("-", 3)[3] for path in search.folder.path.glob("wandb/offline-run-*")}
-    found["doubled"] += len(runs) - len(column(search.folder, "trial_id"))
+    expected = {f"{search.folder.name}-{row['trial_id']}" for row in trials(whole)}
+    found["lost"] += len(expected - runs)
+    found["doubled"] += len(runs - expected)
+
+
+TIMED = ("wall_s", "images_per_s", "peak_memory_mb", "error")
+"""What may differ: the clock, the process, and that a trial was tried again."""
 
 
 def rows(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
     """The epochs, without what the clock says."""
-    timed = ("wall_s", "images_per_s")
-    found = folder.read_rows("epochs.parquet")
-    return {(row["trial_id"], row["epoch"]): {k: v for k, v in row.items() if k not in timed} for row in found}
+    return {(row["trial_id"], row["epoch"]): _untimed(row) for row in folder.read_rows("epochs.parquet")}
 
 
-def column(folder: RunFolder, name: str) -> list[Any]:
-    return [row[name] for row in folder.read_rows("trials.parquet")]
+def trials(folder: RunFolder) -> list[dict[str, Any]]:
+    """The trials likewise, with what was proposed for each."""
+    return [_untimed(row) for row in folder.read_rows("trials.parquet")]
+
+
+def _untimed(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in TIMED}
