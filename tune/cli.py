@@ -75,6 +75,9 @@ def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str]
         except ValueError as error:
             print(f"error: {printable(str(error))}", file=sys.stderr)
             return WRONG_INPUT
+        except Unwritable as error:
+            print(f"failed: {error}", file=sys.stderr)
+            return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
         return _done(work)

@@ -30,6 +30,8 @@ class Claim:
         except BlockingIOError:
             self.release()
             raise ValueError(why) from None
+        except OSError:
+            pass  # a file system without locks, as some of a network
 
 
 def sha256(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-if __name__ == "__main__":  # a Ctrl-C while the rest is imported ends it without a traceback
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A Ctrl-C while the rest is imported ends it without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse

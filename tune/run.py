@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-if __name__ == "__main__":  # a Ctrl-C while the rest is imported ends it without a traceback
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A Ctrl-C while the rest is imported ends it without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -142,7 +143,7 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
     """Searches, and says what was found."""
     from tune.search import confirm, past, summary
     from tune.search.launch import search
-    from tune.search.session import RayDied
+    from tune.search.watchdog import RayDied
 
     try:
         why = past.nothing_to_do(so_far, prepared.settings)
@@ -152,12 +153,11 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
         else:
             search(prepared, folder, so_far, console)
     except KeyboardInterrupt:
-        summary.show(folder, prepared.settings, console)
-        console.print(f"Interrupted. {summary.to_go_on(folder)}", highlight=False, markup=False, soft_wrap=True)
+        how_to_go_on = summary.show_cut(folder, prepared.settings, console)
+        console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
         raise
     except (RayDied, Unwritable) as error:
-        summary.show(folder, prepared.settings, console)
-        raise cli.WorkFailed(f"{error}. {summary.to_go_on(folder)}") from error
+        raise cli.WorkFailed(f"{error}. {summary.show_cut(folder, prepared.settings, console)}") from error
     finally:
         claim.release()
     summary.show(folder, prepared.settings, console)

@@ -19,7 +19,7 @@ class Mortal:
 
     def __init__(self, proposer: Proposer, begun: Past, folder: RunFolder, deaths: Container[int]) -> None:
         """`begun` is what a new search starts from; the driver dies after the epochs `deaths`, counted over all."""
-        about = {"data_fingerprint": "", "started": "", "spent_s": 0, "repeats_refused": 0}
+        about = {"data_fingerprint": "", "weights_sha256": None, "started": "", "spent_s": 0, "repeats_refused": 0}
         folder.write_json("experiment.json", about)
         self.proposer = proposer
         self.folder = folder
@@ -73,7 +73,7 @@ class Mortal:
                 "trained_s": float(epoch),
                 "diverged": diverged,
                 "train_loss": 1.0,
-                "kept": False,
+                "checkpoint_due": False,
                 "micro_batches": 1,
             },
         )

@@ -24,8 +24,8 @@ SECOND_AFTER_S = 0.3
 def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict[str, Any]:
     """Ends searches by a signal at a random moment after their first epoch; W&B runs, offline.
 
-    Seconds from the (last) signal to the end of the command; `wrong`: not exit code 130, or no command to go on with, or
-    that it had ended before the second signal.
+    Seconds from the (last) signal to the end of the command. `wrong`: not exit code 130, no command to go on with, or
+    an end before the second signal.
     """
     rng = random.Random(ending)
     found: dict[str, Any] = {"times": times, "seconds": [], "wrong": 0, "left": 0}

@@ -17,7 +17,7 @@ VICTIMS = {
 def render(found: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        "| kill -9 of | times | searches | lost | there twice | that differ | trained again | ended otherwise than told "
+        "| kill -9 of | times | searches | lost | there twice | that differ | trained again | ended in another way "
         "| left processes for 5 s | reads meanwhile | of a broken file |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]

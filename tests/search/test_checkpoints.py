@@ -46,14 +46,14 @@ def test_a_trial_is_kept_when_its_epoch_has_been_judged_and_goes_on_from_there(t
     path = tmp_path / "0007.pt"
     trial = begin(task)
     first = trial.step()
-    assert first["kept"]
+    assert first["checkpoint_due"]
     assert not path.exists(), "the search has not seen the epoch yet"
     second = trial.step()
     assert path.exists()
     again = begin(task)
     assert figures(again.step()) == figures(second), "from the first epoch's checkpoint"
     third = again.step()
-    assert (third["epoch"], third["done"], third["kept"]) == (3, True, False), "what ends is not kept"
+    assert (third["epoch"], third["done"], third["checkpoint_due"]) == (3, True, False), "what ends is not kept"
     assert figures(trial.step()) == figures(third)
 
 
@@ -68,11 +68,11 @@ def test_a_trial_whose_checkpoint_is_damaged_starts_anew(task: Task, tmp_path: P
 
 def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_trial(task: Task, tmp_path: Path) -> None:
     trial = begin(task)
-    assert trial.step()["not_kept"] == ""
+    assert trial.step()["checkpoint_error"] == ""
     (tmp_path / "0007.pt").mkdir()  # nothing can take its place
     report = trial.step()
     assert report["epoch"] == 2
-    assert "0007.pt can not be written: Is a directory" in report["not_kept"]
+    assert "0007.pt can not be written: Is a directory" in report["checkpoint_error"]
 
 
 def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:
@@ -81,7 +81,8 @@ def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:
     there.mkdir()
     for name in ("0001.pt", "0002.pt", "0003.pt.77.tmp", "0004-seed43.pt"):
         (there / name).write_bytes(b"x")
-    checkpoints = Checkpoints(folder, ["0001", "0004-seed43", "0005"])
+    checkpoints = Checkpoints(folder)
+    checkpoints.keep_only(["0001", "0004-seed43", "0005"])
     assert left(folder) == {"0001.pt", "0004-seed43.pt"}
     checkpoints.trial_ended("0001", "interrupted", None)
     checkpoints.trial_ended("0005", "finished", None)  # was never kept

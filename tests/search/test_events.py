@@ -12,8 +12,11 @@ import pytest
 import ray
 
 from tune.files import Unwritable
-from tune.search.events import error_line
-from tune.search.session import Ground, RayDied
+from tune.results import Origin, Status
+from tune.search.events import CanNotTell, Events, error_line
+from tune.search.listener import Listener
+from tune.search.watchdog import RayDied, Watchdog
+from tune.training.config import TrainConfig
 
 KILLED = """Failure # 1 (occurred at 2026-11-25_12-00-00)
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker
@@ -55,17 +58,85 @@ def test_a_dead_raylet_is_noticed_before_a_trial_is_blamed(monkeypatch: pytest.M
     def node(kind: str) -> Any:
         return SimpleNamespace(dead_processes=lambda: [(kind, ended)])
 
-    ground = Ground()
+    watchdog = Watchdog()
     monkeypatch.setattr(ray._private.worker, "_global_node", node("log_monitor"))
-    ground.tick()  # nothing rests on that one
+    watchdog.tick()  # nothing rests on that one
     monkeypatch.setattr(ray._private.worker, "_global_node", node("raylet"))
-    ground.trial_ended("0001", "finished", None)
-    for blame in (ground.tick, lambda: ground.trial_died("0001", ""), lambda: ground.trial_ended("0001", "failed", "")):
+    watchdog.trial_ended("0001", "finished", None)
+    for blame in (
+        watchdog.tick,
+        lambda: watchdog.trial_failed("0001", ""),
+        lambda: watchdog.trial_ended("0001", "failed", ""),
+    ):
         with pytest.raises(RayDied, match=r"Ray's raylet has died \(exit code 3\)"):
             blame()
 
 
 def test_a_trial_that_could_not_be_kept_ends_the_search() -> None:
-    Ground().epoch_ended("0001", {"not_kept": ""})
+    Watchdog().epoch_ended("0001", {"checkpoint_error": ""})
     with pytest.raises(Unwritable, match="no space"):
-        Ground().epoch_ended("0001", {"not_kept": "no space"})
+        Watchdog().epoch_ended("0001", {"checkpoint_error": "no space"})
+
+
+class Ear(Listener):
+    """Notes what it hears, and can not write at times."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+        self.full = False
+
+    def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
+        self.heard.append(("started", trial_id))
+
+    def trial_failed(self, trial_id: str, error: str) -> None:
+        self.heard.append(("failed", trial_id, error))
+
+    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
+        if self.full:
+            raise Unwritable("no space")
+        self.heard.append(("ended", trial_id, status, error))
+
+
+def trial(number: int, error_file: Path | None = None, **last: Any) -> Any:
+    values = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=3).to_dict()
+    config = {**values, "trial_id": f"{number:04d}", "origin": "search"}
+    return SimpleNamespace(config=config, error_file=None if error_file is None else str(error_file), last_result=last)
+
+
+def test_a_failure_is_told_as_one_that_is_tried_again_and_then_for_good(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text(RAISED)
+    ear, again = Ear(), {"0000"}
+    events = Events([ear], None, again.__contains__)
+    failing = trial(0, tmp_path / "error.txt")
+    events.on_trial_start(0, [], failing)
+    events.on_trial_error(0, [], failing)
+    events.on_experiment_end([])  # while it waits for its second attempt: nobody was cut off
+    again.clear()
+    events.on_trial_error(0, [], failing)  # its process did not even come up
+    assert ear.heard == [
+        ("started", "0000"),
+        ("failed", "0000", "ValueError: of no use"),
+        ("started", "0000"),
+        ("ended", "0000", "failed", "ValueError: of no use"),
+    ]
+
+
+def test_what_runs_at_the_end_was_interrupted() -> None:
+    ear = Ear()
+    events = Events([ear], None, lambda _: False)
+    for number in (1, 0):
+        events.on_trial_start(0, [], trial(number))
+    events.on_trial_complete(0, [], trial(1, epoch=3))
+    events.on_experiment_end([])
+    assert ear.heard[2:] == [("ended", "0001", "finished", None), ("ended", "0000", "interrupted", None)]
+
+
+def test_a_full_disk_is_not_taken_for_the_failure_of_the_trial_that_is_told_of() -> None:
+    ear = Ear()
+    ear.full = True
+    events = Events([ear], None, lambda _: False)
+    events.on_trial_start(0, [], trial(0))
+    with pytest.raises(CanNotTell) as caught:
+        events.on_trial_complete(0, [], trial(0, epoch=3))
+    assert not isinstance(caught.value, Exception), "or Ray would catch it, and call the trial failed"
+    assert isinstance(caught.value.error, Unwritable)

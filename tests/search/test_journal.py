@@ -22,7 +22,7 @@ def metrics(epoch: int, val_acc: float, **values: Any) -> dict[str, Any]:
     """What a trial reports, Ray's own additions included."""
     figures = {"train_loss": 4.0 / epoch, "train_acc": 10.0 * epoch, "val_loss": 4.5 / epoch, "val_acc": val_acc}
     technical = {"lr": 0.05, "wall_s": 2.0, "images_per_s": 1000.0, "peak_memory_mb": 300.0, "diverged": False}
-    technical |= {"trained_s": 2.0 * epoch, "kept": False, "micro_batches": 1}
+    technical |= {"trained_s": 2.0 * epoch, "checkpoint_due": False, "micro_batches": 1}
     rays_own = {"done": False, "steps": 10, "batch_loss": [4.0] * 10, "training_iteration": 99, "trial_id": "ray_1"}
     return {"epoch": epoch} | figures | technical | rays_own | values
 

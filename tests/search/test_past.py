@@ -36,7 +36,14 @@ def folder(tmp_path: Path) -> RunFolder:
         asha.report(trial_id, 1, value)
     folder.write_json("rungs.json", asha.to_json())
     folder.write_json("best.json", {})
-    about = {"settings": {}, "data_fingerprint": "abc", "started": "then", "spent_s": 5.0, "repeats_refused": 2}
+    about = {
+        "weights_sha256": None,
+        "settings": {},
+        "data_fingerprint": "abc",
+        "started": "then",
+        "spent_s": 5.0,
+        "repeats_refused": 2,
+    }
     folder.write_json("experiment.json", about | {"ended": None})
     rows = [
         row(0, "finished", 8, 40.0), row(1, "running", 1, 10.0), row(2, "running", 3, 33.0),

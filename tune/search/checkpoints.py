@@ -13,10 +13,12 @@ from tune.search.past import ENDED
 class Checkpoints(Listener):
     """Removes what nobody will go on from, so that no more trials are kept than run at once or were interrupted."""
 
-    def __init__(self, folder: RunFolder, unfinished: Iterable[str]) -> None:
-        """`unfinished` may have been kept by an earlier part of the search; all else is removed, half files too."""
+    def __init__(self, folder: RunFolder) -> None:
         self.path = (folder.path / "checkpoints").absolute()  # Ray starts trials in folders of its own
         self.path.mkdir(exist_ok=True)
+
+    def keep_only(self, unfinished: Iterable[str]) -> None:
+        """What an earlier part of the search has left of other trials is removed, half files too."""
         wanted = {self._of(trial_id) for trial_id in unfinished}
         for file in self.path.iterdir():
             if file not in wanted:

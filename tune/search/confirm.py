@@ -19,6 +19,7 @@ from scipy import stats
 
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
 from tune.search.attempts import Attempts, Handed
+from tune.search.journal import add_note
 from tune.search.listener import Listener
 from tune.search.past import ENDED
 from tune.settings import Settings
@@ -107,7 +108,8 @@ class RerunJournal(Listener):
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
         of, _, _ = trial_id.partition("-")
-        row = {"trial_id": of, "status": "running", "origin": origin, "epochs": 0, "seed": config.seed, "wall_s": 0.0}
+        row = {"trial_id": of, "origin": origin, "epochs": 0, "seed": config.seed, "wall_s": 0.0}
+        row |= self.rows.get((of, config.seed), {}) | {"status": "running"}
         self._running[trial_id] = self.rows[of, config.seed] = row
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
@@ -122,8 +124,8 @@ class RerunJournal(Listener):
         row |= {"status": status, "error": error or row.get("error")}
         self.write()
 
-    def trial_died(self, trial_id: str, error: str) -> None:
-        self._running[trial_id]["error"] = f"tried again after: {error}"
+    def trial_failed(self, trial_id: str, error: str) -> None:
+        add_note(self._running[trial_id], f"tried again after: {error}")
 
     def write(self) -> None:
         self.folder.write_table("confirm.parquet", [row for _, row in sorted(self.rows.items())], RERUNS)

@@ -67,7 +67,7 @@ class PlainView(Listener):
         shown.status = status
         self._say(f"trial {trial_id} {status} after epoch {shown.epoch}" + (f": {error}" if error else ""))
 
-    def trial_died(self, trial_id: str, error: str) -> None:
+    def trial_failed(self, trial_id: str, error: str) -> None:
         self._say(f"trial {trial_id} failed, and is tried once more: {error}")
 
     def elapsed(self) -> str:

@@ -16,13 +16,22 @@ from tune.search.listener import Listener
 from tune.training.config import TrainConfig
 
 
+class CanNotTell(BaseException):
+    """A listener could not write: a full disk, or nobody who reads the output.
+
+    No Exception: Tune takes one of those in a callback for the failure of the trial that it tells of.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     """Translates Ray's callbacks and passes them on."""
 
-    def __init__(
-        self, listeners: list[Listener], asha: Asha | None, tried_again: Callable[[str], bool] = lambda _: False
-    ) -> None:
-        """`tried_again` knows whether a trial that has just failed has another attempt."""
+    def __init__(self, listeners: list[Listener], asha: Asha | None, tried_again: Callable[[str], bool]) -> None:
+        """`tried_again` knows whether a trial that has just failed has another attempt: Ray tells searchers first."""
         self.listeners = listeners
         self.asha = asha
         self.tried_again = tried_again
@@ -34,21 +43,19 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         return {"listeners": [], "asha": None, "tried_again": None}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        for listener in self.listeners:
-            listener.tick()
+        self._tell(lambda listener: listener.tick())
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         values = dict(trial.config)
         trial_id, origin = values.pop("trial_id"), values.pop("origin")
         self._running.add(trial_id)
-        for listener in self.listeners:
-            listener.trial_started(trial_id, origin, TrainConfig.from_dict(values))
+        config = TrainConfig.from_dict(values)
+        self._tell(lambda listener: listener.trial_started(trial_id, origin, config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        for listener in self.listeners:
-            listener.epoch_ended(trial.config["trial_id"], result)
+        self._tell(lambda listener: listener.epoch_ended(trial.config["trial_id"], result))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._ended(trial.config["trial_id"], self._status(trial), None)
@@ -59,8 +66,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
             self.on_trial_start(iteration, trials, trial)
         if self.tried_again(trial_id):
             self._running.discard(trial_id)
-            for listener in self.listeners:
-                listener.trial_died(trial_id, error)
+            self._tell(lambda listener: listener.trial_failed(trial_id, error))
         else:
             self._ended(trial_id, "failed", error)
 
@@ -71,8 +77,14 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
 
     def _ended(self, trial_id: str, status: Status, error: str | None) -> None:
         self._running.discard(trial_id)
-        for listener in self.listeners:
-            listener.trial_ended(trial_id, status, error)
+        self._tell(lambda listener: listener.trial_ended(trial_id, status, error))
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
+        try:
+            for listener in self.listeners:
+                what(listener)
+        except OSError as error:
+            raise CanNotTell(error) from error
 
     def _status(self, trial: Trial) -> Status:
         last = trial.last_result

@@ -16,6 +16,10 @@ GRACE_S = 1.0
 """What ends by itself within this time is left to do so."""
 
 
+KILL_FOR_S = 5.0
+"""What does not go by then can not be killed."""
+
+
 def marked(mark: bytes) -> list[int]:
     """The processes with `mark`, as NAME=VALUE, in their environment. None where there is no /proc."""
     found = []
@@ -32,7 +36,8 @@ def main() -> None:
     deadline = time.monotonic() + GRACE_S
     while (left := marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    while left:  # one may be starting another
+    deadline = time.monotonic() + KILL_FOR_S
+    while left and time.monotonic() < deadline:  # one may be starting another
         for pid in left:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tune.results import EPOCHS, TRIALS, Origin, RunFolder, Status
+from tune.results import EPOCHS, TRIALS, Origin, Row, RunFolder, Status
 from tune.search.choose import choose
 from tune.search.listener import Listener
 from tune.search.past import Past
@@ -53,15 +53,15 @@ class Journal(Listener):
         row |= {name: known.get(name, metrics.get(name)) for name in _LAST}
         row |= {"epochs": epoch, "wall_s": metrics["trained_s"]}
         if metrics["micro_batches"] > 1:
-            row["error"] = f"out of memory: each batch split into {metrics['micro_batches']} micro-batches"
+            add_note(row, f"out of memory: each batch split into {metrics['micro_batches']}")
         row["best_val_acc"], row["best_epoch"] = self._best(trial_id)
         self._unwritten = True
         # Ray acts on ASHA's decision, and the trial is kept, only when Ray's callbacks have returned.
-        if metrics["kept"] or (self.asha is not None and epoch in self.asha.rungs):
+        if metrics["checkpoint_due"] or (self.asha is not None and epoch in self.asha.rungs):
             self.write()
 
-    def trial_died(self, trial_id: str, error: str) -> None:
-        self.trials[trial_id]["error"] = f"tried again after: {error}"
+    def trial_failed(self, trial_id: str, error: str) -> None:
+        add_note(self.trials[trial_id], f"tried again after: {error}")
         self._unwritten = True
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
@@ -94,3 +94,9 @@ class Journal(Listener):
         self.folder.write_json("best.json", choose(self.trials.values(), self.metric))
         self.folder.write_json("rungs.json", {} if self.asha is None else self.asha.to_json())
         self._unwritten, self._written_at = False, time.monotonic()
+
+
+def add_note(row: Row, text: str) -> None:
+    """Adds to what a row's `error` says of a trial that goes on all the same."""
+    if text not in (row.get("error") or ""):
+        row["error"] = "; ".join(filter(None, [row.get("error"), text]))

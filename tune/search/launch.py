@@ -7,12 +7,10 @@ from pathlib import Path
 
 import ray
 from ray import tune
-from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
 
-from tune.files import Unwritable
 from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary, tracking
 from tune.search.asha import AshaScheduler
@@ -20,15 +18,16 @@ from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
 from tune.search.console import view
 from tune.search.devices import Machine, Share
-from tune.search.events import Events
+from tune.search.events import CanNotTell, Events
 from tune.search.experiment import Experiment
 from tune.search.journal import Journal
 from tune.search.listener import Listener
 from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
-from tune.search.session import Ground, interruptible, started_ray
+from tune.search.session import started_ray
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
+from tune.search.watchdog import Watchdog, interruptible
 
 
 def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
@@ -38,23 +37,29 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
     in the folder.
     """
     settings = plan.settings
-    experiment = Experiment(folder, plan, past.about, time.monotonic())
     # Whole before Ray starts, which takes seconds in which one may lose patience.
+    began = time.monotonic()
     journal = None if nothing_to_do(past, settings) else Journal(folder, settings.metric, past)
+    experiment = Experiment(folder, plan, past.about, began)
     if journal is None:
         experiment.stop()
-    reruns = (confirm.rerun_id(row, seed) for row, seed in confirm.todo(folder, settings))
-    checkpoints = Checkpoints(folder, [*(trial_id_of(number) for number in past.unfinished), *reruns])
+    checkpoints = Checkpoints(folder)
+    checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
     try:
         with started_ray(settings, console), interruptible(summary.to_go_on(folder)):
             if journal is not None:
                 _search(plan, past, journal, checkpoints, experiment, console)
             if planned := confirm.todo(folder, settings):
+                checkpoints.keep_only(_reruns(planned))
                 _confirm(plan, folder, planned, checkpoints, console)
         confirm.decide(folder, settings)
     finally:
         checkpoints.close()
         experiment.write(ended=now())
+
+
+def _reruns(planned: list[tuple[Row, int]]) -> list[str]:
+    return [confirm.rerun_id(row, seed) for row, seed in planned]
 
 
 def _search(
@@ -82,7 +87,7 @@ def _search(
                 checkpoints,
                 searcher=searcher,
                 scheduler=FIFOScheduler() if asha is None else AshaScheduler(asha),
-                listeners=[Ground(), journal, checkpoints, shown, experiment],
+                listeners=[Watchdog(), journal, checkpoints, shown, experiment],
                 time_budget_s=experiment.left(settings.time_budget_s),
             )
         finally:
@@ -106,7 +111,7 @@ def _confirm(
             checkpoints,
             searcher=confirm.Reruns(planned, settings.metric),
             scheduler=FIFOScheduler(),
-            listeners=[Ground(), confirm.RerunJournal(folder), checkpoints, shown],
+            listeners=[Watchdog(), confirm.RerunJournal(folder), checkpoints, shown],
             time_budget_s=None,
         )
 
@@ -123,20 +128,11 @@ def _train(
 ) -> None:
     """Ray Tune, over what the searcher has."""
     settings, share = plan.settings, plan.share
-    task = Task(
-        arrow=plan.arrow.absolute(),
-        val_fraction=settings.val_fraction,
-        split_seed=settings.seed,
-        train_subset=settings.train_subset,
-        weights=None if settings.weights is None else Path(settings.weights),
-        share=share,
-        checkpoints=checkpoints.path,
-        checkpoint_every_s=CHECKPOINT_EVERY_S,
-    )
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
     callbacks = [Events(listeners, asha, searcher.will_be_tried_again), *tracking.callbacks(settings, folder)]
+    trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints))
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(Trial, task=task), {"cpu": share.cpus, "gpu": share.gpus}),
+        tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             # Without a bound Ray draws a trial ahead of the free places; TPE is better asked late.
@@ -164,10 +160,22 @@ def _train(
         for callback in callbacks:
             callback.on_experiment_end([])
         raise
-    except TuneError as error:
-        if isinstance(error.__context__, Unwritable | BrokenPipeError):  # of ours, wrapped up by Tune
-            raise error.__context__ from None
-        raise
+    except CanNotTell as end:
+        raise end.error from None
+
+
+def _task(plan: Plan, checkpoints: Checkpoints) -> Task:
+    settings = plan.settings
+    return Task(
+        arrow=plan.arrow.absolute(),
+        val_fraction=settings.val_fraction,
+        split_seed=settings.seed,
+        train_subset=settings.train_subset,
+        weights=None if settings.weights is None else Path(settings.weights),
+        share=plan.share,
+        checkpoints=checkpoints.path,
+        checkpoint_every_s=CHECKPOINT_EVERY_S,
+    )
 
 
 def _at_once(share: Share) -> int:

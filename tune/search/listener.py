@@ -12,12 +12,12 @@ class Listener:
     """Hears of every trial, in the driver; does nothing."""
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
-        """It begins, or goes on after its process died."""
+        """It begins, or goes on after it was interrupted or failed."""
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         """`metrics` as `trial.metrics` makes them."""
 
-    def trial_died(self, trial_id: str, error: str) -> None:
+    def trial_failed(self, trial_id: str, error: str) -> None:
         """It failed, and is tried once more: `trial_started` follows."""
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:

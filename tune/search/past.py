@@ -62,12 +62,12 @@ def nothing(settings: Settings) -> Past:
 def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: str | None = None) -> Past:
     """What lies in the folder. ValueError if it is damaged, or was learnt from other images or weights."""
     about = folder.read_json("experiment.json")
-    if about.get("data_fingerprint") != data_fingerprint:
-        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
-    if about.get("weights_sha256") != weights_sha256:
-        raise ValueError(f"{folder.name} was begun with other weights than those that are there now; restore them.")
-    if missing := [name for name in KEPT if name not in about]:
+    if missing := [name for name in (*KEPT, "data_fingerprint", "weights_sha256") if name not in about]:
         raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
+    if about["data_fingerprint"] != data_fingerprint:
+        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
+    if about["weights_sha256"] != weights_sha256:
+        raise ValueError(f"{folder.name} was begun with other weights than those that are there now; restore them.")
     folder.read_json("best.json")  # read later on; what is wrong with it is better said now
     rungs = folder.read_json("rungs.json")
     past = Past(

@@ -52,6 +52,14 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         say(f"Next: {command('tune.finalize', folder)}")
 
 
+def show_cut(folder: RunFolder, settings: Settings, console: Console) -> str:
+    """The same of a search that was cut off, if it had begun at all; returns how it goes on."""
+    if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
+        return "Nothing had begun."
+    show(folder, settings, console)
+    return to_go_on(folder)
+
+
 def to_go_on(folder: RunFolder) -> str:
     """What to type after an interruption."""
     return f"To go on: {command('tune.run --resume', folder)}"

@@ -11,7 +11,7 @@ from ray.air.integrations import wandb as ray_wandb
 from ray.tune import Callback
 
 from tune.results import EPOCHS, RunFolder
-from tune.search.session import Ground
+from tune.search.watchdog import Watchdog
 from tune.settings import Settings
 
 UPLOAD_TIMEOUT_S = 60
@@ -91,6 +91,6 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
         # Ray does not end the loggers of trials that a time budget or the user ended, and would wait for them.
         for trial in self._trial_queues:
             self._signal_logging_actor_stop(trial)
-        if Ground.interrupted:
+        if Watchdog.interrupted:
             self._upload_timeout = INTERRUPTED_TIMEOUT_S
         super().on_experiment_end(trials, **info)

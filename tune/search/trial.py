@@ -76,13 +76,13 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         train_config = TrainConfig.from_dict(values)
         self._horizon = train_config.epochs
         self._checkpoint = self._task.checkpoints / f"{config['trial_id']}.pt"
-        self._kept_at, self._due = time.monotonic(), False
+        self._saved_at, self._due = time.monotonic(), False
         self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
             train_config,
             load_data(self._task),
             self._task.share.device,
-            _kept(self._checkpoint),
+            _load(self._checkpoint),
             weights=self._task.weights,
         )
 
@@ -93,27 +93,27 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         epoch: by then the search has judged this one and has written that down. So no trial can go on from behind a
         rung it was not judged at, and what is to be stopped is not written first.
         """
-        not_kept = self._keep() if self._due else ""
+        error = self._save() if self._due else ""
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
-        self._due = not done and time.monotonic() - self._kept_at >= self._task.checkpoint_every_s
-        return {**metrics(result), "done": done, "kept": self._due, "not_kept": not_kept}
+        self._due = not done and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
+        return {**metrics(result), "done": done, "checkpoint_due": self._due, "checkpoint_error": error}
 
-    def _keep(self) -> str:
+    def _save(self) -> str:
         """Writes the checkpoint. Returns why it can not be: the search has to end, but the trial is not to blame."""
         assert self._last is not None
         try:
             checkpoint.save(self._checkpoint, self._last.training.state_dict())
         except Unwritable as error:
             return str(error)
-        self._kept_at = time.monotonic()
+        self._saved_at = time.monotonic()
         return ""
 
     def cleanup(self) -> None:
         del self._epochs, self._last
 
 
-def _kept(path: Path) -> dict[str, Any] | None:
+def _load(path: Path) -> dict[str, Any] | None:
     """What a trial goes on from; None if it starts anew, as it does if the system died before the file was whole."""
     try:
         return checkpoint.load(path) if path.is_file() else None

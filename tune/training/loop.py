@@ -138,6 +138,7 @@ def fit(
     training = Training(config, preprocessing_of(config), model, optimizer, schedule)
     if start is not None:
         training.load_state_dict(start)
+        start = None  # not a second copy of the weights for all that follows
     while training.epoch < config.epochs:
         with host.at_full_speed():
             result = _epoch(training, data, batch_size)
@@ -212,7 +213,7 @@ def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, sh
             break
         except (RuntimeError, MemoryError) as error:
             if not host.out_of_memory(error) or len(images) < 4 * training.micro_batches:
-                raise
+                raise  # each half would not be left the two images that batch normalisation needs
         # Not in the handler, as the traceback holds what the failed attempt took.
         training.micro_batches *= 2
         host.give_back_memory()
@@ -226,7 +227,7 @@ def _backward(
     """Leaves the gradient of a batch in the model -> its loss, (), and the guessed classes, (B,)."""
     training.optimizer.zero_grad(set_to_none=True)
     losses, guesses = [], []
-    parts = (torch.chunk(whole, training.micro_batches) for whole in (images, labels, partner, share))
+    parts = (torch.tensor_split(whole, training.micro_batches) for whole in (images, labels, partner, share))
     for some, own, other, own_share in zip(*parts, strict=True):
         with mixed_precision(images.device):
             out = training.model(some)

@@ -5,6 +5,7 @@ Nothing here knows how a model sees: the caller hands over a function from pixel
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -168,10 +169,12 @@ def write_submission(path: Path, predictions: Iterable[Prediction]) -> int:
     """
     rows = 0
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.StringIO("id,label\n")
+    content.seek(0, io.SEEK_END)
+    for prediction in predictions:
+        stem = f"{prediction.name}_{prediction.severity}"
+        content.writelines(f"{stem}_{i},{label}\n" for i, label in enumerate(prediction.labels.tolist()))
+        rows += len(prediction.labels)
     with written(path) as sink:
-        sink.write(b"id,label\n")
-        for prediction in predictions:
-            stem = f"{prediction.name}_{prediction.severity}"
-            sink.writelines(f"{stem}_{i},{label}\n".encode() for i, label in enumerate(prediction.labels.tolist()))
-            rows += len(prediction.labels)
+        sink.write(content.getvalue().encode("ascii"))
     return rows

@@ -1,0 +1,84 @@
+"""What ends a search from outside: the user, the death of Ray, a disk that takes no checkpoint."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+
+from tune.files import Unwritable
+from tune.results import Status
+from tune.search.listener import Listener
+
+SHOW_CURSOR = "\x1b[?25h"
+
+
+class RayDied(BaseException):
+    """Ray's own processes have ended. Its text says which.
+
+    No Exception: at one of those Tune would first end its trials in order, and so wait for what is dead.
+    """
+
+
+class Watchdog(Listener):
+    """Looks after what all trials stand on, before one of them is blamed: to be the first of the listeners.
+
+    Raises RayDied when it has (the trials would run on for a quarter of a minute, and then Ray aborts the process),
+    Unwritable when a trial could not be kept, and KeyboardInterrupt when the user has had enough (Tune's own ways to
+    end wait for the epochs that run).
+    """
+
+    interrupted = False
+    """Of the class: whoever listens."""
+
+    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
+        if metrics["checkpoint_error"]:
+            raise Unwritable(metrics["checkpoint_error"])
+
+    def trial_failed(self, trial_id: str, error: str) -> None:
+        self.tick()
+
+    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
+        if status == "failed":
+            self.tick()
+
+    def tick(self) -> None:
+        if Watchdog.interrupted:
+            raise KeyboardInterrupt
+        node = ray._private.worker._global_node
+        for kind, process in node.dead_processes() if node is not None else ():
+            if kind in (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER):
+                raise RayDied(f"Ray's {kind} has died (exit code {process.returncode})")
+
+
+@contextmanager
+def interruptible(last_words: str) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`.
+
+    To be entered when Ray has started: it sets a handler of its own for SIGTERM.
+    """
+    Watchdog.interrupted = False
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+
+    def interrupt(number: int, frame: object) -> None:
+        if Watchdog.interrupted:
+            # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
+            os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+            os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
+        Watchdog.interrupted = True
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        Watchdog.interrupted = False
+        for number, handler in before.items():
+            signal.signal(number, handler)
