@@ -291,7 +291,6 @@ def test_a_space_file_gives_a_search_or_a_sentence(tmp_path: Path, images: Train
             takes_a_step(last, images)
 
     check()
-    print(told)
     assert min(told["SearchSpace"], told["ValueError"]) > 200, told
 
 

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tune import cli, results
 from tune.cli import at_least
-from tune.files import Claim, Unwritable, obstacle
+from tune.files import Claim, Unwritable, obstacle, sha256
 from tune.results import RunFolder, config_of
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -59,7 +59,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # What needs torch comes after what may be wrong without it.
     import torch
 
-    from tune.training import data, host, ood, synthetic_ood
+    from tune.training import data, host, images, ood, synthetic_ood
     from tune.training.architecture import find_weights
     from tune.training.final import Final
 
@@ -81,11 +81,12 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         claim = results.claim(final.folder)
         return lambda: resumable(lambda: predict(final, files, console), final, arguments, console, claim)
     request = make_request(final, folder, settings, data_dir, options)
-    find_weights(request.config.model, request.weights)
-    data.prepare(settings.data, data_dir, "train")
+    weights = find_weights(request.config.model, request.weights)
+    arrow = data.prepare(settings.data, data_dir, "train")
     data.prepare(settings.data, data_dir, "test")
-
+    check_origin(folder, images.read_metadata(arrow)["fingerprint"], None if weights is None else sha256(weights))
     claim = final.claim()
+    check_folder(final, options)  # once more: another command may have worked there meanwhile
 
     def work() -> None:
         if options.overwrite:
@@ -96,6 +97,15 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             predict(final, files, console)
 
     return lambda: resumable(work, final, arguments, console, claim)
+
+
+def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str | None) -> None:
+    """ValueError if the search learnt from other images or weights, as far as experiment.json tells."""
+    about = folder.read_json("experiment.json")
+    if about.get("data_fingerprint", data_fingerprint) != data_fingerprint:
+        raise ValueError(f"{folder.name} was searched on other images than those in --data-dir; restore them.")
+    if about.get("weights_sha256", weights_sha256) != weights_sha256:
+        raise ValueError(f"{folder.name} was searched with other weights than those that are there now; restore them.")
 
 
 def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:

@@ -105,8 +105,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         from tune.search import dry_run
 
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
-    # What needs torch and Ray comes after what may be wrong without them.
-    from tune.search import confirm, past, plan, warm_start
+    # What needs torch and Ray comes after what may be wrong without them; all of it before the folder is made, so that
+    # a folder without a search in it is a matter of milliseconds.
+    from tune.search import confirm, launch, past, plan, summary, warm_start  # noqa: F401
 
     prepared = plan.prepare(options, search_space, digest, name)
     if before is None:
@@ -156,6 +157,8 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
         how_to_go_on = summary.show_cut(folder, prepared.settings, console)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
         raise
+    except SystemExit as error:  # of rich, when nobody reads the output any more
+        raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}") from error
     except (RayDied, Unwritable) as error:
         raise cli.WorkFailed(f"{error}. {summary.show_cut(folder, prepared.settings, console)}") from error
     finally:

@@ -19,7 +19,14 @@ class Mortal:
 
     def __init__(self, proposer: Proposer, begun: Past, folder: RunFolder, deaths: Container[int]) -> None:
         """`begun` is what a new search starts from; the driver dies after the epochs `deaths`, counted over all."""
-        about = {"data_fingerprint": "", "weights_sha256": None, "started": "", "spent_s": 0, "repeats_refused": 0}
+        about = {
+            "data_fingerprint": "",
+            "weights_sha256": None,
+            "started": "",
+            "spent_s": 0,
+            "repeats_refused": 0,
+            "used_up": False,
+        }
         folder.write_json("experiment.json", about)
         self.proposer = proposer
         self.folder = folder

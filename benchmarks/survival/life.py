@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -129,12 +128,23 @@ class Search:
             found = {
                 "driver": [driver],
                 "raylet": [child for child in driver.children() if child.name() == "raylet"],
-                "worker": [child for child in driver.children(recursive=True) if TRIAL.match(_title(child))],
+                "worker": trials_of(driver),
             }[victim]
-            if found:
-                found[0].send_signal(signal.SIGKILL)
-                return True
+            return any(kill(process) for process in found[:1])
         return False
+
+
+def trials_of(driver: psutil.Process) -> list[psutil.Process]:
+    """The processes of trials under a driver."""
+    return [child for child in driver.children(recursive=True) if TRIAL.match(_title(child))]
+
+
+def kill(process: psutil.Process) -> bool:
+    """kill -9; False if it had ended already."""
+    with suppress(psutil.Error):
+        process.kill()
+        return True
+    return False
 
 
 def _title(process: psutil.Process) -> str:
@@ -143,9 +153,9 @@ def _title(process: psutil.Process) -> str:
     return ""
 
 
-def left_behind(name: str) -> list[str]:
-    """What a search was that had `name` as SEARCH in its environment: its processes, within a while."""
-    deadline = time.monotonic() + GONE_WITHIN_S
+def left_behind(name: str, within_s: float = GONE_WITHIN_S) -> list[str]:
+    """The processes that are left of a search with `name` as SEARCH in its environment, if some are after a while."""
+    deadline = time.monotonic() + within_s
     while (found := [_title(process) for process in processes(name)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found

@@ -13,7 +13,8 @@ import ray
 
 from tune.files import Unwritable
 from tune.results import Origin, Status
-from tune.search.events import CanNotTell, Events, error_line
+from tune.search.confirm import Reruns
+from tune.search.events import Events, error_line
 from tune.search.listener import Listener
 from tune.search.watchdog import RayDied, Watchdog
 from tune.training.config import TrainConfig
@@ -105,25 +106,46 @@ def trial(number: int, error_file: Path | None = None, **last: Any) -> Any:
 
 def test_a_failure_is_told_as_one_that_is_tried_again_and_then_for_good(tmp_path: Path) -> None:
     (tmp_path / "error.txt").write_text(RAISED)
-    ear, again = Ear(), {"0000"}
-    events = Events([ear], None, again.__contains__)
     failing = trial(0, tmp_path / "error.txt")
+    ear, searcher = Ear(), Reruns([({**row_of(failing), "trial_id": "0000"}, 1)], "val_acc")
+    events = Events([ear], None, searcher)
+    failing.config = searcher.suggest("first")
     events.on_trial_start(0, [], failing)
+    searcher.on_trial_complete("first", error=True)
     events.on_trial_error(0, [], failing)
     events.on_experiment_end([])  # while it waits for its second attempt: nobody was cut off
-    again.clear()
+    assert searcher.suggest("second") == failing.config
+    searcher.on_trial_complete("second", error=True)
     events.on_trial_error(0, [], failing)  # its process did not even come up
     assert ear.heard == [
-        ("started", "0000"),
-        ("failed", "0000", "ValueError: of no use"),
-        ("started", "0000"),
-        ("ended", "0000", "failed", "ValueError: of no use"),
+        ("started", "0000-seed1"),
+        ("failed", "0000-seed1", "ValueError: of no use"),
+        ("started", "0000-seed1"),
+        ("ended", "0000-seed1", "failed", "ValueError: of no use"),
     ]
+
+
+def row_of(failing: Any) -> dict[str, Any]:
+    values = {f"config.{name}": value for name, value in failing.config.items() if name in TrainConfig.fields()}
+    return {**values, "origin": "search"}
+
+
+def test_a_process_that_took_too_much_memory_is_followed_by_one_that_takes_less(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text(MEMORY)
+    failing = trial(0, tmp_path / "error.txt")
+    searcher = Reruns([({**row_of(failing), "trial_id": "0000"}, 1)], "val_acc")
+    failing.config = searcher.suggest("first")
+    events = Events([Ear()], None, searcher)
+    searcher.on_trial_complete("first", error=True)
+    events.on_trial_error(0, [], failing)
+    again = searcher.suggest("second")
+    assert again == {**failing.config, "micro_batches": 2}
+    events.on_trial_start(0, [], SimpleNamespace(config=again))  # it is no part of a TrainConfig
 
 
 def test_what_runs_at_the_end_was_interrupted() -> None:
     ear = Ear()
-    events = Events([ear], None, lambda _: False)
+    events = Events([ear], None, None)
     for number in (1, 0):
         events.on_trial_start(0, [], trial(number))
     events.on_trial_complete(0, [], trial(1, epoch=3))
@@ -134,9 +156,8 @@ def test_what_runs_at_the_end_was_interrupted() -> None:
 def test_a_full_disk_is_not_taken_for_the_failure_of_the_trial_that_is_told_of() -> None:
     ear = Ear()
     ear.full = True
-    events = Events([ear], None, lambda _: False)
+    events = Events([ear], None, None)
     events.on_trial_start(0, [], trial(0))
-    with pytest.raises(CanNotTell) as caught:
-        events.on_trial_complete(0, [], trial(0, epoch=3))
-    assert not isinstance(caught.value, Exception), "or Ray would catch it, and call the trial failed"
-    assert isinstance(caught.value.error, Unwritable)
+    events.on_trial_complete(0, [], trial(0, epoch=3))  # Ray catches what this raises, and calls the trial failed
+    with pytest.raises(Unwritable, match="no space"):
+        events.on_step_end(0, [])

@@ -220,3 +220,43 @@ def test_a_proposal_is_on_disk_at_once_and_one_that_never_began_is_left_to_be_tr
     assert (row["trial_id"], row["origin"], row["status"], config_of(row)) == ("0000", "reference", "running", CONFIG)
     journal.close()
     assert folder.read_rows("trials.parquet")[0]["status"] == "interrupted"
+
+
+def test_what_reruns_have_chosen_stands_while_the_search_is_extended(journal: Journal, folder: RunFolder) -> None:
+    folder.write_json("best.json", {"trial_id": "0003", "confirmed": []})
+    later = Journal(folder, "val_acc", Past())
+    later.trial_started("0000", "reference", CONFIG)
+    later.epoch_ended("0000", metrics(3, 99.0))
+    later.trial_ended("0000", "finished", None)
+    assert folder.read_json("best.json")["trial_id"] == "0003"
+
+
+def test_a_trial_that_is_tried_again_keeps_its_epochs_until_it_trains_one_again(
+    journal: Journal, folder: RunFolder
+) -> None:
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 30.0))
+    journal.epoch_ended("0000", metrics(2, 50.0))
+    journal.trial_failed("0000", "its process died")
+    journal.trial_started("0000", "search", CONFIG)
+    journal.write()
+    assert [row["epoch"] for row in folder.read_rows("epochs.parquet")] == [1, 2]
+    journal.epoch_ended("0000", metrics(2, 40.0, micro_batches=4, trained_s=9.0))
+    journal.epoch_ended("0000", metrics(3, 20.0, micro_batches=4))
+    journal.trial_ended("0000", "finished", None)
+    (row,) = folder.read_rows("trials.parquet")
+    assert [(row["epoch"], row["val_acc"]) for row in folder.read_rows("epochs.parquet")] == [(1, 30), (2, 40), (3, 20)]
+    assert (row["best_val_acc"], row["best_epoch"], row["epochs"], row["wall_s"]) == (40.0, 2, 3, 6.0)
+    assert row["error"] == "tried again after: its process died; out of memory: each batch split into 4"
+
+
+def test_an_epoch_that_becomes_a_checkpoint_is_on_disk_at_once(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
+    journal = Journal(folder, "val_acc", Past())
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 12.0))
+    assert folder.read_rows("epochs.parquet") == []
+    journal.epoch_ended("0000", metrics(2, 12.0, checkpoint_due=True))
+    assert len(folder.read_rows("epochs.parquet")) == 2

@@ -43,6 +43,7 @@ def folder(tmp_path: Path) -> RunFolder:
         "started": "then",
         "spent_s": 5.0,
         "repeats_refused": 2,
+        "used_up": False,
     }
     folder.write_json("experiment.json", about | {"ended": None})
     rows = [

@@ -57,12 +57,12 @@ def test_a_trial_that_failed_is_handed_out_once_more_before_anything_new() -> No
     first = asked.suggest("a")
     asked.suggest("b")
     asked.on_trial_complete("a", error=True)
-    assert asked.will_be_tried_again("0000")
-    assert not asked.will_be_tried_again("0001")
+    assert asked.tries_again("0000", for_memory=False)
+    assert not asked.tries_again("0001", for_memory=False)
     assert asked.suggest("c") == first
-    assert not asked.will_be_tried_again("0000")
+    assert not asked.tries_again("0000", for_memory=False)
     asked.on_trial_complete("c", result(2, 30.0), error=True)
-    assert not asked.will_be_tried_again("0000"), "once"
+    assert not asked.tries_again("0000", for_memory=False), "once"
     assert asked.known[0].score is None
     following = asked.suggest("d")
     assert isinstance(following, dict)

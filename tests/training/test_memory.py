@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,4 +65,14 @@ def test_a_batch_that_does_not_fit_on_the_gpu_is_split_too(synthetic_root: Path)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert result.micro_batches > 1
+    assert not result.diverged
+
+
+def test_each_part_of_a_batch_has_two_images_for_batch_normalisation(synthetic_root: Path) -> None:
+    """13 images in 4 parts; torch.chunk would make the last part one image."""
+    images = data.load_training(data.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 100)
+    images = replace(images, train=images.train.select(torch.arange(13)), val=None)
+    config = TrainConfig(model="resnet18", lr=0.01, batch_size=13, epochs=1, image_size=8)
+    (result,) = fit(config, images, torch.device("cpu"), micro_batches=4)
+    assert result.micro_batches == 4
     assert not result.diverged

@@ -12,7 +12,9 @@ from typing import Any
 from ray.tune.search import Searcher
 
 Handed = dict[str, Any]
-"""A TrainConfig's values, with `trial_id` and `origin`."""
+"""A TrainConfig's values, `trial_id`, `origin`, and MICRO_BATCHES if the first attempt took too much memory."""
+
+MICRO_BATCHES = "micro_batches"
 
 
 class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
@@ -33,12 +35,21 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
         """Hears of a trial's end: its last result, or None if it failed for good or never had one."""
 
-    def will_be_tried_again(self, trial_id: str) -> bool:
-        """Whether a trial that has just failed has another attempt."""
-        return any(handed["trial_id"] == trial_id for handed in self._again)
+    def tries_again(self, trial_id: str, *, for_memory: bool) -> bool:
+        """Whether a trial that has just failed has another attempt; one that takes less memory, if need be."""
+        for handed in self._again:
+            if handed["trial_id"] == trial_id:
+                if for_memory:
+                    handed[MICRO_BATCHES] = 2
+                return True
+        return False
 
     def suggest(self, trial_id: str) -> Handed | str | None:
-        handed = self._again.pop(0) if self._again else None if self._over else self.next()
+        handed: Handed | None = None
+        if self._again:
+            handed = self._again.pop(0)
+        elif not self._over:
+            handed = self.next()
         if handed is None:
             self._over = True
             finished: str = Searcher.FINISHED  # for good: Ray does not ask again

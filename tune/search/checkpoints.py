@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
 
+from tune.files import Unwritable, short
 from tune.results import RunFolder, Status
 from tune.search.listener import Listener
 from tune.search.past import ENDED
@@ -15,23 +16,25 @@ class Checkpoints(Listener):
 
     def __init__(self, folder: RunFolder) -> None:
         self.path = (folder.path / "checkpoints").absolute()  # Ray starts trials in folders of its own
-        self.path.mkdir(exist_ok=True)
 
     def keep_only(self, unfinished: Iterable[str]) -> None:
-        """What an earlier part of the search has left of other trials is removed, half files too."""
-        wanted = {self._of(trial_id) for trial_id in unfinished}
-        for file in self.path.iterdir():
-            if file not in wanted:
-                file.unlink()
+        """Removes what an earlier part of the search has left of other trials. Unwritable if there can be no folder."""
+        wanted = {f"{trial_id}.pt" for trial_id in unfinished}
+        try:
+            self.path.mkdir(exist_ok=True)
+            for file in self.path.iterdir():
+                if file.name not in wanted and not file.is_dir():
+                    file.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unwritable(f"{short(self.path)} can not be written: {error.strerror or error}") from error
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         if status in ENDED:
-            self._of(trial_id).unlink(missing_ok=True)
+            with suppress(OSError):  # it is only in the way
+                for file in self.path.glob(f"{trial_id}.pt*"):  # and what a process did not write to its end
+                    file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Removes the folder if nothing is kept in it."""
-        if not any(self.path.iterdir()):
+        with suppress(OSError):
             self.path.rmdir()
-
-    def _of(self, trial_id: str) -> Path:
-        return self.path / f"{trial_id}.pt"

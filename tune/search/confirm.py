@@ -19,6 +19,7 @@ from scipy import stats
 
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
 from tune.search.attempts import Attempts, Handed
+from tune.search.choose import choose as search_choice
 from tune.search.journal import add_note
 from tune.search.listener import Listener
 from tune.search.past import ENDED
@@ -59,7 +60,7 @@ def decide(folder: RunFolder, settings: Settings) -> None:
     chosen = choose(trials, again, settings.metric)
     if best and not chosen:
         why = "the search's own choice: none of the best trials has come to the end on all other seeds"
-        chosen = folder.read_json("best.json") | {"chosen": why}
+        chosen = search_choice(trials.values(), settings.metric) | {"chosen": why}
     if chosen:
         folder.write_json("best.json", chosen)
 

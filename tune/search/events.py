@@ -12,42 +12,36 @@ from ray.tune.experiment import Trial
 
 from tune.results import Status
 from tune.search.asha import Asha
+from tune.search.attempts import MICRO_BATCHES, Attempts
 from tune.search.listener import Listener
 from tune.training.config import TrainConfig
-
-
-class CanNotTell(BaseException):
-    """A listener could not write: a full disk, or nobody who reads the output.
-
-    No Exception: Tune takes one of those in a callback for the failure of the trial that it tells of.
-    """
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     """Translates Ray's callbacks and passes them on."""
 
-    def __init__(self, listeners: list[Listener], asha: Asha | None, tried_again: Callable[[str], bool]) -> None:
-        """`tried_again` knows whether a trial that has just failed has another attempt: Ray tells searchers first."""
+    def __init__(self, listeners: list[Listener], asha: Asha | None, attempts: Attempts | None) -> None:
+        """`attempts` knows whether a trial that has just failed is tried again: Ray tells searchers first."""
         self.listeners = listeners
         self.asha = asha
-        self.tried_again = tried_again
+        self.attempts = attempts
         self._running: set[str] = set()
+        self._unwritten: OSError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles its callbacks to restore an experiment by itself. A search is resumed from the result folder
         # instead, and a terminal can not be pickled.
-        return {"listeners": [], "asha": None, "tried_again": None}
+        return {"listeners": [], "asha": None, "attempts": None}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self._unwritten is not None:
+            raise self._unwritten
         self._tell(lambda listener: listener.tick())
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         values = dict(trial.config)
         trial_id, origin = values.pop("trial_id"), values.pop("origin")
+        values.pop(MICRO_BATCHES, None)
         self._running.add(trial_id)
         config = TrainConfig.from_dict(values)
         self._tell(lambda listener: listener.trial_started(trial_id, origin, config))
@@ -64,7 +58,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         trial_id, error = trial.config["trial_id"], error_line(trial)
         if trial_id not in self._running:  # its actor did not even come up
             self.on_trial_start(iteration, trials, trial)
-        if self.tried_again(trial_id):
+        if self.attempts is not None and self.attempts.tries_again(trial_id, for_memory=error == DEATHS[MEMORY]):
             self._running.discard(trial_id)
             self._tell(lambda listener: listener.trial_failed(trial_id, error))
         else:
@@ -77,14 +71,14 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
 
     def _ended(self, trial_id: str, status: Status, error: str | None) -> None:
         self._running.discard(trial_id)
-        self._tell(lambda listener: listener.trial_ended(trial_id, status, error))
+        try:
+            self._tell(lambda listener: listener.trial_ended(trial_id, status, error))
+        except OSError as unwritten:  # a full disk: Ray would take it for the failure of the trial that is told of
+            self._unwritten = unwritten
 
     def _tell(self, what: Callable[[Listener], None]) -> None:
-        try:
-            for listener in self.listeners:
-                what(listener)
-        except OSError as error:
-            raise CanNotTell(error) from error
+        for listener in self.listeners:
+            what(listener)
 
     def _status(self, trial: Trial) -> Status:
         last = trial.last_result
@@ -97,9 +91,11 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         return "interrupted"  # the time budget, or the user, ended it
 
 
+MEMORY = "NODE_OUT_OF_MEMORY"
+
 DEATHS = {
     "SYSTEM_ERROR": "its process died (killed, crashed, or out of memory)",
-    "NODE_OUT_OF_MEMORY": "its process was ended, since the machine ran low on memory",
+    MEMORY: "its process was ended, since the machine ran low on memory",
 }
 """What Ray calls the end of a process, and what that means."""
 

@@ -30,7 +30,6 @@ class Experiment(Listener):
         self._began = began
         self._before = self._about["spent_s"]
         self._stopped: float | None = None
-        self.write()
 
     def left(self, budget_s: float | None) -> float | None:
         """What is left of a time budget, in seconds; at least one, since Ray takes 0 for none."""

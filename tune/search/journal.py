@@ -28,6 +28,7 @@ class Journal(Listener):
         self.epochs = list(past.epochs)
         self._unwritten = True
         self._written_at = 0.0
+        self._confirmed = _confirmed(folder)
         self.write()
 
     def trial_proposed(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
@@ -91,9 +92,16 @@ class Journal(Listener):
         # In this order: a rung that is on disk has its epoch there, too.
         self.folder.write_table("epochs.parquet", self.epochs, EPOCHS)
         self.folder.write_table("trials.parquet", in_order, TRIALS)
-        self.folder.write_json("best.json", choose(self.trials.values(), self.metric))
+        # What reruns have chosen stands until they choose again, though the search goes on.
+        self.folder.write_json("best.json", self._confirmed or choose(self.trials.values(), self.metric))
         self.folder.write_json("rungs.json", {} if self.asha is None else self.asha.to_json())
         self._unwritten, self._written_at = False, time.monotonic()
+
+
+def _confirmed(folder: RunFolder) -> dict[str, Any]:
+    """The choice of an earlier --confirm, or {}."""
+    best = folder.read_json("best.json") if (folder.path / "best.json").is_file() else {}
+    return best if "confirmed" in best else {}
 
 
 def add_note(row: Row, text: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ray
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
@@ -18,7 +19,7 @@ from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
 from tune.search.console import view
 from tune.search.devices import Machine, Share
-from tune.search.events import CanNotTell, Events
+from tune.search.events import Events
 from tune.search.experiment import Experiment
 from tune.search.journal import Journal
 from tune.search.listener import Listener
@@ -38,11 +39,11 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
     """
     settings = plan.settings
     # Whole before Ray starts, which takes seconds in which one may lose patience.
-    began = time.monotonic()
+    experiment = Experiment(folder, plan, past.about, time.monotonic())
     journal = None if nothing_to_do(past, settings) else Journal(folder, settings.metric, past)
-    experiment = Experiment(folder, plan, past.about, began)
     if journal is None:
         experiment.stop()
+    experiment.write()  # the last of the files: what has it can be resumed
     checkpoints = Checkpoints(folder)
     checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
     try:
@@ -129,7 +130,7 @@ def _train(
     """Ray Tune, over what the searcher has."""
     settings, share = plan.settings, plan.share
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
-    callbacks = [Events(listeners, asha, searcher.will_be_tried_again), *tracking.callbacks(settings, folder)]
+    callbacks = [Events(listeners, asha, searcher), *tracking.callbacks(settings, folder)]
     trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
@@ -160,8 +161,10 @@ def _train(
         for callback in callbacks:
             callback.on_experiment_end([])
         raise
-    except CanNotTell as end:
-        raise end.error from None
+    except TuneError as error:
+        if isinstance(error.__context__, OSError):  # of a listener, wrapped up by Tune
+            raise error.__context__ from None
+        raise
 
 
 def _task(plan: Plan, checkpoints: Checkpoints) -> Task:

@@ -28,8 +28,9 @@ def settings_of(folder: RunFolder) -> Settings:
 
 def check_folder(folder: RunFolder) -> None:
     """ValueError if it can not be written to, or its tables and the time spent are not as this version writes them."""
-    if why := obstacle(folder.path):
-        raise ValueError(f"{folder.path} can not be written to ({why}); a search goes on in its own folder.")
+    for place in (folder.path, folder.path / "checkpoints"):
+        if why := obstacle(place):
+            raise ValueError(f"{place} can not be written to ({why}); a search goes on in its own folder.")
     if not isinstance(folder.read_json("experiment.json").get("spent_s", 0.0), int | float):
         raise ValueError("experiment.json is damaged: spent_s is no number.")
     for name, schema in (("trials.parquet", TRIALS), ("epochs.parquet", EPOCHS)):

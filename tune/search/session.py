@@ -30,6 +30,9 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # All of Ray listens on loopback, as it does on a Mac; this process has read the variable already.
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
     mark = f"{MARK}={uuid.uuid4()}"
     # In a session of its own: a Ctrl-C in the terminal is not for it.
     command = [sys.executable, "-I", "-S", guard.__file__, mark]
@@ -55,8 +58,10 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
         yield
     finally:
         del os.environ[MARK]
-        ray.shutdown()
-        watcher.communicate()  # until nothing is left
+        try:
+            ray.shutdown()
+        finally:
+            watcher.communicate()  # until nothing is left
 
 
 def _set_up() -> None:
@@ -67,9 +72,7 @@ def _set_up() -> None:
         "TUNE_GLOBAL_CHECKPOINT_S": str(2**31),  # its own state, from which nothing is restored
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view says it in a line; the traceback lies in ray/
         "RAY_AIR_NEW_OUTPUT": "0",
-        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # all of it listens on loopback, as it does on a Mac
     }
-    ray_constants.ENABLE_RAY_CLUSTER = False  # the same for this process, which has read the variable already
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats as an error what the summary counts

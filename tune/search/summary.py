@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -55,7 +56,8 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
 def show_cut(folder: RunFolder, settings: Settings, console: Console) -> str:
     """The same of a search that was cut off, if it had begun at all; returns how it goes on."""
     if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
-        return "Nothing had begun."
+        shutil.rmtree(folder.path, ignore_errors=True)  # or its name would be taken for nothing
+        return "Nothing had begun, and nothing is left of it."
     show(folder, settings, console)
     return to_go_on(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import ray
@@ -15,7 +16,7 @@ from tune.search.watchdog import Watchdog
 from tune.settings import Settings
 
 UPLOAD_TIMEOUT_S = 60
-"""How long the end of a search waits for uploads; Ray's default is half an hour."""
+"""How long the end of a search waits for uploads; Ray would wait for half an hour."""
 
 INTERRUPTED_TIMEOUT_S = 4
 """The same when the user waits for the prompt."""
@@ -34,7 +35,6 @@ def callbacks(settings: Settings, folder: RunFolder) -> list[Callback]:
             project=settings.wandb_project,
             group=settings.name,
             excludes=["trial_id"],
-            upload_timeout=UPLOAD_TIMEOUT_S,
             mode=settings.wandb,
             dir=str(folder.path),
             settings=wandb.Settings(silent=True, console="off"),
@@ -91,6 +91,8 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
         # Ray does not end the loggers of trials that a time budget or the user ended, and would wait for them.
         for trial in self._trial_queues:
             self._signal_logging_actor_stop(trial)
-        if Watchdog.interrupted:
-            self._upload_timeout = INTERRUPTED_TIMEOUT_S
-        super().on_experiment_end(trials, **info)
+        # Second by second, so that an interrupt shortens it.
+        deadline = time.monotonic() + UPLOAD_TIMEOUT_S
+        while self._trial_logging_futures and not Watchdog.interrupted and time.monotonic() < deadline:
+            self._cleanup_logging_actors(timeout=1)
+        self._cleanup_logging_actors(timeout=INTERRUPTED_TIMEOUT_S, kill_on_timeout=True)

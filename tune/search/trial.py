@@ -19,6 +19,7 @@ import torch
 from ray import tune
 
 from tune.files import Unwritable
+from tune.search.attempts import MICRO_BATCHES
 from tune.search.devices import Share
 from tune.training import checkpoint, data, host
 from tune.training.config import TrainConfig
@@ -72,7 +73,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        values = {key: value for key, value in config.items() if key not in ("trial_id", "origin")}
+        values = {key: value for key, value in config.items() if key not in ("trial_id", "origin", MICRO_BATCHES)}
         train_config = TrainConfig.from_dict(values)
         self._horizon = train_config.epochs
         self._checkpoint = self._task.checkpoints / f"{config['trial_id']}.pt"
@@ -82,8 +83,9 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
             train_config,
             load_data(self._task),
             self._task.share.device,
-            _load(self._checkpoint),
+            _load(self._checkpoint, train_config),
             weights=self._task.weights,
+            micro_batches=config.get(MICRO_BATCHES, 1),
         )
 
     def step(self) -> dict[str, Any]:
@@ -113,12 +115,16 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         del self._epochs, self._last
 
 
-def _load(path: Path) -> dict[str, Any] | None:
-    """What a trial goes on from; None if it starts anew, as it does if the system died before the file was whole."""
+def _load(path: Path, config: TrainConfig) -> dict[str, Any] | None:
+    """What a trial goes on from; None if it starts anew.
+
+    As it does if the system died before the file was whole, or if the file is another configuration's.
+    """
     try:
-        return checkpoint.load(path) if path.is_file() else None
+        state = checkpoint.load(path) if path.is_file() else {}
     except ValueError:
         return None
+    return state if state.get("config") == config.to_dict() else None
 
 
 def metrics(result: EpochResult) -> dict[str, Any]:

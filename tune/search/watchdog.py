@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -70,7 +70,8 @@ def interruptible(last_words: str) -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         if Watchdog.interrupted:
             # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
-            os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+            with suppress(Exception):  # nobody may be there to read it
+                os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
             os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
         Watchdog.interrupted = True
 

@@ -122,11 +122,13 @@ def fit(
     start: dict[str, Any] | None = None,
     *,
     weights: Path | None = None,
+    micro_batches: int = 1,
 ) -> Iterator[EpochResult]:
     """Trains, and yields after each epoch; ends after `config.epochs`, or at once when the loss is not finite.
 
     `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
     (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
+    `micro_batches`: into how many parts a batch is split at least.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # an actor's earlier trials are not this one's
@@ -139,6 +141,7 @@ def fit(
     if start is not None:
         training.load_state_dict(start)
         start = None  # not a second copy of the weights for all that follows
+    training.micro_batches = max(training.micro_batches, micro_batches)
     while training.epoch < config.epochs:
         with host.at_full_speed():
             result = _epoch(training, data, batch_size)
