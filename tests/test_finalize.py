@@ -119,6 +119,24 @@ def test_another_trial_and_the_training_part_alone(run_folder: RunFolder) -> Non
     assert RunFolder(run_folder.final).read_rows("epochs.parquet")[0]["val_acc"] is not None
 
 
+@pytest.mark.parametrize(("name", "told"), [("data_fingerprint", "other images"), ("weights_sha256", "other weights")])
+def test_other_images_or_weights_than_the_searchs_are_refused(
+    run_folder: RunFolder, name: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder.write_json("experiment.json", run_folder.read_json("experiment.json") | {name: "0123"})
+    assert finish(run_folder, "--epochs", "1") == cli.WRONG_INPUT
+    assert told in capsys.readouterr().err
+
+
+def test_two_commands_do_not_work_in_one_final_folder(
+    run_folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = Final(run_folder, torch.device("cpu")).claim()
+    assert finish(run_folder, "--epochs", "1") == cli.WRONG_INPUT
+    assert "in use by another process" in capsys.readouterr().err
+    claim.release()
+
+
 def test_without_ood_files_and_network_it_says_so_and_does_all_else(
     run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tune.files import Unwritable
 from tune.results import RunFolder, create
 from tune.search.checkpoints import Checkpoints
 from tune.search.devices import Share
 from tune.search.trial import Task, Trial
-from tune.training import data
+from tune.training import checkpoint, data
 from tune.training.config import TrainConfig
 
 TIMED = ("wall_s", "trained_s", "images_per_s", "peak_memory_mb")
@@ -66,6 +67,15 @@ def test_a_trial_whose_checkpoint_is_damaged_starts_anew(task: Task, tmp_path: P
     assert figures(begin(task).step()) == figures(first)
 
 
+def test_a_trial_does_not_go_on_from_another_configurations_checkpoint(task: Task, tmp_path: Path) -> None:
+    trial = begin(task)
+    first = trial.step()
+    trial.step()
+    other = checkpoint.load(tmp_path / "0007.pt")
+    checkpoint.save(tmp_path / "0007.pt", other | {"config": other["config"] | {"lr": 0.06}})
+    assert figures(begin(task).step()) == figures(first)
+
+
 def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_trial(task: Task, tmp_path: Path) -> None:
     trial = begin(task)
     assert trial.step()["checkpoint_error"] == ""
@@ -87,12 +97,20 @@ def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:
     checkpoints.trial_ended("0001", "interrupted", None)
     checkpoints.trial_ended("0005", "finished", None)  # was never kept
     assert left(folder) == {"0001.pt", "0004-seed43.pt"}
+    (there / "0004-seed43.pt.99.tmp").write_bytes(b"x")  # its process was killed while it wrote
     checkpoints.trial_ended("0004-seed43", "stopped", None)
     checkpoints.close()
     assert left(folder) == {"0001.pt"}
     checkpoints.trial_ended("0001", "failed", "RuntimeError")
     checkpoints.close()
     assert not there.exists()
+
+
+def test_a_checkpoints_folder_that_can_not_be_is_told(tmp_path: Path) -> None:
+    folder = create(tmp_path, "one")
+    (folder.path / "checkpoints").write_text("a file")
+    with pytest.raises(Unwritable, match="checkpoints can not be written: File exists"):
+        Checkpoints(folder).keep_only([])
 
 
 def left(folder: RunFolder) -> set[str]:
