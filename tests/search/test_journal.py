@@ -260,3 +260,16 @@ def test_an_epoch_that_becomes_a_checkpoint_is_on_disk_at_once(
     assert folder.read_rows("epochs.parquet") == []
     journal.epoch_ended("0000", metrics(2, 12.0, checkpoint_due=True))
     assert len(folder.read_rows("epochs.parquet")) == 2
+
+
+def test_an_epoch_that_was_written_just_before_a_crash_is_not_there_twice(journal: Journal, folder: RunFolder) -> None:
+    """The crash came between epochs.parquet and trials.parquet."""
+    journal.trial_started("0000", "search", CONFIG)
+    journal.epoch_ended("0000", metrics(1, 30.0))
+    before = dict(journal.trials["0000"])
+    journal.epoch_ended("0000", metrics(2, 50.0))
+    later = Journal(folder, "val_acc", Past(trials={"0000": before}, epochs=journal.epochs))
+    later.trial_started("0000", "search", CONFIG)
+    later.epoch_ended("0000", metrics(2, 50.0))
+    later.trial_ended("0000", "interrupted", None)
+    assert [row["epoch"] for row in folder.read_rows("epochs.parquet")] == [1, 2]
