@@ -29,27 +29,25 @@ def main(given: list[str]) -> int:
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "reliability.md")
     options = parser.parse_args(given)
     marks.check(options.text, table.COMMAND)
-    victims: dict[str, Any] = {}
-    endings_found: dict[str, Any] = {}
     found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "machine": machine(),
         "command": shlex.join(["python", "-m", "benchmarks.survival", *given]),
-        "victims": victims, "endings": endings_found,
+        "victims": {}, "endings": {},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as here:
         storage, data_dir = Path(here) / "runs", Path(here) / "data"
         whole = left_alone(Search.of(storage, data_dir, "whole"))
         for victim in get_args(Victim):
-            victims[victim] = torture(victim, options.kills, whole, storage, data_dir)
-            print(victims[victim], flush=True)
+            found["victims"][victim] = torture(victim, options.kills, whole, storage, data_dir)
+            print(found["victims"][victim], flush=True)
             write(options.out, found)
         for ending in get_args(Ending):
-            endings_found[ending] = endings.interrupt(ending, options.signals, storage, data_dir)
-            print(ending, endings_found[ending], flush=True)
+            found["endings"][ending] = endings.interrupt(ending, options.signals, storage, data_dir)
+            write(options.out, found)
         found["finalize"] = endings.finalize(options.kills, whole)
+        write(options.out, found)
         found["disk"] = endings.on_disk(storage, data_dir)
-        print(found["finalize"], found["disk"], flush=True)
-    write(options.out, found)
+        write(options.out, found)
     marks.put(options.text, table.COMMAND, table.render(found))
     return 0
 

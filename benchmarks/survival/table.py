@@ -24,21 +24,16 @@ def render(found: dict[str, Any]) -> str:
     for victim, row in found["victims"].items():
         figures = ("kills", "searches", "lost", "doubled", "differ", "again", "wrong", "left", "reads", "broken_reads")
         lines.append(f"| {VICTIMS[victim]} | {' | '.join(f'{row[name]:,}' for name in figures)} |")
-    lines += [
-        "",
-        "## Other ways to end",
-        "",
-        "| what | times | came out |",
-        "|---|---|---|",
-        *(_ending(name, row) for name, row in found["endings"].items()),
-        f"| kill -9 of `tune.finalize`, then `--resume` | {found['finalize']['kills']} "
-        f"| {found['finalize']['trainings']} final models, of which {found['finalize']['differ']} differ in any weight "
-        "from one that was left alone |",
-        "",
-        "## What a search leaves on the disk",
-        "",
-        _disk(found["disk"]),
-    ]
+    lines += ["", "## Other ways to end", "", "| what | times | came out |", "|---|---|---|"]
+    lines += [_ending(name, row) for name, row in found["endings"].items()]
+    if final := found.get("finalize"):
+        lines.append(
+            f"| kill -9 of `tune.finalize`, then `--resume` | {final['kills']} "
+            f"| {final['trainings']} final models, of which {final['differ']} differ in any weight from one that was "
+            "left alone |"
+        )
+    if disk := found.get("disk"):
+        lines += ["", "## What a search leaves on the disk", "", _disk(disk)]
     machine = found["machine"]
     about = f"`{found['command']}` at commit {found['commit']}, {machine['cpu']}, {machine['cores']} cores."
     return "\n".join([*lines, "", about])

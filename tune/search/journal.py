@@ -48,7 +48,7 @@ class Journal(Listener):
         if metrics["diverged"]:
             known["val_acc"] = None  # the 0 that was reported is a verdict for the searchers, not a measurement
         row, epoch = self.trials[trial_id], metrics["epoch"]
-        # What was trained before a crash and is trained again; it may be in epochs.parquet and not yet in trials.parquet.
+        # What was trained before a crash and is trained again; epochs.parquet may know it, and trials.parquet not yet.
         self.epochs = [old for old in self.epochs if old["trial_id"] != trial_id or old["epoch"] < epoch]
         self.epochs.append({**known, "trial_id": trial_id})
         row |= {name: known.get(name, metrics.get(name)) for name in _LAST}
