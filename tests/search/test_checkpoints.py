@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tune.files import Unwritable
 from tune.results import RunFolder, create
@@ -23,6 +25,15 @@ class Alone(Trial):
 
     def __init__(self, config: dict[str, Any], task: Task) -> None:
         self.setup(config, task)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """A trial sets up its process, and here that is pytest's."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

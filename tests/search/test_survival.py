@@ -134,21 +134,18 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
 ) -> None:
     """kill -9 of the command, as a user starts it, with W&B; then --resume here."""
     arguments[arguments.index("disabled")] = "offline"
-    process = subprocess.Popen(
+    told = []
+    with subprocess.Popen(
         [sys.executable, "-c", life.COMMAND, *arguments, "--name", "dead"],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"SEARCH": "dead"},
-    )
-    assert process.stdout is not None
-    told = []
-    for line in process.stdout:
-        told += re.findall(r"trial (\d+) epoch (\d)/5", line)
-        if ("0000", "3") in told:
-            break
-    process.kill()
-    told += re.findall(r"trial (\d+) epoch (\d)/5", process.stdout.read())
-    process.wait()
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told += re.findall(r"trial (\d+) epoch (\d)/5", line)
+            if ("0000", "3") in told:
+                process.kill()
     assert life.left_behind("dead", within_s=60) == []
     folder = RunFolder(tmp_path / "dead")
     assert (folder.path / "checkpoints" / "0000.pt").is_file()
