@@ -102,12 +102,23 @@ def test_an_interrupt_ends_with_130_whole_results_and_the_command_that_goes_on(e
     assert life.left_behind(str(ended.folder.path), within_s=60) == []
 
 
-def test_wandbs_loggers_are_ended_rather_than_killed(ended: Ended) -> None:
-    files = list(ended.folder.path.glob("wandb/offline-run-*/*.wandb"))
-    assert files
-    for file in files:
-        about, history = read_run(file)
-        assert about.get("ended") or not history
+def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(ended: Ended) -> None:
+    rows = ended.folder.read_rows("epochs.parquet")
+    runs = [read_run(file) for file in ended.folder.path.glob("wandb/offline-run-*/*.wandb")]
+    assert runs
+    assert all(about.get("ended") or not history for about, history in runs), "the loggers were killed"
+    (about, history) = max(runs, key=lambda found: len(found[1]))
+    assert about["run_group"] == "stopped"
+    assert about["run_id"] in ("stopped-0000", "stopped-0001")
+    assert about["config"]["batch_size"] == 50
+    names = {name for row in history for name in row}
+    assert {"train_loss", "val_loss", "train_acc", "val_acc", "lr", "batch_loss", "epoch"} <= names
+    logged = [(row["epoch"], row["val_acc"]) for row in history if "epoch" in row]
+    own = [(row["epoch"], row["val_acc"]) for row in rows if row["trial_id"] == about["run_id"].partition("-")[2]]
+    assert logged == own[: len(logged)]
+    points = [row["step"] for row in history if "batch_loss" in row]
+    assert points == sorted(set(points))
+    assert points[-1] == len(logged) * (500 // 50)
 
 
 def test_ray_listens_to_this_machine_alone(ended: Ended) -> None:

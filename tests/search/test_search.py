@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.a_search import settings
-from tests.search.wandb_file import read_run
 from tune import cli, run
 from tune.results import TRIALS, RunFolder, config_of, create
 from tune.search import confirm
@@ -261,35 +260,13 @@ def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished
 
 def test_a_time_budget_ends_the_search_with_what_it_has(space: Path, tmp_path: Path, synthetic_root: Path) -> None:
     code, folder = search(
-        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "6s"
+        space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "4s"
     )
     rows = folder.read_rows("trials.parquet")
-    assert code == cli.FAILED, "no trial can have trained 50 epochs in 6 s"
+    assert code == cli.FAILED, "no trial can have trained 50 epochs in 4 s"
     assert 0 < len(rows) < 500
     assert "interrupted" in {row["status"] for row in rows}
     assert "running" not in {row["status"] for row in rows}
     best = folder.read_json("best.json")
     assert bool(best) == any(row["val_acc"] is not None for row in rows)  # on a busy machine no epoch may have ended
     assert best.get("chosen", "no trial finished").startswith("no trial finished")
-
-
-def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(
-    space: Path, tmp_path: Path, synthetic_root: Path
-) -> None:
-    code, folder = search(
-        space, tmp_path, synthetic_root, "tracked", "--trials", "1", "--max-epochs", "2", "--wandb", "offline"
-    )
-    assert code == cli.DONE
-    (file,) = folder.path.glob("wandb/offline-run-*/*.wandb")
-    run_record, history = read_run(file)
-    assert run_record["run_id"] == "tracked-0000"
-    assert run_record["run_group"] == "tracked"
-    assert run_record["config"]["lr"] == 0.1
-    names = {name for row in history for name in row}
-    assert {"train_loss", "val_loss", "train_acc", "val_acc", "lr", "batch_loss", "epoch"} <= names
-    assert [row["epoch"] for row in history if "epoch" in row] == [1, 2]
-    logged = [row["val_acc"] for row in history if "val_acc" in row]
-    assert logged == [row["val_acc"] for row in folder.read_rows("epochs.parquet")]
-    points = [row["step"] for row in history if "batch_loss" in row]
-    assert points == sorted(set(points))
-    assert points[-1] == 2 * (2000 // 64)
