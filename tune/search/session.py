@@ -17,6 +17,7 @@ from ray._private import ray_constants
 from rich.console import Console
 
 from tune.search import guard
+from tune.search.watchdog import RayDied, death
 from tune.settings import Method, Settings
 
 MARK = "TUNE_SEARCH"
@@ -56,6 +57,10 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
                 f"Ray dashboard: http://{context.dashboard_url} (its token: `ray get-auth-token`)", highlight=False
             )
         yield
+    except Exception as error:  # what Ray says when one of its processes dies while it starts, or between two looks
+        if why := death() or ("" if ray.is_initialized() else "Ray did not start"):
+            raise RayDied(why) from error
+        raise
     finally:
         del os.environ[MARK]
         try:

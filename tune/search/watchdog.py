@@ -51,10 +51,17 @@ class Watchdog(Listener):
     def tick(self) -> None:
         if Watchdog.interrupted:
             raise KeyboardInterrupt
-        node = ray._private.worker._global_node
-        for kind, process in node.dead_processes() if node is not None else ():
-            if kind in (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER):
-                raise RayDied(f"Ray's {kind} has died (exit code {process.returncode})")
+        if why := death():
+            raise RayDied(why)
+
+
+def death() -> str:
+    """Which of Ray's processes that all else needs has ended, and how; empty if none has."""
+    node = ray._private.worker._global_node
+    for kind, process in node.dead_processes() if node is not None else ():
+        if kind in (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER):
+            return f"Ray's {kind} has died (exit code {process.returncode})"
+    return ""
 
 
 @contextmanager
