@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main(given: list[str]) -> int:
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "reliability.md")
     options = parser.parse_args(given)
     marks.check(options.text, table.COMMAND)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background, and by its children
     found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "machine": machine(),
         "command": shlex.join(["python", "-m", "benchmarks.survival", *given]),

@@ -87,6 +87,6 @@ def interruptible(last_words: str) -> Iterator[None]:
     try:
         yield
     finally:
-        Watchdog.interrupted = False
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not Watchdog.interrupted:  # else a second one ends what is left to do, too: Ray takes seconds to end
+            for number, handler in before.items():
+                signal.signal(number, handler)
