@@ -78,13 +78,14 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         files = []
     if options.ood_only:
         check_model(final)
-        claim = results.claim(final.folder)
+        claim = final.claim()
         return lambda: resumable(lambda: predict(final, files, console), final, arguments, console, claim)
     request = make_request(final, folder, settings, data_dir, options)
     weights = find_weights(request.config.model, request.weights)
     arrow = data.prepare(settings.data, data_dir, "train")
     data.prepare(settings.data, data_dir, "test")
-    check_origin(folder, images.read_metadata(arrow)["fingerprint"], None if weights is None else sha256(weights))
+    fingerprint = images.read_metadata(arrow)["fingerprint"]
+    results.check_origin(folder, fingerprint, None if weights is None else sha256(weights))
     claim = final.claim()
     check_folder(final, options)  # once more: another command may have worked there meanwhile
 
@@ -97,15 +98,6 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             predict(final, files, console)
 
     return lambda: resumable(work, final, arguments, console, claim)
-
-
-def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str | None) -> None:
-    """ValueError if the search learnt from other images or weights, as far as experiment.json tells."""
-    about = folder.read_json("experiment.json")
-    if about.get("data_fingerprint", data_fingerprint) != data_fingerprint:
-        raise ValueError(f"{folder.name} was searched on other images than those in --data-dir; restore them.")
-    if about.get("weights_sha256", weights_sha256) != weights_sha256:
-        raise ValueError(f"{folder.name} was searched with other weights than those that are there now; restore them.")
 
 
 def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:

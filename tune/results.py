@@ -156,6 +156,15 @@ def claim(folder: RunFolder) -> Claim:
     return mine
 
 
+def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str | None) -> None:
+    """ValueError if the run was begun on other images or with other weights, as far as experiment.json tells."""
+    about = folder.read_json("experiment.json")
+    if about.get("data_fingerprint", data_fingerprint) != data_fingerprint:
+        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
+    if about.get("weights_sha256", weights_sha256) != weights_sha256:
+        raise ValueError(f"{folder.name} was begun with other weights than those that are there now; restore them.")
+
+
 def find(run: str | None, storage: Path) -> RunFolder:
     """The folder of `run`, a name in `storage` or a path; None is the newest run there. ValueError if there is none."""
     if run is not None:

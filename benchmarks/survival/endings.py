@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,8 +42,9 @@ def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict
             found["wrong"] += search.wait(SECOND_AFTER_S) is not None
             search.process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        code = search.wait(60.0)
+        search.process.wait(60.0)
         found["seconds"].append(time.monotonic() - began)
+        code = search.wait(60.0)  # until nobody has its output open
         found["wrong"] += code != 130 or "--resume" not in search.last_line
         found["left"] += bool(left_behind(str(search.folder.path)))
     return found
@@ -56,7 +58,7 @@ def finalize(kills: int, run: RunFolder) -> dict[str, Any]:
     whole = _weights(run.final / "model.pt")
     found = {"kills": 0, "trainings": 0, "differ": 0}
     while found["kills"] < kills:
-        subprocess.run(["rm", "-r", run.final], check=True)
+        shutil.rmtree(run.final)
         while True:
             more = ["--resume"] if (run.final / "checkpoint.pt").is_file() else ["--overwrite"]
             process = subprocess.Popen([*command[:4], *more, *command[4:]], stdout=subprocess.DEVNULL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import subprocess
 import sys
@@ -195,8 +194,3 @@ def read_all_the_while(folder: RunFolder) -> Iterator[dict[str, int]]:
     finally:
         over.set()
         reader.join()
-
-
-def moment(rng: random.Random) -> float:
-    """Seconds from the start of a life, or from the last kill, to the next one."""
-    return rng.uniform(0.5, 14.0)

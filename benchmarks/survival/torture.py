@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from benchmarks.survival.life import Search, Victim, left_behind, moment, read_all_the_while
+from benchmarks.survival.life import Search, Victim, left_behind, read_all_the_while
 from tune.results import RunFolder
 
 Found = dict[str, Any]
@@ -48,7 +48,7 @@ def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng:
     """Until the search has ended by itself."""
     while True:
         search.live()
-        while found["kills"] < kills and search.wait(moment(rng)) is None:
+        while found["kills"] < kills and search.wait(_moment(rng)) is None:
             if victim == "worker" and search.running in search.died:
                 continue
             if not search.kill(victim):
@@ -63,6 +63,11 @@ def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng:
                 raise RuntimeError(f"a search that was not killed ended with {code}: {search.last_line}")
             found["left"] += bool(left_behind(str(search.folder.path)))
             return
+
+
+def _moment(rng: random.Random) -> float:
+    """Seconds from the start of a life, or from the last kill, to the next one."""
+    return rng.uniform(0.5, 14.0)
 
 
 def _died(search: Search, victim: Victim, found: Found) -> None:

@@ -15,13 +15,12 @@ from pathlib import Path
 GRACE_S = 1.0
 """What ends by itself within this time is left to do so."""
 
-
 KILL_FOR_S = 5.0
 """What does not go by then can not be killed."""
 
 
 def marked(mark: bytes) -> list[int]:
-    """The processes with `mark`, as NAME=VALUE, in their environment. None where there is no /proc."""
+    """The processes with `mark`, as NAME=VALUE, in their environment; an empty list where there is no /proc."""
     found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # it has ended, or is someone else's

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune.results import Origin, Row, RunFolder, config_of, now
+from tune.results import Origin, Row, RunFolder, check_origin, config_of, now
 from tune.search.asha import Asha
 from tune.search.proposals import HeadStart, Known, score
 from tune.settings import Settings
@@ -64,10 +64,7 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: 
     about = folder.read_json("experiment.json")
     if missing := [name for name in (*KEPT, "data_fingerprint", "weights_sha256") if name not in about]:
         raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
-    if about["data_fingerprint"] != data_fingerprint:
-        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
-    if about["weights_sha256"] != weights_sha256:
-        raise ValueError(f"{folder.name} was begun with other weights than those that are there now; restore them.")
+    check_origin(folder, data_fingerprint, weights_sha256)
     folder.read_json("best.json")  # read later on; what is wrong with it is better said now
     rungs = folder.read_json("rungs.json")
     past = Past(

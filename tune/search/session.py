@@ -34,33 +34,40 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
     # All of Ray listens on loopback, as it does on a Mac; this process has read the variable already.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
-    mark = f"{MARK}={uuid.uuid4()}"
-    # In a session of its own: a Ctrl-C in the terminal is not for it.
-    command = [sys.executable, "-I", "-S", guard.__file__, mark]
-    watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     # HyperOpt takes a second to import, Ray three to start. HyperOpt has the thread, since Ray's processes end with the
     # thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
-    os.environ[MARK] = mark.partition("=")[2]
-    try:
-        context = ray.init(
-            address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
-            include_dashboard=settings.dashboard,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        imports.join()
-        if settings.dashboard:
-            console.print(
-                f"Ray dashboard: http://{context.dashboard_url} (its token: `ray get-auth-token`)", highlight=False
+    with _guarded():
+        try:
+            context = ray.init(
+                address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
+                include_dashboard=settings.dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
             )
+            imports.join()
+            if settings.dashboard:
+                where = f"http://{context.dashboard_url} (its token: `ray get-auth-token`)"
+                console.print(f"Ray dashboard: {where}", highlight=False)
+            yield
+        except Exception as error:  # what Ray says when one of its processes dies while it starts, or between two looks
+            if why := death() or ("" if ray.is_initialized() else "Ray did not start"):
+                raise RayDied(why) from error
+            raise
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Ends the Ray that is started meanwhile, and whatever it leaves, whatever way this process ends."""
+    mark = str(uuid.uuid4())
+    # In a session of its own: a Ctrl-C in the terminal is not for it.
+    command = [sys.executable, "-I", "-S", guard.__file__, f"{MARK}={mark}"]
+    watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    os.environ[MARK] = mark
+    try:
         yield
-    except Exception as error:  # what Ray says when one of its processes dies while it starts, or between two looks
-        if why := death() or ("" if ray.is_initialized() else "Ray did not start"):
-            raise RayDied(why) from error
-        raise
     finally:
         del os.environ[MARK]
         try:

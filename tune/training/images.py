@@ -86,7 +86,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
         with pa.memory_map(str(path)) as source:
             schema = pa.ipc.open_file(source).schema
             about: dict[str, Any] = json.loads(schema.metadata[b"about"])
-            schema.field("image"), schema.field("label"), about["fingerprint"], about["class_names"]  # or a KeyError
+            if missing := {"image", "label"} - {*schema.names} | {"fingerprint", "class_names"} - about.keys():
+                raise KeyError(*sorted(missing))
             return about
     except (pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it, and it is made anew.") from error

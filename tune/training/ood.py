@@ -169,8 +169,8 @@ def write_submission(path: Path, predictions: Iterable[Prediction]) -> int:
     """
     rows = 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.StringIO("id,label\n")
-    content.seek(0, io.SEEK_END)
+    content = io.StringIO()
+    content.write("id,label\n")
     for prediction in predictions:
         stem = f"{prediction.name}_{prediction.severity}"
         content.writelines(f"{stem}_{i},{label}\n" for i, label in enumerate(prediction.labels.tolist()))
