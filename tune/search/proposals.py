@@ -83,7 +83,7 @@ class Proposer:
         """Draws that repeated something, and gave way to a new one."""
         self.used_up = False
         """Nothing new was found for a trial, in ATTEMPTS draws."""
-        self._sampler = _sampler(method, space)
+        self._sampler = sampler_of(method, space)
 
     def propose(self, number: int, known: Sequence[Known]) -> tuple[Origin, TrainConfig] | None:
         """Configuration `number` (from 0), given all that were proposed before. None: nothing new is left."""
@@ -124,7 +124,7 @@ class Proposer:
         return self.space.config(values, epochs=self.epochs, seed=self.seed)
 
 
-def _sampler(method: Method, space: SearchSpace) -> Sampler:
+def sampler_of(method: Method, space: SearchSpace) -> Sampler:
     if method == "optuna":
         from tune.search.optuna_tpe import OptunaSampler  # half a second to import
 
