@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, folders that can be made, and names as people read them."""
+"""Files that are there whole or not at all, folders that can be made or claimed, and names as people read them."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -154,18 +155,29 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
         else:
             search(prepared, folder, so_far, console)
     except KeyboardInterrupt:
-        how_to_go_on = summary.show_cut(folder, prepared.settings, console)
+        how_to_go_on = _cut_off(folder, prepared.settings, console)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
         raise
     except SystemExit as error:  # of rich, when nobody reads the output any more
         raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}") from error
     except (RayDied, Unwritable) as error:
-        raise cli.WorkFailed(f"{error}. {summary.show_cut(folder, prepared.settings, console)}") from error
+        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console)}") from error
     finally:
         claim.release()
     summary.show(folder, prepared.settings, console)
     if reason := summary.why_nothing(folder, prepared.settings):
         raise cli.WorkFailed(reason)
+
+
+def _cut_off(folder: RunFolder, settings: Settings, console: Console) -> str:
+    """Says what there is of a search that did not come to its end; returns how it goes on."""
+    from tune.search import summary
+
+    if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
+        shutil.rmtree(folder.path, ignore_errors=True)  # or its name would be taken for nothing
+        return "Nothing had begun, and nothing is left of it."
+    summary.show(folder, settings, console)
+    return summary.to_go_on(folder)
 
 
 def default_name(model: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -51,15 +50,6 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
         say(f"W&B, kept offline: wandb sync {short(folder.path)}/wandb/offline-run-*")
     if best:
         say(f"Next: {command('tune.finalize', folder)}")
-
-
-def show_cut(folder: RunFolder, settings: Settings, console: Console) -> str:
-    """The same of a search that was cut off, if it had begun at all; returns how it goes on."""
-    if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
-        shutil.rmtree(folder.path, ignore_errors=True)  # or its name would be taken for nothing
-        return "Nothing had begun, and nothing is left of it."
-    show(folder, settings, console)
-    return to_go_on(folder)
 
 
 def to_go_on(folder: RunFolder) -> str:
