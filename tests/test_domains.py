@@ -41,6 +41,7 @@ WARM = {"lr": 0.1, "batch_size": 64, "scheduler": "cosine", "warmup": 0.2, "augm
         (tune.uniform(0.1, 0.9), [0.1, 0.5, 0.9], [0.0999, 0.9001, float("nan"), float("inf"), "0.5", None, True]),
         (tune.uniform(0, 2), [0, 1, 2, np.float32(1.5)], [-1, 3, 10**400]),
         (tune.loguniform(1e-4, 1e-1), [1e-4, 1e-2, 1e-1], [9.9e-5, 0.11, 0, -1]),
+        (tune.loguniform(1e-12, 0.5), [1e-12, 0.5], [0.9e-12, 0]),  # HyperOpt takes the logarithm of what it holds
         (tune.quniform(0.0, 0.5, 0.1), [0.0, 0.1, 0.5], [0.6, -0.1, 0.25]),
         (tune.quniform(0.1, 0.3, 0.1), [0.1 * 3], [0.4, 0.15]),  # 0.30000000000000004
         (tune.qrandint(8, 64, 8), [8, 64, np.int64(16)], [0, 72, 17]),

@@ -17,6 +17,9 @@ from tune.files import printable
 
 Parameters = Mapping[str, Any]
 
+SLACK = 1e-9
+"""By how much of itself a number may miss, as its arithmetic rounds."""
+
 NARROWEST = 1e-12
 """HyperOpt's TPE takes what is smaller for nothing, and divides by it."""
 
@@ -133,10 +136,11 @@ def contains(parameter: Any, value: Any) -> bool:
         return _same(value, parameter)
     if not is_number(value):
         return False
-    slack = 1e-9 * max(abs(parameter.lower), abs(parameter.upper))  # 3 * 0.1 is a little over 0.3
-    if not parameter.lower - slack <= value <= _upper(parameter) + slack:
+    # 3 * 0.1 is a little over 0.3. Each end has its own slack: of a logarithmic range, the ends are far apart.
+    lower, upper = parameter.lower, _upper(parameter)
+    if not lower - SLACK * abs(lower) <= value <= upper + SLACK * abs(upper):
         return False
-    step = _step(parameter)
+    step, slack = _step(parameter), SLACK * max(abs(lower), abs(upper))
     return step is None or bool(abs(value - round(value / step) * step) <= slack)
 
 
