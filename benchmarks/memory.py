@@ -36,6 +36,7 @@ def trial_mb(options: Options) -> dict[str, Any]:
         command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--storage", storage, "--name", "memory"]
         command += ["--data-dir", str(options.data_dir), "--wandb", "disabled", "--gpus-per-trial", "0", "--seed", "0"]
         command += ["--train-subset", "500" if options.quick else "10000", "--trials", "8", "--max-epochs", "1"]
+        command += ["--cpus-per-trial", "1"]
         highest, seen = 0.0, set[str]()
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:

@@ -59,7 +59,8 @@ def measure(peer: str, found: dict[str, Any], options: Options) -> Iterator[None
 def ours(options: Options, seed: int, storage: Path) -> dict[str, Any]:
     """`tune.run` from the command to its end: seconds, best accuracy, epochs, and the parts of the time."""
     command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--name", "ours", "--storage", str(storage)]
-    command += ["--wandb", "disabled", "--gpus-per-trial", "0", *Size.of(options).arguments(options, seed)]
+    command += ["--wandb", "disabled", "--gpus-per-trial", "0", "--cpus-per-trial", "1"]
+    command += Size.of(options).arguments(options, seed)
     began = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=_environment()) as process:
         assert process.stdout is not None

@@ -14,7 +14,6 @@ SPACE = SearchSpace(
     model="resnet18",
     epochs=30,
     trials=32,
-    gpus_per_trial=0.5,
     parameters={
         "lr": tune.loguniform(3e-3, 0.5),
         "batch_size": tune.choice([8, 64, 128, 256, 512]),

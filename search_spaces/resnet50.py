@@ -13,7 +13,6 @@ SPACE = SearchSpace(
     model="resnet50",
     epochs=10,
     trials=16,
-    gpus_per_trial=1.0,
     parameters={
         "optimisation": tune.choice(
             [

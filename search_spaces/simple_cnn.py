@@ -14,7 +14,6 @@ SPACE = SearchSpace(
     model="simple_cnn",
     epochs=27,
     trials=32,
-    gpus_per_trial=0.25,
     parameters={
         "lr": tune.loguniform(1e-3, 0.3),
         "batch_size": tune.choice([8, 32, 64, 128, 256]),

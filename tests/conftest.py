@@ -15,6 +15,24 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Of the session, not the user's: nothing that was measured before decides."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes (`-n 2`): one has all tests that start Ray, from the beginning; a file stays together."""
+    for item in items:
+        group = "ray" if uses_ray(item) else item.location[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not uses_ray(item))
+
+
+def uses_ray(item: pytest.Item) -> bool:
+    return "one_ray" in getattr(item, "fixturenames", ()) or item.get_closest_marker("starts_ray") is not None
+
+
 @pytest.fixture(scope="session")
 def cifar100_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A --data-dir with the real CIFAR-100, whose parsed files go to a temporary folder."""

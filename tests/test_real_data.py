@@ -9,6 +9,8 @@ import torch
 
 from tune import cli, finalize, run
 from tune.results import RunFolder
+from tune.search import calibrate
+from tune.search.calibrate import Calibration
 from tune.training import cifar100, data, images
 from tune.training.config import TrainConfig
 from tune.training.loop import fit
@@ -18,7 +20,7 @@ from ray import tune
 from tune.space import SearchSpace
 
 SPACE = SearchSpace(
-    model="{model}", epochs=1, trials=2,
+    model="{model}", epochs=1, trials=2, cpus_per_trial=1,
     parameters={{"lr": tune.loguniform(1e-3, 0.1), "batch_size": tune.choice([20, 50]), "image_size": {size}}},
     reference={{"lr": 0.01, "batch_size": 20, "image_size": {size}}},
 )
@@ -45,10 +47,13 @@ def test_simple_cnn_from_the_shipped_space_to_a_tested_model(
     cifar100_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = Path(__file__).parents[1] / "search_spaces" / "simple_cnn.py"
+    monkeypatch.setattr(calibrate, "SECONDS", 0.2)
     more = ["--train-subset", "3000", "--val-fraction", "0.05", "--trials", "3", "--max-epochs", "2", "--seed", "0"]
     code, folder = search(space, cifar100_root, tmp_path, *more)
     assert code == cli.DONE
     assert not (cifar100_root / "arrow" / "cifar100-test.arrow").exists(), "a search has no business with test images"
+    about = folder.read_json("experiment.json")
+    assert about["settings"]["cpus_per_trial"] == Calibration.from_dict(about["calibration"]).best.cpus
     trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
     assert trials["0000"]["val_acc"] > 2, "twice what chance gives"
     report = trials["0001"]

@@ -17,8 +17,8 @@ from tests.a_space import GOOD, make, make_with, refusal
 WRONG_FIELDS: dict[str, list[Any]] = {
     "epochs": [0, -1, 2.0, "3", None, [3], True],
     "trials": [0, -1, 2.0, "3", None, [3], True],
-    "cpus_per_trial": [0, -1, 2.0, "3", None, [3], True],
-    "gpus_per_trial": [0, 1e-4, True, -0.5, 1.5, "1", None, [1], float("nan"), float("inf")],
+    "cpus_per_trial": [0, -1, 2.0, "3", [3], True],
+    "gpus_per_trial": [0, 1e-4, True, -0.5, 1.5, "1", [1], float("nan"), float("inf")],
     "model": [np.array(["simple_cnn", "vgg"]), "vgg", "", None, 3, ["simple_cnn"]],
     "parameters": [None, [], "lr", 3, {}, [("lr", 0.1)]],
 }

@@ -23,7 +23,7 @@ def test_a_shipped_space_loads(model: str) -> None:
     loaded, digest = space.load(path)
     assert loaded.model == model
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert 0 < loaded.gpus_per_trial <= 1
+    assert (loaded.gpus_per_trial, loaded.cpus_per_trial) == (None, None)  # the machine decides
 
 
 @pytest.mark.parametrize(("model", "lr"), [("simple_cnn", 0.1), ("resnet18", 0.1), ("resnet50", 0.01)])

@@ -34,6 +34,11 @@ class Claim:
             pass  # a file system without locks, as some of a network
 
 
+def cache() -> Path:
+    """Where this user keeps what can be made again: measurements, copies. The folder may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar100-tune"
+
+
 def sha256(path: Path) -> str:
     """Of a file's content, in hexadecimal."""
     with path.open("rb") as file:

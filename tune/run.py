@@ -73,8 +73,13 @@ def parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("machine").add_argument
     add("--gpus-per-trial", type=gpu_share, default="auto", metavar="{auto,0,0.25,1}",
-        help="share of a GPU, 0 is CPU (default: auto, the space's share where there is a GPU)")  # fmt: skip
-    add("--cpus-per-trial", type=at_least(1), metavar="N", help="CPU cores a trial (default: the space's)")
+        help="share of a GPU, 0 is CPU (default: auto, the space's share or as measured)")  # fmt: skip
+    add(
+        "--cpus-per-trial",
+        type=at_least(1),
+        metavar="N",
+        help="CPU cores a trial (default: the space's, or as measured)",
+    )
 
     group = parser.add_argument_group("results and tracking")
     cli.add_storage(group)
@@ -110,7 +115,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # a folder without a search in it is a matter of milliseconds.
     from tune.search import confirm, launch, past, plan, summary, warm_start  # noqa: F401
 
-    prepared = plan.prepare(options, search_space, digest, name)
+    prepared = plan.prepare(options, search_space, digest, name, console)
     if before is None:
         folder = results.create(options.storage, prepared.settings.name)
         claim = results.claim(folder)

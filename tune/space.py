@@ -55,24 +55,27 @@ class SearchSpace:
     baselines: Sequence[Mapping[str, Any]] = ()
     """Settings to compare with, within the parameters. They run next."""
 
-    gpus_per_trial: float = 1.0
-    """Share of a GPU for one trial, over 0 and at most 1; on a machine without GPU trials run on CPU cores."""
+    gpus_per_trial: float | None = None
+    """Share of a GPU for one trial, over 0 and at most 1; on a machine without GPU trials run on CPU cores.
+    None: as many trials share a GPU as is best by measurement."""
 
-    cpus_per_trial: int = 1
-    """CPU cores of one trial."""
+    cpus_per_trial: int | None = None
+    """CPU cores of one trial. None: one beside a GPU; without GPU as is best by measurement."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or self.model not in cifar_models.NAMES:
             raise ValueError(f"model is {self.model!r}; it must be one of {', '.join(cifar_models.NAMES)}.")
         for name in ("epochs", "trials", "cpus_per_trial"):
             value = getattr(self, name)
+            if name == "cpus_per_trial" and value is None:
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
         TrainConfig(model=self.model, lr=0.1, batch_size=1, epochs=self.epochs)  # or its horizon is too far
         if self.trials > MOST_TRIALS:
             raise ValueError(f"trials is {self.trials}; it must be at most {MOST_TRIALS}.")
         gpus = self.gpus_per_trial
-        if not domains.is_number(gpus) or not LEAST_GPUS <= gpus <= 1:
+        if gpus is not None and (not domains.is_number(gpus) or not LEAST_GPUS <= gpus <= 1):
             raise ValueError(f"gpus_per_trial is {gpus!r}; it must lie between {LEAST_GPUS} and 1.")
         if not isinstance(self.parameters, Mapping) or not self.parameters:
             raise ValueError("parameters must be a dict with at least one parameter.")

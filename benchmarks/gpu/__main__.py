@@ -13,6 +13,7 @@ DIR holds cifar-100-python/; `--data synthetic` needs nothing in it. `--only NAM
     plain     the plain loop's images a second (ResNets: with the data on the device already)
     accuracy  what bfloat16 costs: the engine against itself in float32, seed by seed
     compile   a step with torch.compile
+    sharing   1, 2, 4, 8 trials side by side, and as many of the plain loop: what the choice of a share rests on
 
 The JSON is written anew after each figure, so a call cut off keeps what it has. The exit status is 1 if a check or a
 measurement failed. `--device cpu --tiny` tries the script where there is no GPU; its figures mean nothing.
@@ -50,6 +51,7 @@ from benchmarks.gpu.session import (
     stepping,
     waits,
 )
+from benchmarks.gpu.sharing import measure_sharing
 from tune.training import data, loop
 from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
@@ -206,6 +208,7 @@ PARTS: dict[str, Callable[[Session], None]] = {
     "plain": measure_plain,
     "accuracy": measure_accuracy,
     "compile": measure_compile,
+    "sharing": measure_sharing,
 }
 
 

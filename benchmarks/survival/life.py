@@ -25,7 +25,7 @@ from ray import tune
 from tune.space import SearchSpace
 
 SPACE = SearchSpace(
-    model="simple_cnn", epochs=8, trials=12,
+    model="simple_cnn", epochs=8, trials=12, cpus_per_trial=1,
     parameters={
         "lr": tune.loguniform(1e-2, 0.3),
         "batch_size": tune.choice([32, 64, 128]),

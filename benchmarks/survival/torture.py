@@ -32,7 +32,7 @@ def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_di
     """
     rng = random.Random(f"{victim}")
     counted = ("kills", "searches", "lost", "doubled", "differ", "again", "left", "wrong", "reads", "broken_reads")
-    found: Found = {"victim": victim, "gone_s": [], **dict.fromkeys(counted, 0)}
+    found: Found = {"victim": victim, "gone_s": [], "wrong_endings": [], **dict.fromkeys(counted, 0)}
     while found["kills"] < kills:
         search = Search.of(storage, data_dir, f"{victim}-{found['searches']}")
         with read_all_the_while(search.folder) as reads:
@@ -75,7 +75,9 @@ def _died(search: Search, victim: Victim, found: Found) -> None:
     began = time.monotonic()
     code = search.wait(60.0)
     right = code == -9 if victim == "driver" else (code == 1 and "--resume" in search.last_line)
-    found["wrong"] += not right
+    if not right:
+        found["wrong"] += 1
+        found["wrong_endings"].append(f"{code}: {search.last_line}")
     found["left"] += bool(left_behind(str(search.folder.path)))
     found["gone_s"].append(time.monotonic() - began)
 

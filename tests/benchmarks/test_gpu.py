@@ -65,6 +65,8 @@ def test_simple_cnn_is_measured(root: Path, tmp_path: Path, capsys: pytest.Captu
     expected = [("epoch", "batch 8: engine", unit) for unit in ("s", "images/s", "MB")]
     expected += [("step", "batch 8: eager", unit) for unit in ("ms", "images/s")]
     expected += [("plain", "batch 8: 0 workers", "images/s"), ("plain", "batch 8: engine / plain", "times")]
+    expected += [("sharing", f"batch 8: {side}: {count}", "images/s") for side in ("ours", "plain") for count in (1, 2)]
+    expected += [("sharing", "batch 8: auto / plain at its best", "times")]
     for key in expected:
         assert math.isfinite(found[key])
         assert found[key] > 0

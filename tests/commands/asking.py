@@ -14,7 +14,7 @@ from ray import tune
 from tune.space import SearchSpace
 
 SPACE = SearchSpace(
-    model="simple_cnn", epochs=2, trials=4,
+    model="simple_cnn", epochs=2, trials=4, cpus_per_trial=1,
     parameters={"lr": tune.loguniform(1e-3, 0.3), "batch_size": 64},
     reference={"lr": 0.05, "batch_size": 64},
 )

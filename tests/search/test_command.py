@@ -21,6 +21,8 @@ from tests.search.wandb_file import read_run
 from tune import cli
 from tune.results import RunFolder
 
+pytestmark = pytest.mark.starts_ray
+
 KEY = "0123456789abcdef" * 2 + "5eacde5"
 
 SPACE = """
@@ -28,7 +30,7 @@ from ray import tune
 from tune.space import SearchSpace
 
 SPACE = SearchSpace(
-    model="simple_cnn", epochs=50, trials=50,
+    model="simple_cnn", epochs=50, trials=50, cpus_per_trial=1,
     parameters={"lr": tune.loguniform(1e-2, 0.3), "batch_size": 50},
     reference={"lr": 0.1, "batch_size": 50},
 )

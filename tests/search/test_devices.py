@@ -51,18 +51,36 @@ def test_a_share_of_one_nth_holds_n(parts: int) -> None:
 
 
 def test_without_a_word_the_space_decides() -> None:
-    assert resolve(ONE_GPU, None, None, space_gpus=0.25, space_cpus=2) == Share(2, 0.25)
+    assert resolve(ONE_GPU, None, None, space_gpus=0.25, space_cpus=2) == (Share(2, 0.25), True)
+
+
+@pytest.mark.parametrize(
+    ("machine", "gpus", "cpus", "share", "settled"),
+    [
+        (ONE_GPU, None, None, Share(1, 1.0), False),
+        (ONE_GPU, None, 2, Share(2, 1.0), False),
+        (ONE_GPU, 0.5, None, Share(1, 0.5), True),  # beside a GPU one core does
+        (ONE_GPU, 0.0, None, Share(1, 0.0), False),
+        (ONE_GPU, 0.0, 4, Share(4, 0.0), True),
+        (LAPTOP, None, None, Share(1, 0.0), False),
+        (LAPTOP, None, 3, Share(3, 0.0), True),
+    ],
+)
+def test_what_neither_the_space_nor_the_user_says_is_to_be_measured(
+    machine: Machine, gpus: float | None, cpus: int | None, share: Share, settled: bool
+) -> None:
+    assert resolve(machine, gpus, cpus, space_gpus=None, space_cpus=None) == (share, settled)
 
 
 def test_without_a_word_and_without_a_gpu_trials_run_on_cores() -> None:
-    share = resolve(LAPTOP, None, None, space_gpus=0.25, space_cpus=2)
+    share, _ = resolve(LAPTOP, None, None, space_gpus=0.25, space_cpus=2)
     assert share == Share(2, 0.0)
     assert share.device == torch.device("cpu")
 
 
 @pytest.mark.parametrize("gpus", [0.0, 0.5, 1.0])
 def test_what_is_asked_for_comes_before_the_space(gpus: float) -> None:
-    share = resolve(ONE_GPU, gpus, 3, space_gpus=0.25, space_cpus=2)
+    share, _ = resolve(ONE_GPU, gpus, 3, space_gpus=0.25, space_cpus=2)
     assert share == Share(3, gpus)
     assert share.device.type == ("cuda" if gpus else "cpu")
 
@@ -78,7 +96,7 @@ def test_more_cores_than_there_are_are_refused() -> None:
     for asked, spaces in ((9, 1), (None, 9)):
         with pytest.raises(ValueError, match="wants 9 CPU cores, but there are 8; lower --cpus-per-trial"):
             resolve(LAPTOP, None, asked, space_gpus=1.0, space_cpus=spaces)
-    assert resolve(LAPTOP, None, 8, space_gpus=1.0, space_cpus=9).cpus == 8
+    assert resolve(LAPTOP, None, 8, space_gpus=1.0, space_cpus=9)[0].cpus == 8
 
 
 def test_whatever_is_resolved_lets_a_trial_run() -> None:
@@ -86,7 +104,7 @@ def test_whatever_is_resolved_lets_a_trial_run() -> None:
         for gpus in (None, 0.0, 0.3, 1.0):
             if gpus and not machine.gpus:
                 continue
-            share = resolve(machine, gpus, machine.cpus, space_gpus=0.7, space_cpus=1)
+            share, _ = resolve(machine, gpus, machine.cpus, space_gpus=0.7, space_cpus=1)
             assert machine.at_once(share) >= 1
 
 

@@ -47,7 +47,7 @@ def told(
     settings = Settings.from_dict(ASKED.to_dict() | values)
     share = Share(settings.cpus_per_trial, settings.gpus_per_trial)
     written = io.StringIO()
-    checked = Checked(settings, share, 10_000, 10_000, ("it takes long.",))
+    checked = Checked(settings, share, True, 10_000, 10_000, ("it takes long.",))
     dry_run.show(checked, of, MACHINE, arguments, Console(file=written), taken)
     return written.getvalue().splitlines()
 

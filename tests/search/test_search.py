@@ -27,7 +27,7 @@ from ray import tune
 from tune.space import SearchSpace
 
 SPACE = SearchSpace(
-    model="simple_cnn", epochs=2, trials=4,
+    model="simple_cnn", epochs=2, trials=4, cpus_per_trial=1,
     parameters={
         "lr": tune.loguniform(1e-4, 100.0),
         "weight_decay": tune.choice([0.0, 10.0]),

@@ -23,12 +23,14 @@ from tune import cli, run
 from tune.results import RunFolder
 from tune.search import launch
 
+pytestmark = pytest.mark.starts_ray
+
 SPACE = """
 from ray import tune
 from tune.space import SearchSpace
 
 SPACE = SearchSpace(
-    model="simple_cnn", epochs=5, trials=3,
+    model="simple_cnn", epochs=5, trials=3, cpus_per_trial=1,
     parameters={"lr": tune.loguniform(1e-2, 0.3), "batch_size": tune.choice([32, 64])},
     reference={"lr": 0.1, "batch_size": 64},
 )

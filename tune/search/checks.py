@@ -29,6 +29,9 @@ class Checked:
 
     settings: Settings
     share: Share
+    settled: bool
+    """Whether that is the share, or what does until it is measured."""
+
     train_images: int
     """To train on, if the data set is the published one."""
 
@@ -40,7 +43,7 @@ class Checked:
 
 def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str, machine: Machine) -> Checked:
     """Holds the options against the space and the machine. Writes nothing; ValueError says what to mend."""
-    share = devices.resolve(
+    share, settled = devices.resolve(
         machine,
         options.gpus_per_trial,
         options.cpus_per_trial,
@@ -91,7 +94,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         warm_start=options.warm_start if earlier is None else str(earlier.path),
         dashboard=options.dashboard,
     )
-    return Checked(settings, share, train, val, tuple(_warnings(settings, machine, train)), earlier)
+    return Checked(settings, share, settled, train, val, tuple(_warnings(settings, machine, train)), earlier)
 
 
 def _warnings(settings: Settings, machine: Machine, images: int) -> list[str]:

@@ -73,19 +73,24 @@ def _machine(gpus: list[str]) -> Machine:
     return Machine(get_num_cpus(), len(gpus), (_cpu_name(), *gpus))
 
 
-def resolve(machine: Machine, gpus: float | None, cpus: int | None, *, space_gpus: float, space_cpus: int) -> Share:
-    """The share of a trial: as asked, else as the space says; no GPU where there is none.
+def resolve(
+    machine: Machine, gpus: float | None, cpus: int | None, *, space_gpus: float | None, space_cpus: int | None
+) -> tuple[Share, bool]:
+    """The share of a trial, and whether it is settled: as asked, else as the space says; no GPU where there is none.
 
+    If it is not, it is to be measured, and the first is what does for a while: a whole GPU, or one core.
     ValueError if the machine can not give it: Ray itself would wait for it for ever.
     """
     if gpus is None:
         gpus = space_gpus if machine.gpus else 0.0
-    share = Share(space_cpus if cpus is None else cpus, gpus)
+    cpus = space_cpus if cpus is None else cpus
+    settled = gpus is not None and (gpus > 0 or cpus is not None)  # beside a GPU one core does
+    share = Share(cpus or 1, 1.0 if gpus is None else gpus)
     if share.gpus and not machine.gpus:
         raise ValueError(f"--gpus-per-trial is {gpus:g}, but there is no CUDA GPU here; use --gpus-per-trial 0.")
     if share.cpus > machine.cpus:
         raise ValueError(f"A trial wants {share.cpus} CPU cores, but there are {machine.cpus}; lower --cpus-per-trial.")
-    return share
+    return share, settled
 
 
 def _cpu_name() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from tune import domains
 from tune.files import short
-from tune.search import checks, devices, expectation, measured, warm_start
+from tune.search import checks, devices, expectation, measured, sharing, warm_start
 from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
@@ -50,6 +51,11 @@ def show(
     taken: Taken,
 ) -> None:
     """Prints it. `arguments` are those of the command, for the one that would measure the time."""
+    calibration = sharing.kept(checked, space, machine)
+    if calibration is not None:
+        share = sharing.share_of(calibration, checked.share)
+        settings = replace(checked.settings, gpus_per_trial=share.gpus, cpus_per_trial=share.cpus)
+        checked = replace(checked, share=share, settings=settings, settled=True)
     settings = checked.settings
     at_once = machine.at_once(checked.share)
     asha = settings.scheduler == "asha"
@@ -67,7 +73,8 @@ def show(
         *taken.lines,
         f"Data: {settings.data} in {short(Path(settings.data_dir))}, {checked.train_images:,} images to train on, "
         f"{checked.val_images:,} to validate on",
-        f"Device: {_device(settings, machine)}, {counted(at_once, 'trial')} side by side",
+        f"Device: {_device(settings, machine)}, {counted(at_once, 'trial')} side by side"
+        + ("" if checked.settled else "; to be measured when it starts"),
         f"Trials: {_trials(settings, space, taken)}",
         f"Horizon: {counted(settings.max_epochs, 'epoch')} a trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",

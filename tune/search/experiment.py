@@ -61,6 +61,7 @@ def _about(plan: Plan) -> dict[str, Any]:
         "devices": list(plan.machine.names),
         "data_fingerprint": plan.data_fingerprint,
         "weights_sha256": plan.weights_sha256,
+        "calibration": None if plan.calibration is None else plan.calibration.to_dict(),
         "started": now(),
         "ended": None,
         "spent_s": 0.0,

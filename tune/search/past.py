@@ -19,7 +19,7 @@ from tune.training.config import TrainConfig
 ENDED = ("finished", "stopped", "diverged", "failed")
 """Trials that are not taken up again; one that ran or was interrupted goes on from its checkpoint."""
 
-KEPT = ("started", "spent_s", "repeats_refused", "used_up")
+KEPT = ("started", "spent_s", "repeats_refused", "used_up", "calibration")
 """What experiment.json holds of the search as a whole, not of the part of it that runs now."""
 
 

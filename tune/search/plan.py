@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rich.console import Console
+
 from tune.files import sha256
-from tune.search import checks, devices, warm_start
+from tune.search import checks, devices, sharing, warm_start
+from tune.search.calibrate import Calibration
 from tune.search.devices import Machine, Share
 from tune.search.warm_start import Taken
 from tune.settings import Settings
@@ -29,13 +32,19 @@ class Plan:
 
     machine: Machine
     share: Share
+    calibration: Calibration | None
+    """What the share was decided on; None if it was asked for."""
+
     warnings: tuple[str, ...]
     taken: Taken
     """From the run of --warm-start, where one begins."""
 
 
-def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str) -> Plan:
-    """All checks, and the data and weights, fetched where they are missing. ValueError says what to mend."""
+def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str, console: Console) -> Plan:
+    """All checks, the data and weights, fetched where they are missing, and the share, measured where it is not known.
+
+    ValueError says what to mend.
+    """
     machine = devices.this_machine()
     checked = checks.check(options, space, space_sha256, name, machine)
     weights = find_weights(space.model, options.weights)
@@ -45,4 +54,6 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
     settings, fingerprint = checked.settings, images.train.fingerprint
     taken = warm_start.take(checked.earlier, space, settings, fingerprint)
     digest = None if weights is None else sha256(weights)
-    return Plan(settings, space, arrow, fingerprint, digest, machine, checked.share, checked.warnings, taken)
+    share, calibration = sharing.settle(checked, space, machine, console)  # it takes seconds: all else is right by now
+    settings = replace(settings, gpus_per_trial=share.gpus, cpus_per_trial=share.cpus)
+    return Plan(settings, space, arrow, fingerprint, digest, machine, share, calibration, checked.warnings, taken)

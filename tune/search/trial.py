@@ -29,6 +29,9 @@ from tune.training.loop import EpochResult, fit
 CHECKPOINT_EVERY_S = 10.0
 """A trial is kept after the first epoch that ends so many seconds after it was kept last."""
 
+TENSORS = 0.9
+"""Of a trial's share of a GPU's memory. The rest is for what each process takes beside them, such as CUDA's kernels."""
+
 BATCH_LOSS_POINTS = 100
 """At most so many points an epoch go to the trackers; each is the mean of the steps it stands for."""
 
@@ -63,6 +66,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         # Ray sets OMP_NUM_THREADS only where a trial asks for whole cores, and torch reads it once.
         torch.set_num_threads(task.share.cpus)
         torch.set_flush_denormal(True)  # before torch starts threads, which inherit it; see host.at_full_speed
+        if 0 < task.share.gpus < 1:  # Ray's share is a promise: over it, the others would run out of memory
+            torch.cuda.set_per_process_memory_fraction(TENSORS * task.share.gpus)
         self._task = task
         self._begin(config)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -75,13 +77,14 @@ def interruptible(last_words: str) -> Iterator[None]:
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def interrupt(number: int, frame: object) -> None:
-        if Watchdog.interrupted:
-            # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
-            with suppress(Exception):  # nobody may be there to read it
-                os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
-            os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
         Watchdog.interrupted = True
 
+    # Python calls a handler when the main thread comes back from Ray, seconds later at times, and then once for two
+    # signals. What it writes to this socket comes at once, a byte a signal, and a thread is there to read it.
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    waiting = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_the_second, args=[(heard, told), bytes(before), last_words], daemon=True).start()
     for number in before:
         signal.signal(number, interrupt)
     try:
@@ -90,3 +93,21 @@ def interruptible(last_words: str) -> Iterator[None]:
         if not Watchdog.interrupted:  # else a second one ends what is left to do, too: Ray takes seconds to end
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(waiting)
+            told.close()  # which ends the thread
+
+
+def _end_at_the_second(pair: tuple[socket.socket, socket.socket], numbers: bytes, last_words: str) -> None:
+    """Reads the numbers of signals as they come; ends the process at the second one that is one of `numbers`.
+
+    It has both ends of the pair, so that neither is closed while signals are written to it.
+    """
+    came = 0
+    with pair[0] as heard:
+        while number := heard.recv(1):
+            came += number in numbers
+            if came == 2:
+                # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
+                with suppress(Exception):  # nobody may be there to read it
+                    os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+                os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray

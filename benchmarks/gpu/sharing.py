@@ -1,0 +1,80 @@
+"""Trials side by side on one GPU: this project's and the plain loop's, in processes of their own, at 1, 2, 4 and 8.
+
+What a process is given here is what Ray Tune gives it with `gpu: 1`, 0.5, 0.25 and 0.125: nothing is enforced. A trial
+of the plain Ray Tune script is the plain loop with its DataLoader; trials an hour go as images a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from benchmarks.gpu.session import Goal, Session
+from tune.search import packing
+from tune.search.packing import Measured, Packing
+from tune.training.side_by_side import CannotMeasure, Trials, of_ours
+
+SECONDS = 4.0
+"""Of training, a packing."""
+
+AN_HOUR_GOALS = {"simple_cnn": 15.0, "resnet18": 5.0, "resnet50": 2.5}
+"""Times the plain script's trials an hour at its best share."""
+
+
+def measure_sharing(session: Session) -> None:
+    """At the largest batch and the smallest: where they differ, a share by size would be worth it."""
+    if session.device.type == "cuda":
+        torch.cuda.empty_cache()  # this process keeps its images there, but not more
+    for batch_size in session.batch_sizes():
+        config = replace(session.config(batch_size=batch_size), lr=1e-6, epochs=10_000)
+        command = of_ours(config, session.device.type)
+        plain_command = [sys.executable, "-m", "benchmarks.gpu.plain_beside", command[-1]]
+        ours = measured(session, f"batch {batch_size}: ours", command, lambda trials: 1)
+        # The plain loop's images come from workers; each trial has as many as there are cores for it.
+        plain = measured(session, f"batch {batch_size}: plain", plain_command, lambda trials: max(1, cores() // trials))
+        if not ours or not plain:
+            continue
+        total_mb = memory_mb(session)
+        chosen = packing.best(ours, total_mb)
+        fastest = max(item.images_per_s for item in ours)
+        best_plain = max(item.images_per_s for item in plain)
+        add = partial(session.report.add, "sharing")
+        add(f"batch {batch_size}: auto chooses", chosen.packing.trials, "trials")
+        add(f"batch {batch_size}: auto / best share", chosen.images_per_s / fastest, "times")
+        goal: Goal | None = None if session.tiny else (">=", AN_HOUR_GOALS[session.model])
+        add(f"batch {batch_size}: auto / plain at its best", chosen.images_per_s / best_plain, "times", goal)
+
+
+def cores() -> int:
+    return os.cpu_count() or 1
+
+
+def measured(session: Session, what: str, command: list[str], threads: Callable[[int], int]) -> list[Measured]:
+    """Images a second and memory of so many side by side; ends where memory does."""
+    found: list[Measured] = []
+    packings = [Packing(1, 1), Packing(2, 1)] if session.tiny else packing.on_gpu(cores(), 1)
+    with tempfile.TemporaryFile() as errors, Trials(command, errors) as trials:
+        for item in packings:
+            try:
+                answers = trials.run(item.trials, threads(item.trials), session.size(SECONDS, 0.1))
+            except CannotMeasure as error:
+                session.report.leave_out("sharing", f"{what}: {item.trials}", str(error))
+                break
+            speed = sum(answer["images_per_s"] for answer in answers)
+            memory = max(answer["memory_mb"] for answer in answers)
+            note = f"{memory:,.0f} MB of the device" + (", batches split" if answers[0].get("split") else "")
+            session.report.add("sharing", f"{what}: {item.trials}", speed, "images/s", note=note)
+            found.append(Measured(item, speed, memory))
+    return found
+
+
+def memory_mb(session: Session) -> float:
+    if session.device.type != "cuda":
+        return float("inf")
+    return torch.cuda.get_device_properties(session.device).total_memory / 2**20

@@ -1,0 +1,151 @@
+"""Trials are measured side by side in processes of their own, once; what comes out decides the share."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune as ray_tune
+from rich.console import Console
+
+from tests.a_space import make, make_with
+from tests.commands.asking import SPACE
+from tune import cli, run
+from tune.results import RunFolder
+from tune.search import calibrate, checks, packing, sharing
+from tune.search.calibrate import Calibration, Calibrator
+from tune.search.devices import Machine, Share
+from tune.search.packing import Measured, Packing
+from tune.training.side_by_side import CannotMeasure
+
+TWO_CORES = Machine(cpus=2, gpus=0, names=("a cpu",))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(calibrate, "SECONDS", 0.2)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def calibrator(machine: Machine = TWO_CORES, **changes: Any) -> Calibrator:
+    return Calibrator(make(**changes), machine, on_gpu=False, cpus=1)
+
+
+def test_one_and_two_trials_are_measured_and_kept_for_the_same_question_alone() -> None:
+    asked = calibrator()
+    assert asked.kept() is None
+    found = asked.measure()
+    assert [(item.packing.trials, item.packing.cpus) for item in found.measured] == [(1, 2), (2, 1)]
+    one, two = found.measured
+    assert one.images_per_s > 0
+    assert two.images_per_s > 0
+    assert 100 < one.memory_mb < two.memory_mb < found.total_mb
+    assert calibrator().kept() == found
+    assert calibrator(epochs=4, trials=9).kept() == found  # neither changes the work
+    larger = {"lr": ray_tune.loguniform(1e-3, 0.3), "batch_size": ray_tune.choice([8, 64])}
+    assert calibrator(parameters=larger).kept() == found  # of 32 on a CPU
+    assert calibrator(dataclasses.replace(TWO_CORES, names=("another cpu",))).kept() is None
+    assert calibrator(dataclasses.replace(TWO_CORES, cpus=4)).kept() is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"of": 1, "measured": [], "total_mb": 1, "when": ""}'])
+def test_a_damaged_file_is_no_measurement(content: str) -> None:
+    asked = calibrator()
+    asked._path().parent.mkdir(parents=True)
+    asked._path().write_text(content)
+    assert asked.kept() is None
+
+
+def test_what_is_measured_is_the_largest_that_the_space_holds() -> None:
+    space = make_with(
+        {
+            "batch_size": ray_tune.choice([16, 512, 64]),
+            "size": ray_tune.choice([{"augmentation": "none"}, {"augmentation": "crop_flip"}]),
+        },
+        {"augmentation": "none"},
+    )
+    assert calibrate.largest(space).batch_size == 512
+    resnet = make(
+        model="resnet50",
+        parameters={"lr": 0.1, "batch_size": 8, "image_size": ray_tune.choice([64, 0, 128])},
+        reference={"lr": 0.1, "batch_size": 8, "image_size": 64},
+    )
+    assert calibrate.largest(resnet).image_size == 0  # its own, 224
+
+
+def test_a_process_that_fails_says_why() -> None:
+    asked = calibrator()
+    asked.config = dataclasses.replace(asked.config, model="resnet50", image_size=32, batch_size=1)
+    with pytest.raises(CannotMeasure, match=r"^ValueError: batch_size is 1 at image_size 32"):
+        asked.measure()
+
+
+def checked(share: Share, settled: bool) -> checks.Checked:
+    return checks.Checked(None, share, settled, 0, 0, ())  # type: ignore[arg-type]  # its settings are not asked for
+
+
+def test_a_share_that_was_asked_for_is_taken_as_it_is() -> None:
+    share = Share(2, 0.5)
+    assert sharing.settle(checked(share, True), make(), TWO_CORES, Console(file=io.StringIO())) == (share, None)
+
+
+def test_what_can_not_be_measured_is_told_and_a_trial_has_the_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Calibrator) -> Calibration:
+        raise CannotMeasure("no luck")
+
+    monkeypatch.setattr(Calibrator, "measure", fails)
+    said = io.StringIO()
+    settled = sharing.settle(checked(Share(1, 1.0), False), make(), GPU, Console(file=said, width=300))
+    assert settled == (Share(1, 1.0), None)
+    assert "Warning: how many trials fit side by side could not be measured (no luck)" in said.getvalue()
+
+
+GPU = Machine(cpus=16, gpus=2, names=("a cpu", "a gpu", "a gpu"))
+
+
+def test_on_a_gpu_the_share_is_one_nth(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = [(1, 100.0, 1500.0), (2, 190.0, 2900.0), (4, 340.0, 5700.0), (8, 335.0, 11_300.0)]
+    measured = tuple(Measured(Packing(trials, 1), speed, memory) for trials, speed, memory in figures)
+    found = Calibration({"device": "a gpu", "config": {"model": "simple_cnn"}}, measured, 80_000, "today")
+    monkeypatch.setattr(Calibrator, "measure", lambda self: found)
+    said = io.StringIO()
+    share, calibration = sharing.settle(checked(Share(1, 1.0), False), make(), GPU, Console(file=said, width=300))
+    assert (share, calibration) == (Share(1, 0.25), found)
+    assert GPU.at_once(share) == 8
+    assert said.getvalue().splitlines()[-1] == (
+        "4 at once on a gpu: measured today, images/s of so many simple_cnn side by side, one alone is 1: "
+        "1: 1.00, 2: 1.90, 4: 3.40, 8: 3.35"
+    )
+    assert Calibration.from_dict(found.to_dict()) == found
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_search_measures_once_keeps_what_it_found_and_a_dry_run_knows_it(
+    synthetic_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = tmp_path / "space.py"
+    space.write_text(SPACE.replace(" cpus_per_trial=1,", ""))
+    given = ["--space", space, "--data", "synthetic", "--data-dir", synthetic_root, "--storage", tmp_path / "runs"]
+    given += ["--train-subset", "200", "--trials", "1", "--max-epochs", "1", "--wandb", "disabled"]
+    given += ["--gpus-per-trial", "0"]
+    asked = list(map(str, given))
+    assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
+    assert "; to be measured when it starts" in capsys.readouterr().out
+    assert cli.run(run.prepare, [*asked, "--name", "one"]) == cli.DONE
+    assert "Measuring how many trials of simple_cnn share this machine best" in capsys.readouterr().out
+    about = RunFolder(tmp_path / "runs" / "one").read_json("experiment.json")
+    found = Calibration.from_dict(about["calibration"])
+    assert (
+        about["settings"]["cpus_per_trial"]
+        == found.best.cpus
+        == packing.best(found.measured, found.total_mb).packing.cpus
+    )
+    assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
+    assert f"{found.best.cpus} of {found.best.cpus * found.best.trials} cores a trial" in capsys.readouterr().out
+    assert cli.run(run.prepare, ["--resume", "one", "--storage", str(tmp_path / "runs"), "--trials", "2"]) == cli.DONE
+    assert "Measuring" not in capsys.readouterr().out
+    again = RunFolder(tmp_path / "runs" / "one").read_json("experiment.json")
+    assert again["calibration"] == about["calibration"]

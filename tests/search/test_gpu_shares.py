@@ -1,0 +1,63 @@
+"""A share of a GPU is kept to: by Ray, which counts trials, and by torch, which counts bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.commands.asking import SPACE
+from tune.search import trial
+from tune.search.devices import Share
+from tune.search.trial import Trial
+
+pytestmark = pytest.mark.starts_ray
+
+
+def side_by_side(times: list[tuple[float, float]]) -> int:
+    """The most that ran at once."""
+    return max(sum(began <= moment < ended for began, ended in times) for moment, _ in times)
+
+
+def test_four_trials_share_a_gpu_by_quarters_and_never_five(synthetic_root: Path, tmp_path: Path) -> None:
+    """On a Ray of their own with eight cores: the GPU is what is short. Trials only wait; all else is the command's."""
+    space = tmp_path / "space.py"
+    space.write_text(SPACE)
+    given = ["--space", space, "--data", "synthetic", "--data-dir", synthetic_root, "--storage", tmp_path / "runs"]
+    given += ["--gpus-per-trial", "0.25", "--trials", "12", "--max-epochs", "1", "--wandb", "disabled"]
+    command = [sys.executable, "-m", "tests.search.quarter_gpus", *map(str, given)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    times = json.loads(done.stdout.splitlines()[-1])
+    assert len(times) == 12
+    assert side_by_side(times) == 4
+
+
+@pytest.mark.parametrize(("gpus", "asked"), [(0.25, [0.25 * trial.TENSORS]), (1.0, []), (0.0, [])])
+def test_a_trial_may_fill_its_share_of_the_memory_alone(
+    gpus: float, asked: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    monkeypatch.setattr(Trial, "_begin", lambda self, config: None)
+    new: Trial = Trial.__new__(Trial)
+    new.setup({}, SimpleNamespace(share=Share(torch.get_num_threads(), gpus)))  # type: ignore[arg-type]
+    assert told == asked
+
+
+@pytest.mark.gpu
+def test_more_than_its_share_is_refused_by_torch() -> None:
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(0.25 * trial.TENSORS)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(int(0.25 * total), dtype=torch.uint8, device="cuda")
+        assert torch.empty(int(0.2 * total), dtype=torch.uint8, device="cuda").is_cuda
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()

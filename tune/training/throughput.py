@@ -1,0 +1,96 @@
+"""How fast a trial trains beside others: a process that warms up, waits for the word, and trains for some seconds.
+
+    python -m tune.training.throughput '{"config": {...}, "device": "cpu"}'
+
+It reads a JSON object a line, and answers each with one: {"threads": 2} to get ready with so many cores, then
+{"seconds": 3.0} to train. It ends with its input, and keeps its memory until then.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from tune.training import host
+from tune.training.config import TrainConfig
+from tune.training.data import TrainingData
+from tune.training.images import SIDE, ImageSet
+from tune.training.loop import EpochResult, fit
+from tune.training.sources import CLASSES
+
+EPOCH_S = 0.5
+"""About so long are the epochs: what comes once an epoch should weigh little, and the end come soon."""
+
+MOST_IMAGES = 50_000
+
+
+def noise(count: int, device: torch.device) -> TrainingData:
+    """So many images of noise; what is in them does not change the time."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (count, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(count) % CLASSES
+    images = ImageSet(pixels, labels, torch.arange(count), ("noise",) * CLASSES, "")
+    return TrainingData(images, None).to(device)
+
+
+class Trained:
+    """A training of noise that goes on epoch after epoch."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self._config = config
+        self._device = device
+        self._epochs: Iterator[EpochResult] = iter(())
+        self._images = 0
+
+    def get_ready(self) -> None:
+        """Finds out how many images make an epoch of EPOCH_S, and trains the first of those."""
+        self._begin(self._config.batch_size)
+        took = min(next(self._epochs).wall_s for _ in range(2))  # the first one finds its kernels, and its memory
+        batches = round(EPOCH_S / took)
+        if batches > 1:
+            self._begin(min(batches, MOST_IMAGES // self._config.batch_size) * self._config.batch_size)
+            next(self._epochs)
+
+    def _begin(self, images: int) -> None:
+        self._images = images
+        self._epochs = fit(self._config, noise(images, self._device), self._device)
+
+    def run(self, seconds: float) -> dict[str, Any]:
+        """Trains for at least so long. Images a second, and whether the batch did not fit into memory."""
+        began, done, split = time.monotonic(), 0, False
+        while (took := time.monotonic() - began) < seconds or not done:
+            split |= next(self._epochs).micro_batches > 1
+            done += self._images
+        return {"images_per_s": done / took, "split": split, **memory(self._device)}
+
+
+def memory(device: torch.device) -> dict[str, float]:
+    """MB: on a GPU what is taken of the whole device, by whomever, and what there is; else the most of this process."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return {"memory_mb": (total - free) / 2**20, "total_mb": total / 2**20}
+    return {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
+
+
+def main(argument: str) -> None:
+    asked = json.loads(argument)
+    trained = Trained(TrainConfig.from_dict(asked["config"]), torch.device(asked["device"]))
+    with host.at_full_speed():
+        for line in sys.stdin:
+            told, answer = json.loads(line), {}
+            if "threads" in told:
+                torch.set_num_threads(told["threads"])
+                trained.get_ready()
+            else:
+                answer = trained.run(told["seconds"])
+            print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
