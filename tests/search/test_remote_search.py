@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.survival import life
 from tests.an_s3 import Bucket, served
 from tune import cli, finalize, run
 from tune.results import Row
@@ -96,6 +98,8 @@ def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
         lambda: "one/checkpoints/0000.pt" in s3.names("travels"), lambda: os.kill(os.getpid(), signal.SIGINT)
     ):
         assert cli.run(run.prepare, [*arguments, "--storage", uri, "--name", "one"]) == cli.INTERRUPTED
+    for process in life.trials_of(psutil.Process()):  # a command would have ended its Ray, and them with it
+        life.kill(process)
     said = capsys.readouterr()
     assert said.err == ""
     assert f"Results: s3://bucket/travels/one?endpoint_override={s3.endpoint}&scheme=http (trials" in said.out
