@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.survival import life
+from tests.a_small_data import small
 from tests.an_s3 import Bucket, served
 from tune import cli, finalize, run
 from tune.results import Row
 from tune.search import launch, mirror
-from tune.training import images, ood, synthetic
 
 pytestmark = pytest.mark.usefixtures("one_ray")
 
@@ -40,15 +39,7 @@ SPACE = SearchSpace(
 
 @pytest.fixture(scope="module")
 def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A --data-dir in the place of the synthetic images, with little to train on, to test with and to predict."""
-    root, draw = tmp_path_factory.mktemp("small"), np.random.default_rng(0)
-    for split, count in (("train", 1000), ("test", 100)):
-        pixels = draw.integers(0, 256, (count, images.SIDE, images.SIDE, 3), dtype=np.uint8)
-        about = {"class_names": [f"class {n}" for n in range(100)]}
-        images.write(synthetic.arrow_file(root, split), pixels, np.arange(count) % 100, about)
-    for name in ood.NAMES:
-        np.save(root / f"{name}.npy", np.zeros((5, images.SIDE, images.SIDE, 3), np.uint8))
-    return root
+    return small(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
