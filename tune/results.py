@@ -131,8 +131,8 @@ class RunFolder:
         return rows
 
 
-def check_place(storage: Path, name: str) -> Path:
-    """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
+def check_name(name: str) -> None:
+    """ValueError if no result folder can have the name."""
     plain = name == name.strip() and name.isprintable() and not set(name) & {"/", "\\"}
     if not plain or name in ("", ".", "..") or name.startswith("-"):
         raise ValueError(
@@ -140,6 +140,11 @@ def check_place(storage: Path, name: str) -> Path:
         )
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"--name has {len(name.encode())} bytes; it must have at most {LONGEST_NAME}.")
+
+
+def check_place(storage: Path, name: str) -> Path:
+    """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
+    check_name(name)
     path = (storage / name).absolute()
     if os.path.lexists(path):
         raise ValueError(f"{path} exists already; give another --name, or remove it.")

@@ -63,9 +63,10 @@ class Storage:
 
     def check_free(self, name: str) -> None:
         """ValueError if the name is taken, or can be none. Nothing is written."""
-        results.check_place(self.root, name)
+        results.check_name(name)
         if self.remote is not None and self.remote.inside(name).exists():
             raise ValueError(f"{remote.join(self.remote.uri, name)} exists already; give another --name, or remove it.")
+        results.check_place(self.root, name)
 
     def create(self, name: str) -> RunFolder:
         """A new result folder. ValueError as of `check_free`, or if nothing can be written there."""

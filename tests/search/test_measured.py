@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.an_s3 import Bucket
+from tune.remote import RemoteFolder
 from tune.results import EPOCHS, RunFolder, create
 from tune.search.devices import Machine
 from tune.search.measured import Speed, find
 from tune.settings import Settings
-from tune.storage import Storage
+from tune.storage import Storage, resolve
 
 MACHINE = Machine(cpus=8, gpus=2, names=("a cpu", "a gpu", "a gpu"))
 ASKED = Settings(
@@ -48,6 +50,21 @@ def test_training_scales_with_its_images_and_validation_with_its_own(tmp_path: P
     assert speed.epoch_s(10_000, 10_000) == pytest.approx(6.0)
     assert speed.epoch_s(40_000, 10_000) == pytest.approx(4 * 4.0 + 2.0)
     assert speed.epoch_s(10_000, 5_000) == pytest.approx(4.0 + 1.0)
+
+
+def test_a_run_in_a_store_counts_likewise(tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    runs = resolve(s3.uri("measured"))
+    for folder in (leave(tmp_path, "one", "2026-01-01", [5.0, 7.0]), leave(tmp_path, "new", "2026-01-02", [None])):
+        for file in folder.path.iterdir():
+            (runs.folder(folder.name).remote or never()).write(file.name, file.read_bytes())
+    speed = find(runs, ASKED, MACHINE)
+    assert speed is not None
+    assert (speed.run, speed.epochs) == ("one", 2)
+
+
+def never() -> RemoteFolder:
+    raise AssertionError
 
 
 def test_epochs_that_were_not_timed_do_not_count(tmp_path: Path) -> None:
