@@ -149,6 +149,13 @@ def test_an_upload_that_fails_is_warned_of_once_and_told_in_the_end(end: BaseExc
         assert str(caught.value).startswith(f"{end}; s3://gone")
 
 
+def test_a_mistake_of_ours_is_not_taken_for_the_networks() -> None:
+    with served("gone") as s3:
+        folder = begun(s3.uri(f"mistaken-on-port-{s3.port}"))
+    with pytest.raises(KeyError):
+        go_on_without(folder, Console(file=io.StringIO()), KeyError("a mistake"))
+
+
 def go_on_without(folder: RunFolder, console: Console, end: BaseException | None) -> None:
     with mirrored(folder, console) as (listener,):
         for _ in range(3):

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray._raylet import PlacementGroupID
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-from benchmarks.survival import life
 from tests.a_small_data import small
 from tests.an_s3 import Bucket, served
 from tune import cli, finalize, run
@@ -73,6 +73,12 @@ def as_soon_as(there: Callable[[], bool], act: Callable[[], None]) -> Iterator[N
         thread.join()
 
 
+def give_back() -> None:
+    """Ends what an interrupted search leaves of its trials. A command would have ended its Ray, and them with it."""
+    for number in placement_group_table():
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(number))))
+
+
 def rows(files: dict[str, bytes], name: str) -> list[Row]:
     found: list[Row] = pq.read_table(pa.BufferReader(files[name])).to_pylist()
     return found
@@ -89,8 +95,7 @@ def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
         lambda: "one/checkpoints/0000.pt" in s3.names("travels"), lambda: os.kill(os.getpid(), signal.SIGINT)
     ):
         assert cli.run(run.prepare, [*arguments, "--storage", uri, "--name", "one"]) == cli.INTERRUPTED
-    for process in life.trials_of(psutil.Process()):  # a command would have ended its Ray, and them with it
-        life.kill(process)
+    give_back()
     said = capsys.readouterr()
     assert said.err == ""
     assert f"Results: s3://bucket/travels/one?endpoint_override={s3.endpoint}&scheme=http (trials" in said.out

@@ -123,7 +123,11 @@ def mirrored(folder: RunFolder, console: Console) -> Iterator[list[Listener]]:
         except Unwritable as also:
             raise Unwritable(f"{error}; {also}") from error
         raise
-    except BaseException:
+    except (KeyboardInterrupt, SystemExit):
         mirror.finish()
+        raise
+    except BaseException:
+        with suppress(Unwritable):  # a mistake of ours, whose traceback is needed
+            mirror.finish()
         raise
     mirror.finish()
