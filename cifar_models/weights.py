@@ -5,17 +5,20 @@ from __future__ import annotations
 import pickle
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 
-def read_tensors(path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU: tensors and plain values only. ValueError if it is anything else."""
+def read_tensors(path: Path | str, content: BinaryIO | None = None) -> Any:
+    """What `torch.save` wrote, on the CPU: tensors and plain values only. ValueError if it is anything else.
+
+    `content`: what was read of a file that lies elsewhere.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch muses about damaged files before it gives up on them
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path if content is None else content, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path} is not there.") from None
     except pickle.UnpicklingError as error:

@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.an_s3 import Bucket, served
+
 # Before anything imports torch or Ray: the tests share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
+# For an S3 server of the tests' own; before Ray starts, whose workers inherit them.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,6 +65,13 @@ def resnet50_weights() -> Path:
 def synthetic_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A --data-dir for `--data synthetic`, drawn once a session."""
     return tmp_path_factory.mktemp("synthetic")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Bucket]:
+    """An S3 server with a bucket."""
+    with served() as bucket:
+        yield bucket
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NoReturn
 
 from tune.files import Unwritable, printable
@@ -33,8 +32,8 @@ def parser(command: str, about: str) -> Parser:
 
 def add_storage(group: argparse._ActionsContainer) -> None:
     """The option that every command takes."""
-    group.add_argument("--storage", type=Path, default=Path("results"), metavar="DIR",
-                       help="where runs lie (default: results)")  # fmt: skip
+    about = "where runs lie: a folder, or a URI such as s3://bucket/path (default: results)"
+    group.add_argument("--storage", default="results", metavar="DIR", help=about)
 
 
 def at_least(low: int, high: int | None = None) -> Callable[[str], int]:

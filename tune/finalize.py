@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tune import cli, results
+from tune import cli, results, storage
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, obstacle, sha256
 from tune.results import RunFolder, config_of
@@ -52,7 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def prepare(arguments: list[str]) -> Callable[[], None]:
     """Checks everything, and returns the work."""
     options = parse(arguments)
-    folder = results.find(options.run, options.storage)
+    folder = storage.resolve(options.storage).find(options.run)
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
@@ -64,6 +64,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     from tune.training.final import Final
 
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    storage.fetch_final(folder)
     check_folder(final, options)
     ood_dir = options.ood_dir
     if ood_dir is None:
@@ -103,7 +104,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
     """Does the work; if the user or a full disk interrupts it, names the command that goes on."""
     try:
-        work()
+        with storage.final_uploaded(final.run):
+            work()
     except KeyboardInterrupt:
         again = to_go_on(final, arguments)
         console.print(f"Interrupted. {again}", soft_wrap=True, markup=False, highlight=False)
@@ -118,7 +120,7 @@ def to_go_on(final: Final, arguments: list[str]) -> str:
     """What to type after an interruption."""
     options = parse(arguments)
     places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
-    again = [str(final.folder.path.parent), *(str(part) for place in places if place[1] for part in place)]
+    again = [final.run.address, *(str(part) for place in places if place[1] for part in place)]
     if final.checkpoint.is_file():
         again += ["--resume"]
     elif final.model.is_file():
@@ -236,7 +238,7 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
         f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images",
         highlight=False,
     )
-    console.print(f"Model: {final.model}", highlight=False, soft_wrap=True)
+    console.print(f"Model: {named(final, final.model)}", highlight=False, soft_wrap=True)
 
 
 def predict(final: Final, files: list[Path], console: Console) -> None:
@@ -252,7 +254,14 @@ def predict(final: Final, files: list[Path], console: Console) -> None:
                 bar.advance(task)
 
         images = ood.write_submission(final.submission, counted())
-    console.print(f"OOD predictions: {final.submission} ({images:,} rows)", highlight=False, soft_wrap=True)
+    console.print(
+        f"OOD predictions: {named(final, final.submission)} ({images:,} rows)", highlight=False, soft_wrap=True
+    )
+
+
+def named(final: Final, path: Path) -> str:
+    """Of a file in final/, where it lies when all is done."""
+    return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri
 
 
 def progress(console: Console) -> Progress:

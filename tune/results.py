@@ -13,13 +13,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune.files import Claim, obstacle, written
+from tune.files import Claim, obstacle, short, written
 from tune.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tune.remote import RemoteFolder
 
 LONGEST_NAME = 200
 """Bytes; a file's name may have 255, and others add to it."""
@@ -75,10 +78,22 @@ class RunFolder:
     """`results/NAME`, with the names of the contract."""
 
     path: Path
+    remote: RemoteFolder | None = None
+    """Where it is mirrored, with `--storage URI`."""
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def place(self) -> str:
+        """Where it lies, in the user's terms."""
+        return short(self.path) if self.remote is None else self.remote.uri
+
+    @property
+    def address(self) -> str:
+        """The same for another command, wherever it is started."""
+        return str(self.path) if self.remote is None else self.remote.uri
 
     @property
     def final(self) -> Path:
@@ -116,8 +131,8 @@ class RunFolder:
         return rows
 
 
-def check_place(storage: Path, name: str) -> Path:
-    """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
+def check_name(name: str) -> None:
+    """ValueError if no result folder can have the name."""
     plain = name == name.strip() and name.isprintable() and not set(name) & {"/", "\\"}
     if not plain or name in ("", ".", "..") or name.startswith("-"):
         raise ValueError(
@@ -125,8 +140,11 @@ def check_place(storage: Path, name: str) -> Path:
         )
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"--name has {len(name.encode())} bytes; it must have at most {LONGEST_NAME}.")
-    if storage.parts and storage.parts[0].endswith(":"):  # a Path has made one slash of the two
-        raise ValueError(f"--storage {storage} is an address; only a folder can be used so far.")
+
+
+def check_place(storage: Path, name: str) -> Path:
+    """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
+    check_name(name)
     path = (storage / name).absolute()
     if os.path.lexists(path):
         raise ValueError(f"{path} exists already; give another --name, or remove it.")

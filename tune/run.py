@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 
-from tune import cli, results, space
+from tune import cli, results, space, storage
 from tune.cli import at_least
 from tune.files import Claim, Unwritable
+from tune.remote import Unreachable
 from tune.results import RunFolder
 from tune.search import resume
 from tune.settings import Method, Settings, Source
@@ -98,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
 def prepare(arguments: list[str]) -> Callable[[], None]:
     """Checks everything, makes the run's folder, and returns the search; or makes nothing, and returns its preview."""
     options, given = resume.given_options(parser(), arguments)
+    options.storage = storage.resolve(options.storage)
     before: Settings | None = None
     if options.resume is not None:
         options, before = _resumed(options, given)
@@ -117,13 +120,13 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
     prepared = plan.prepare(options, search_space, digest, name, console)
     if before is None:
-        folder = results.create(options.storage, prepared.settings.name)
+        folder = options.storage.create(prepared.settings.name)
         claim = results.claim(folder)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
         so_far = past.nothing(prepared.settings)
     else:
-        folder = RunFolder(options.storage / options.name)
+        folder = options.storage.folder(options.name)
         resume.check_agrees(before, prepared.settings)
         claim = results.claim(folder)
         so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
@@ -138,7 +141,7 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argpar
     """The options of the run that goes on, with those that are given in their place; and what it was begun with."""
     if "dry_run" in given:
         raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
-    folder = results.find(options.resume, options.storage)
+    folder = options.storage.find(options.resume)
     if given.get("name") not in (None, folder.name):
         raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
     before = resume.settings_of(folder)
@@ -150,15 +153,17 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
     """Searches, and says what was found."""
     from tune.search import confirm, past, summary
     from tune.search.launch import search
+    from tune.search.mirror import mirrored
     from tune.search.watchdog import RayDied
 
     try:
-        why = past.nothing_to_do(so_far, prepared.settings)
-        if why and not confirm.todo(folder, prepared.settings):
-            console.print(why)
-            confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
-        else:
-            search(prepared, folder, so_far, console)
+        with mirrored(folder, console) as mirror:
+            why = past.nothing_to_do(so_far, prepared.settings)
+            if why and not confirm.todo(folder, prepared.settings):
+                console.print(why)
+                confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
+            else:
+                search(prepared, folder, so_far, console, mirror)
     except KeyboardInterrupt:
         how_to_go_on = _cut_off(folder, prepared.settings, console)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
@@ -180,6 +185,9 @@ def _cut_off(folder: RunFolder, settings: Settings, console: Console) -> str:
 
     if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
         shutil.rmtree(folder.path, ignore_errors=True)  # or its name would be taken for nothing
+        if folder.remote is not None:
+            with suppress(Unreachable):
+                folder.remote.remove()
         return "Nothing had begun, and nothing is left of it."
     summary.show(folder, settings, console)
     return summary.to_go_on(folder)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import cifar_models
+from tests.an_s3 import Bucket
 from tests.commands.asking import HERE, Told, only_checked
-from tune import cli, run
+from tune import cli, remote, run
 from tune.results import TRIALS, RunFolder
 
 # A dry run.
@@ -105,3 +106,26 @@ def test_a_warm_start_that_is_damaged_is_told(
         assert word in sentence
     assert told(run.prepare, *arguments, "--dry-run") == sentence
     assert not (tmp_path / "results" / "two").exists()
+
+
+def test_a_run_in_a_store_is_learnt_from_and_told_of(
+    finished: RunFolder, sound: list[str], s3: Bucket, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    uri = s3.uri("learnt")
+    there = remote.connect(uri)
+    for file in finished.path.iterdir():
+        there.inside("one").write(file.name, file.read_bytes())
+    for warm_start in ("one", remote.join(uri, "one")):
+        asked = [*sound, "--storage", uri, "--name", "two", "--warm-start", warm_start]
+        assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
+        foretold = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("Warm start: one, ") for line in foretold)
+        assert f"Time: no estimate, as {uri} holds no run" in "\n".join(foretold)
+        assert foretold[-1].endswith(f"the search goes to {remote.join(uri, 'two')}.")
+    assert not s3.names("learnt/two")
+    assert cli.run(only_checked(run.prepare), asked) == cli.DONE
+    assert "Warm start: one" in capsys.readouterr().out
+    assert "two?endpoint" in (sentence := told(run.prepare, *asked))
+    assert "exists already; give another --name" in sentence

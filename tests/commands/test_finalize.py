@@ -36,6 +36,7 @@ def test_finalize_without_any_run_says_how_to_start_one(told: Told) -> None:
     ("options", "words"),
     [
         (["two"], ["There is no run 'two'"]),
+        (["s3://me:hunter2@bucket/runs/one"], ["holds credentials", "into the environment"]),
         (["one", "two"], ["unrecognized arguments: two"]),
         (["--trial", "7"], ["one has no trial 7", "0000"]),
         (["--trial", "best"], ["one has no trial best"]),

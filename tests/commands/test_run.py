@@ -98,6 +98,9 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--weights", "."], ["--weights . is no file"]),
         (["--weights", "mine.py"], ["simple_cnn starts from random weights", "--weights"]),
         (["--storage", "mine.py"], ["mine.py/one", "--storage"]),
+        (["--storage", "nope://bucket/runs"], ["--storage nope://bucket/runs", "Unrecognized filesystem type"]),
+        (["--storage", "s3://me:hunter2@bucket/runs"], ["holds credentials", "into the environment"]),
+        (["--warm-start", "s3://me:hunter2@bucket/runs/one"], ["holds credentials", "into the environment"]),
         (["--resume", "one", "--dry-run"], ["--dry-run", "new search", "--resume"]),
         (["--warm-start", "two"], ["There is no run 'two' in", "lists them"]),
         (["--warm-start", ""], ["There is no run ''"]),
@@ -109,6 +112,7 @@ def test_a_wrong_option_is_named(options: list[str], words: list[str], sound: li
     sentence = told(run.prepare, *sound, *options)
     for word in words:
         assert word in sentence
+    assert "hunter2" not in sentence
     if options not in ONLY_THE_DATA_TELL:
         assert told(run.prepare, *sound, *options, "--dry-run") == sentence
     assert not Path("results").exists()  # nothing was begun

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.an_s3 import Bucket
+from tune import remote
 from tune.files import Unwritable
 from tune.results import RunFolder, create
 from tune.search.checkpoints import Checkpoints
 from tune.search.devices import Share
+from tune.search.kept import InFolder, InStore
 from tune.search.trial import Task, Trial
 from tune.training import checkpoint, data
 from tune.training.config import TrainConfig
@@ -41,7 +46,7 @@ def task(synthetic_root: Path, tmp_path: Path) -> Task:
     arrow = data.prepare("synthetic", synthetic_root, "train")
     return Task(
         arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0),
-        checkpoints=tmp_path, checkpoint_every_s=0.0,
+        checkpoints=InFolder(tmp_path), checkpoint_every_s=0.0,
     )  # fmt: skip
 
 
@@ -94,6 +99,56 @@ def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_tria
     report = trial.step()
     assert report["epoch"] == 2
     assert "0007.pt can not be written: Is a directory" in report["checkpoint_error"]
+
+
+def test_a_trial_is_kept_in_a_store_likewise(task: Task, s3: Bucket) -> None:
+    kept = InStore(remote.connect(s3.uri("kept/checkpoints")))
+    task = pickle.loads(pickle.dumps(replace(task, checkpoints=kept)))
+    trial = begin(task)
+    trial.step()
+    second = trial.step()
+    assert (second["checkpoint_error"], second["checkpoint_late"]) == ("", "")
+    assert s3.names("kept") == {"checkpoints/0007.pt"}
+    assert figures(begin(task).step()) == figures(second)
+    kept.remote.write("0007.pt", b"damaged")
+    assert begin(task).step()["epoch"] == 1
+
+
+def test_a_store_that_is_away_fails_no_trial(task: Task) -> None:
+    away = InStore(remote.connect("s3://bucket/away?endpoint_override=127.0.0.1:9&scheme=http"))
+    trial = begin(replace(task, checkpoints=away))
+    trial.step()
+    report = trial.step()
+    assert (report["epoch"], report["checkpoint_error"]) == (2, "")
+    assert "can not be used (Failed to connect" in report["checkpoint_late"]
+
+
+def test_a_checkpoint_of_more_epochs_than_are_known_is_not_gone_on_from(task: Task, tmp_path: Path, s3: Bucket) -> None:
+    """As a machine leaves it whose last seconds were not in the mirror."""
+    here = create(tmp_path, "one")
+    there = RunFolder(here.path, remote.connect(s3.uri("ahead")))
+    for checkpoints in (Checkpoints(here), Checkpoints(there)):
+        checkpoints.keep_only([])
+        trial = begin(replace(task, checkpoints=checkpoints.kept))
+        for _ in range(3):
+            trial.step()  # so that it is kept after the second
+        checkpoints.drop_ahead({"0007": 2, "0008": 0})
+        assert checkpoints.kept.load("0007") is not None
+        checkpoints.drop_ahead({"0007": 1, "0008": 0})
+        assert checkpoints.kept.load("0007") is None
+        assert begin(replace(task, checkpoints=checkpoints.kept)).step()["epoch"] == 1
+
+
+def test_only_what_someone_will_go_on_from_is_kept_in_a_store(s3: Bucket, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(RunFolder(tmp_path, remote.connect(s3.uri("tidy"))))
+    for name in ("0001.pt", "0002.pt", "0003.pt"):
+        (remote.connect(s3.uri("tidy/checkpoints"))).write(name, b"x")
+    checkpoints.keep_only(["0001", "0002"])
+    assert s3.names("tidy") == {"checkpoints/0001.pt", "checkpoints/0002.pt"}
+    checkpoints.trial_ended("0001", "interrupted", None)
+    checkpoints.trial_ended("0002", "stopped", None)
+    checkpoints.close()
+    assert s3.names("tidy") == {"checkpoints/0001.pt"}
 
 
 def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.an_s3 import Bucket
+from tune.remote import RemoteFolder
 from tune.results import EPOCHS, RunFolder, create
 from tune.search.devices import Machine
 from tune.search.measured import Speed, find
 from tune.settings import Settings
+from tune.storage import Storage, resolve
 
 MACHINE = Machine(cpus=8, gpus=2, names=("a cpu", "a gpu", "a gpu"))
 ASKED = Settings(
@@ -35,13 +38,13 @@ def leave(storage: Path, name: str, started: str, wall_s: list[float | None], **
 
 
 def test_without_an_earlier_run_nothing_is_known(tmp_path: Path) -> None:
-    assert find(tmp_path, ASKED, MACHINE) is None
-    assert find(tmp_path / "nowhere", ASKED, MACHINE) is None
+    assert find(Storage(tmp_path), ASKED, MACHINE) is None
+    assert find(Storage(tmp_path / "nowhere"), ASKED, MACHINE) is None
 
 
 def test_training_scales_with_its_images_and_validation_with_its_own(tmp_path: Path) -> None:
     leave(tmp_path, "one", "2026-01-01", [5.0, 7.0])
-    speed = find(tmp_path, ASKED, MACHINE)
+    speed = find(Storage(tmp_path), ASKED, MACHINE)
     assert speed is not None
     assert (speed.run, speed.epochs) == ("one", 2)
     assert speed.epoch_s(10_000, 10_000) == pytest.approx(6.0)
@@ -49,9 +52,24 @@ def test_training_scales_with_its_images_and_validation_with_its_own(tmp_path: P
     assert speed.epoch_s(10_000, 5_000) == pytest.approx(4.0 + 1.0)
 
 
+def test_a_run_in_a_store_counts_likewise(tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    runs = resolve(s3.uri("measured"))
+    for folder in (leave(tmp_path, "one", "2026-01-01", [5.0, 7.0]), leave(tmp_path, "new", "2026-01-02", [None])):
+        for file in folder.path.iterdir():
+            (runs.folder(folder.name).remote or never()).write(file.name, file.read_bytes())
+    speed = find(runs, ASKED, MACHINE)
+    assert speed is not None
+    assert (speed.run, speed.epochs) == ("one", 2)
+
+
+def never() -> RemoteFolder:
+    raise AssertionError
+
+
 def test_epochs_that_were_not_timed_do_not_count(tmp_path: Path) -> None:
     leave(tmp_path, "one", "2026-01-01", [6.0, None, 0.0])
-    speed = find(tmp_path, ASKED, MACHINE)
+    speed = find(Storage(tmp_path), ASKED, MACHINE)
     assert speed is not None
     assert speed.epochs == 1
 
@@ -60,7 +78,7 @@ def test_the_newest_run_with_a_measurement_is_taken(tmp_path: Path) -> None:
     leave(tmp_path, "middle", "2026-01-02", [5.0])
     leave(tmp_path, "old", "2026-01-01", [50.0])
     leave(tmp_path, "newest", "2026-01-03", [])
-    speed = find(tmp_path, ASKED, MACHINE)
+    speed = find(Storage(tmp_path), ASKED, MACHINE)
     assert speed == Speed("middle", 1, train_s=pytest.approx(4e-4), val_s=pytest.approx(1e-4))
 
 
@@ -77,15 +95,15 @@ def test_the_newest_run_with_a_measurement_is_taken(tmp_path: Path) -> None:
 )
 def test_what_ran_otherwise_says_nothing(others: dict[str, Any], tmp_path: Path) -> None:
     leave(tmp_path, "other", "2026-01-01", [5.0], **others)
-    assert find(tmp_path, ASKED, MACHINE) is None
+    assert find(Storage(tmp_path), ASKED, MACHINE) is None
 
 
 def test_on_a_gpu_only_the_gpu_must_be_the_same(tmp_path: Path) -> None:
     half = dataclasses.replace(ASKED, gpus_per_trial=0.5)
     leave(tmp_path, "other", "2026-01-01", [5.0], gpus_per_trial=0.5, devices=["a cpu", "another gpu"])
-    assert find(tmp_path, half, MACHINE) is None
+    assert find(Storage(tmp_path), half, MACHINE) is None
     leave(tmp_path, "same", "2026-01-01", [5.0], gpus_per_trial=0.5, devices=["another cpu", "a gpu"])
-    speed = find(tmp_path, half, MACHINE)
+    speed = find(Storage(tmp_path), half, MACHINE)
     assert speed is not None
     assert speed.run == "same"
 
@@ -111,6 +129,6 @@ def test_damaged_and_foreign_folders_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "odd" / "experiment.json").mkdir(parents=True)
-    speed = find(tmp_path, ASKED, MACHINE)
+    speed = find(Storage(tmp_path), ASKED, MACHINE)
     assert speed is not None
     assert speed.run == "sound"

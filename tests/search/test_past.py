@@ -16,6 +16,7 @@ from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.search import past, resume
 from tune.search.asha import Asha
 from tune.search.proposals import Known, score
+from tune.storage import Storage
 from tune.training.config import TrainConfig
 
 CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=8)
@@ -53,6 +54,18 @@ def folder(tmp_path: Path) -> RunFolder:
     folder.write_table("trials.parquet", rows, TRIALS)
     folder.write_table("epochs.parquet", [{"trial_id": "0000", "epoch": 1, "val_acc": 20.0}], EPOCHS)
     return folder
+
+
+def test_a_trial_is_known_up_to_a_rung_that_it_is_missing_on(folder: RunFolder) -> None:
+    """Trial 2 was seen after three epochs, but its judgement after the second was not in the mirror yet."""
+    assert past.load(folder, "val_acc", "abc").known_epochs() == {"0002": 1, "0005": 0}
+    everyone = Asha(8, 1)
+    for epoch in (1, 2):
+        everyone.report("0002", epoch, 30.0)
+    folder.write_json("rungs.json", everyone.to_json())
+    assert past.load(folder, "val_acc", "abc").known_epochs()["0002"] == 3
+    folder.write_json("rungs.json", {})
+    assert past.load(folder, "val_acc", "abc").known_epochs()["0002"] == 3, "nobody is stopped"
 
 
 def test_a_diverged_trial_stands_on_its_rung_though_the_crash_came_between_two_files(folder: RunFolder) -> None:
@@ -165,7 +178,7 @@ def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> Non
     everything = vars(run.parser().parse_args([]))
     assert everything.keys() - vars(options).keys() == {"dry_run"}, "which --resume excludes"
     assert (options.trials, options.seed, options.time_budget, options.seeds) == (9, 5, 60.0, 4)
-    assert (options.name, options.storage) == ("one", tmp_path / "moved")
+    assert (options.name, options.storage) == ("one", Storage(tmp_path / "moved"))
 
 
 @pytest.mark.parametrize(

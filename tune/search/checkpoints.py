@@ -1,12 +1,13 @@
-"""The checkpoints of trials that have not ended: `checkpoints/ID.pt` of the result folder, at most one a trial."""
+"""The checkpoints of trials that have not ended: `checkpoints/ID.pt` of the run, at most one a trial."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from tune.files import Unwritable, short
 from tune.results import RunFolder, Status
+from tune.search.kept import InFolder, InStore, Kept
 from tune.search.listener import Listener
 from tune.search.past import ENDED
 
@@ -15,26 +16,46 @@ class Checkpoints(Listener):
     """Removes what nobody will go on from, so that no more trials are kept than run at once or were interrupted."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self.path = (folder.path / "checkpoints").absolute()  # Ray starts trials in folders of its own
+        self.kept: Kept = InFolder((folder.path / "checkpoints").absolute())
+        self._later: ThreadPoolExecutor | None = None
+        if folder.remote is not None:
+            self.kept = InStore(folder.remote.inside("checkpoints"))
+            self._later = ThreadPoolExecutor(1)  # Ray's loop does not wait for a network
 
     def keep_only(self, unfinished: Iterable[str]) -> None:
-        """Removes what an earlier part of the search has left of other trials. Unwritable if there can be no folder."""
-        wanted = {f"{trial_id}.pt" for trial_id in unfinished}
-        try:
-            self.path.mkdir(exist_ok=True)
-            for file in self.path.iterdir():
-                if file.name not in wanted and not file.is_dir():
-                    file.unlink(missing_ok=True)
-        except OSError as error:
-            raise Unwritable(f"{short(self.path)} can not be written: {error.strerror or error}") from error
+        """Removes what an earlier part of the search has left of other trials. Unwritable if that can not be."""
+        self.kept.keep_only(unfinished)
+
+    def drop_ahead(self, known: Mapping[str, int]) -> None:
+        """Removes those of more epochs than are known of their trial.
+
+        There are some where a machine was lost and its last seconds were not in the mirror: going on from there would
+        leave epochs out, and pass over rungs. Unwritable if that can not be.
+        """
+        for trial_id, epochs in known.items():
+            with suppress(ValueError):  # a damaged one is no start either
+                state = self.kept.load(trial_id)
+                if state is not None and state.get("epoch", 0) > epochs:
+                    self.kept.remove(trial_id)
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         if status in ENDED:
-            with suppress(OSError):  # it is only in the way
-                for file in self.path.glob(f"{trial_id}.pt*"):  # and what a process did not write to its end
-                    file.unlink(missing_ok=True)
+            self._tidy(lambda: self.kept.remove(trial_id))
 
     def close(self) -> None:
         """Removes the folder if nothing is kept in it."""
-        with suppress(OSError):
-            self.path.rmdir()
+        self._tidy(self.kept.remove_if_empty)
+        if self._later is not None:
+            self._later.shutdown()
+
+    def _tidy(self, what: Callable[[], None]) -> None:
+        """Does what is not needed: what it fails to remove is only in the way."""
+
+        def tried() -> None:
+            with suppress(OSError):
+                what()
+
+        if self._later is None:
+            tried()
+        else:
+            self._later.submit(tried)

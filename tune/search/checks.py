@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from tune import results
 from tune.files import obstacle
 from tune.search import devices, wandb_mode, warm_start
 from tune.search.devices import Machine, Share
@@ -63,10 +62,11 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
     sources.check_split(options.val_fraction, train, val)
     name = name if options.name is None else options.name
     if options.resume is None:
-        results.check_place(options.storage, name)
-    earlier = None
+        options.storage.check_free(name)
+    earlier = earlier_run = None
     if options.warm_start is not None and options.resume is None:
-        earlier = warm_start.read(results.find(options.warm_start, options.storage), space.model)
+        earlier_run = options.storage.find(options.warm_start)
+        earlier = warm_start.read(earlier_run, space.model)
     settings = Settings(
         space=str(options.space.absolute()),
         space_sha256=space_sha256,
@@ -87,11 +87,11 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         seeds=options.seeds,
         seed=options.seed,
         name=name,
-        storage=str(options.storage.absolute()),
+        storage=options.storage.address,
         wandb=mode,
         wandb_project=options.wandb_project,
         weights=None if weights is None else str(weights),
-        warm_start=options.warm_start if earlier is None else str(earlier.path),
+        warm_start=options.warm_start if earlier_run is None else earlier_run.address,
         dashboard=options.dashboard,
     )
     return Checked(settings, share, settled, train, val, tuple(_warnings(settings, machine, train)), earlier)

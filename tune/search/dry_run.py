@@ -12,7 +12,7 @@ from typing import Any
 from ray.tune.search.sample import Domain
 from rich.console import Console
 
-from tune import domains
+from tune import domains, storage
 from tune.files import short
 from tune.search import checks, devices, expectation, measured, sharing, warm_start
 from tune.search.asha import Asha
@@ -23,6 +23,7 @@ from tune.search.summary import counted
 from tune.search.warm_start import Taken
 from tune.settings import Settings
 from tune.space import SearchSpace
+from tune.storage import Storage
 from tune.training import sources
 
 
@@ -57,6 +58,7 @@ def show(
         settings = replace(checked.settings, gpus_per_trial=share.gpus, cpus_per_trial=share.cpus)
         checked = replace(checked, share=share, settings=settings, settled=True)
     settings = checked.settings
+    runs = storage.resolve(settings.storage)
     at_once = machine.at_once(checked.share)
     asha = settings.scheduler == "asha"
     expected = expectation.expect(settings.trials, settings.max_epochs, at_once, asha=asha)
@@ -79,8 +81,8 @@ def show(
         f"Horizon: {counted(settings.max_epochs, 'epoch')} a trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",
         *_confirm(settings, confirm),
-        *_time(checked, machine, expected, confirm, arguments),
-        f"Nothing was started. Without --dry-run the search goes to {short(Path(settings.storage) / settings.name)}.",
+        *_time(checked, runs, machine, expected, confirm, arguments),
+        f"Nothing was started. Without --dry-run the search goes to {runs.folder(settings.name).place}.",
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -160,16 +162,20 @@ def _confirm(settings: Settings, confirm: Expected | None) -> Iterator[str]:
 
 
 def _time(
-    checked: Checked, machine: Machine, expected: Expected, confirm: Expected | None, arguments: Sequence[str]
+    checked: Checked,
+    runs: Storage,
+    machine: Machine,
+    expected: Expected,
+    confirm: Expected | None,
+    arguments: Sequence[str],
 ) -> Iterator[str]:
     """What is known of the time, and how the time budget compares."""
     settings = checked.settings
     budget = settings.time_budget_s
-    storage = Path(settings.storage)
-    speed = measured.find(storage, settings, machine)
+    speed = measured.find(runs, settings, machine)
     if speed is None:
         yield (
-            f"Time: no estimate, as {short(storage)} holds no run of {settings.model} "
+            f"Time: no estimate, as {runs.place} holds no run of {settings.model} "
             "with the same share of the same device"
         )
         yield f"  This measures it: python -m tune.run {shlex.join(_short_run(settings, arguments))}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import ray
@@ -12,6 +14,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
 
+from tune.remote import Unreachable
 from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary, tracking
 from tune.search.asha import AshaScheduler
@@ -22,6 +25,7 @@ from tune.search.devices import Machine, Share
 from tune.search.events import Events
 from tune.search.experiment import Experiment
 from tune.search.journal import Journal
+from tune.search.kept import InFolder
 from tune.search.listener import Listener
 from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
@@ -30,12 +34,15 @@ from tune.search.session import started_ray
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
 from tune.search.watchdog import Watchdog, interruptible
 
+REMOTE_CHECKPOINT_EVERY_S = 60.0
+"""In the place of CHECKPOINT_EVERY_S where a checkpoint has to cross a network."""
 
-def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
+
+def search(plan: Plan, folder: RunFolder, past: Past, console: Console, also: Sequence[Listener] = ()) -> None:
     """Runs every trial that `past` has not ended yet. The folder is whole at any moment.
 
     KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; what was learnt until then lies
-    in the folder.
+    in the folder. `also` listen, when the journal has heard.
     """
     settings = plan.settings
     # Whole before Ray starts, which takes seconds in which one may lose patience.
@@ -46,13 +53,15 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
     experiment.write()  # the last of the files: what has it can be resumed
     checkpoints = Checkpoints(folder)
     checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
+    checkpoints.drop_ahead(past.known_epochs())
     try:
         with started_ray(settings, console), interruptible(summary.to_go_on(folder)):
             if journal is not None:
-                _search(plan, past, journal, checkpoints, experiment, console)
+                _search(plan, past, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
-                checkpoints.keep_only(_reruns(planned))
-                _confirm(plan, folder, planned, checkpoints, console)
+                with suppress(Unreachable):  # it would only tidy up
+                    checkpoints.keep_only(_reruns(planned))
+                _confirm(plan, folder, planned, checkpoints, console, also)
         confirm.decide(folder, settings)
     finally:
         checkpoints.close()
@@ -64,7 +73,13 @@ def _reruns(planned: list[tuple[Row, int]]) -> list[str]:
 
 
 def _search(
-    plan: Plan, past: Past, journal: Journal, checkpoints: Checkpoints, experiment: Experiment, console: Console
+    plan: Plan,
+    past: Past,
+    journal: Journal,
+    checkpoints: Checkpoints,
+    experiment: Experiment,
+    console: Console,
+    also: Sequence[Listener],
 ) -> None:
     """The trials of the search itself."""
     settings, asha = plan.settings, past.asha
@@ -88,7 +103,7 @@ def _search(
                 checkpoints,
                 searcher=searcher,
                 scheduler=FIFOScheduler() if asha is None else AshaScheduler(asha),
-                listeners=[Watchdog(), journal, checkpoints, shown, experiment],
+                listeners=[Watchdog(), journal, checkpoints, shown, experiment, *also],
                 time_budget_s=experiment.left(settings.time_budget_s),
             )
         finally:
@@ -99,7 +114,12 @@ def _search(
 
 
 def _confirm(
-    plan: Plan, folder: RunFolder, planned: list[tuple[Row, int]], checkpoints: Checkpoints, console: Console
+    plan: Plan,
+    folder: RunFolder,
+    planned: list[tuple[Row, int]],
+    checkpoints: Checkpoints,
+    console: Console,
+    also: Sequence[Listener],
 ) -> None:
     """The best of the search again, on other seeds."""
     settings = plan.settings
@@ -112,7 +132,7 @@ def _confirm(
             checkpoints,
             searcher=confirm.Reruns(planned, settings.metric),
             scheduler=FIFOScheduler(),
-            listeners=[Watchdog(), confirm.RerunJournal(folder), checkpoints, shown],
+            listeners=[Watchdog(), confirm.RerunJournal(folder), checkpoints, shown, *also],
             time_budget_s=None,
         )
 
@@ -176,8 +196,8 @@ def _task(plan: Plan, checkpoints: Checkpoints) -> Task:
         train_subset=settings.train_subset,
         weights=None if settings.weights is None else Path(settings.weights),
         share=plan.share,
-        checkpoints=checkpoints.path,
-        checkpoint_every_s=CHECKPOINT_EVERY_S,
+        checkpoints=checkpoints.kept,
+        checkpoint_every_s=CHECKPOINT_EVERY_S if isinstance(checkpoints.kept, InFolder) else REMOTE_CHECKPOINT_EVERY_S,
     )
 
 

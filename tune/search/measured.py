@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tune.results import RunFolder
 from tune.search.devices import Machine
 from tune.settings import Settings
+from tune.storage import Storage
 from tune.training import sources
 
 
@@ -31,23 +31,22 @@ class Speed:
         return self.train_s * train_images + self.val_s * val_images
 
 
-def find(storage: Path, settings: Settings, machine: Machine) -> Speed | None:
+def find(storage: Storage, settings: Settings, machine: Machine) -> Speed | None:
     """From the newest run there with the same model, device and share of it. Folders that are no sound run are passed
     over."""
     found = []
-    for path in storage.glob("*/experiment.json"):
+    for folder, about in storage.runs():
         try:
-            about = RunFolder(path.parent).read_json(path.name)
             run = Settings.from_dict(about.get("settings"))
-        except (ValueError, OSError):
+        except ValueError:
             continue
         share = (run.model, run.gpus_per_trial, run.cpus_per_trial)
         if share == (settings.model, settings.gpus_per_trial, settings.cpus_per_trial) and (
             _used(about.get("devices"), run) == _used(machine.names, settings)
         ):
-            found.append((str(about.get("started")), path.parent, run))
+            found.append((str(about.get("started")), folder, run))
     for _, folder, run in sorted(found, key=lambda item: item[0], reverse=True):
-        if speed := _speed(RunFolder(folder), run):
+        if speed := _speed(storage.find(folder.name), run):
             return speed
     return None
 

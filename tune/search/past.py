@@ -53,6 +53,18 @@ class Past:
         """How many trials are not taken up again."""
         return sum(row["status"] in ENDED for row in self.trials.values())
 
+    def known_epochs(self) -> dict[str, int]:
+        """After how many epochs each trial that goes on was seen and judged: not after a rung that it is missing on."""
+        return {
+            trial_id: min([row["epochs"], *(rung - 1 for rung in self._missed(trial_id, row["epochs"]))])
+            for trial_id, row in self.trials.items()
+            if row["status"] not in ENDED
+        }
+
+    def _missed(self, trial_id: str, epochs: int) -> list[int]:
+        rungs = {} if self.asha is None else self.asha.rungs
+        return [epoch for epoch, rung in rungs.items() if epoch <= epochs and trial_id not in rung]
+
 
 def nothing(settings: Settings) -> Past:
     """That of a search that begins."""

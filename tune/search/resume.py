@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tune import results
 from tune.files import obstacle
 from tune.results import EPOCHS, TRIALS, RunFolder, config_of
 from tune.settings import Settings
+from tune.storage import Storage
 
 FREE = ("name", "storage", "data_dir", "wandb", "wandb_project", "dashboard", "weights")
 """What may differ from the run's: where things lie, and who watches. None of it changes a result."""
@@ -53,9 +53,9 @@ def options(given: dict[str, Any], folder: RunFolder, settings: Settings) -> arg
     values["time_budget"] = values.pop("time_budget_s")
     for name in ("space", "data_dir", "weights"):
         values[name] = None if values[name] is None else Path(values[name])
-    storage = folder.path.parent
+    storage = Storage.of(folder)
     # It may be gone by now, so that its path is all there is to compare.
-    if "warm_start" in given and values["warm_start"] in map(str, results.places(given["warm_start"], storage)):
+    if "warm_start" in given and values["warm_start"] in storage.addresses(given["warm_start"]):
         given = given | {"warm_start": values["warm_start"]}
     return argparse.Namespace(**{**values, **given, "name": folder.name, "storage": storage})
 

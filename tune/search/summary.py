@@ -10,6 +10,7 @@ from rich.console import Console
 from tune.files import short
 from tune.results import Row, RunFolder
 from tune.settings import Settings
+from tune.storage import Storage
 
 
 def show(folder: RunFolder, settings: Settings, console: Console) -> None:
@@ -45,7 +46,7 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
                 f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds, "
                 f"{item['first']:.2f} % in the search, {item['wall_s']:.0f} s each"
             )
-    say(f"Results: {short(folder.path)} (trials.parquet, epochs.parquet, best.json)")
+    say(f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)")
     if settings.wandb == "offline":
         say(f"W&B, kept offline: wandb sync {short(folder.path)}/wandb/offline-run-*")
     if best:
@@ -59,8 +60,8 @@ def to_go_on(folder: RunFolder) -> str:
 
 def command(what: str, folder: RunFolder) -> str:
     """A command on the run in the folder, as the user would type it here."""
-    storage = folder.path.parent
-    place = "" if storage == Path("results").absolute() else f" --storage {shlex.quote(short(storage))}"
+    storage = Storage.of(folder)
+    place = "" if storage.root == Path("results").absolute() else f" --storage {shlex.quote(storage.place)}"
     return f"python -m {what} {shlex.quote(folder.name)}{place}"
 
 
@@ -74,7 +75,7 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
         first = f"trial {failed[0]['trial_id']} with: {failed[0]['error']}"
         return f"no trial finished; {len(failed)} of {len(rows)} failed, {first}"
     longer = "" if settings.time_budget_s is None else "; a larger --time-budget with --resume goes on"
-    return f"no trial finished ({counts(rows)}){longer}; see {short(folder.path)}/trials.parquet"
+    return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place}"
 
 
 def counted(number: int, noun: str) -> str:

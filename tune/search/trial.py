@@ -19,9 +19,11 @@ import torch
 from ray import tune
 
 from tune.files import Unwritable
+from tune.remote import Unreachable
 from tune.search.attempts import MICRO_BATCHES
 from tune.search.devices import Share
-from tune.training import checkpoint, data, host
+from tune.search.kept import Kept
+from tune.training import data, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import EpochResult, fit
@@ -46,8 +48,8 @@ class Task:
     train_subset: int | None
     weights: Path | None
     share: Share
-    checkpoints: Path
-    """Folder of ID.pt, from which a trial goes on if it is there."""
+    checkpoints: Kept
+    """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
 
@@ -81,14 +83,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         values = {key: value for key, value in config.items() if key not in ("trial_id", "origin", MICRO_BATCHES)}
         train_config = TrainConfig.from_dict(values)
         self._horizon = train_config.epochs
-        self._checkpoint = self._task.checkpoints / f"{config['trial_id']}.pt"
+        self._trial_id = config["trial_id"]
         self._saved_at, self._due = time.monotonic(), False
         self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
             train_config,
             load_data(self._task),
             self._task.share.device,
-            _load(self._checkpoint, train_config),
+            _load(self._task.checkpoints, self._trial_id, train_config),
             weights=self._task.weights,
             micro_batches=config.get(MICRO_BATCHES, 1),
         )
@@ -100,36 +102,44 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         epoch: by then the search has judged this one and has written that down. So no trial can go on from behind a
         rung it was not judged at, and what is to be stopped is not written first.
         """
-        error = self._save() if self._due else ""
+        kept = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
         self._due = not done and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
-        return {**metrics(result), "done": done, "checkpoint_due": self._due, "checkpoint_error": error}
+        return {**metrics(result), "done": done, "checkpoint_due": self._due, **kept}
 
-    def _save(self) -> str:
-        """Writes the checkpoint. Returns why it can not be: the search has to end, but the trial is not to blame."""
+    def _save(self) -> dict[str, str]:
+        """Keeps the trial. Returns why that can not be; the trial is not to blame.
+
+        On a full disk, `checkpoint_error`, the search has to end. A network, `checkpoint_late`, may be there again when
+        the trial is due next.
+        """
         assert self._last is not None
+        error = late = ""
         try:
-            checkpoint.save(self._checkpoint, self._last.training.state_dict())
-        except Unwritable as error:
-            return str(error)
+            self._task.checkpoints.save(self._trial_id, self._last.training.state_dict())
+        except Unreachable as away:
+            late = str(away)
+        except Unwritable as full:
+            error = str(full)
         self._saved_at = time.monotonic()
-        return ""
+        return {"checkpoint_error": error, "checkpoint_late": late}
 
     def cleanup(self) -> None:
         del self._epochs, self._last
 
 
-def _load(path: Path, config: TrainConfig) -> dict[str, Any] | None:
+def _load(kept: Kept, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
     """What a trial goes on from; None if it starts anew.
 
-    As it does if the system died before the file was whole, or if the file is another configuration's.
+    As it does if the system died before the file was whole, if the file is another configuration's, or if the network
+    does not give it: another attempt would fail of that, too.
     """
     try:
-        state = checkpoint.load(path) if path.is_file() else {}
-    except ValueError:
+        state = kept.load(trial_id)
+    except (ValueError, Unreachable):
         return None
-    return state if state.get("config") == config.to_dict() else None
+    return state if state is not None and state.get("config") == config.to_dict() else None
 
 
 def metrics(result: EpochResult) -> dict[str, Any]:

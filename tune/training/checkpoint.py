@@ -22,17 +22,31 @@ from tune.training.model import build_model
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes plain values and tensors to `path`, whole or not at all. Unwritable if the disk is full."""
-    content = io.BytesIO()  # torch would tell of a full disk as an internal error of its own
-    torch.save(state, content)
+    content = packed(state)  # torch would tell of a full disk as an internal error of its own
     with written(path) as file:
-        file.write(content.getbuffer())
+        file.write(content)
 
 
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, on the CPU. ValueError if it can not be read."""
-    state = read_tensors(path)
+    return _checked(read_tensors(path), str(path))
+
+
+def packed(state: dict[str, Any]) -> memoryview:
+    """The content of such a file."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getbuffer()
+
+
+def unpacked(content: bytes, name: str) -> dict[str, Any]:
+    """The reverse, as of `load`; `name` is what a mistake is told of."""
+    return _checked(read_tensors(name, io.BytesIO(content)), name)
+
+
+def _checked(state: Any, name: str) -> dict[str, Any]:
     if not isinstance(state, dict):
-        raise ValueError(f"{path} is no checkpoint: it holds no dict.")
+        raise ValueError(f"{name} is no checkpoint: it holds no dict.")
     return state
 
 

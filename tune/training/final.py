@@ -59,7 +59,8 @@ class Final:
     """The folder `final/` of a run."""
 
     def __init__(self, folder: RunFolder, device: torch.device) -> None:
-        self.folder = RunFolder(folder.final)
+        self.run = folder
+        self.folder = RunFolder(folder.final, None if folder.remote is None else folder.remote.inside("final"))
         self.device = device
         self.model = folder.final / "model.pt"
         self.checkpoint = folder.final / "checkpoint.pt"

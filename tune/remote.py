@@ -1,0 +1,183 @@
+"""Folders of an object store, as pyarrow.fs reaches them: S3, Google Cloud Storage, Azure. No torch, no Ray.
+
+Every call is one that may fail, within seconds: a store or a network that is not there raises Unreachable.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from tune.files import Unwritable, printable
+
+CONNECT_S, SILENT_S, ATTEMPTS = 3, 5, 2
+"""So long for a connection, so long without a byte, so often; S3's own bounds can take a minute."""
+
+SECRETS = ("password", "secret", "token", "access_key")
+"""What a parameter of an address must not be called."""
+
+
+class Unreachable(Unwritable):
+    """An object store did not do what it was asked. Its text is all the user needs."""
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder there. It can be pickled; credentials are those of the environment that it is used in."""
+
+    uri: str
+    """As a user would name it."""
+
+    path: str
+    filesystem: Any = field(compare=False)  # it has no hash, and a trial's task needs one
+
+    def inside(self, name: str) -> RemoteFolder:
+        return RemoteFolder(join(self.uri, name), f"{self.path}/{name}", self.filesystem)
+
+    def above(self) -> RemoteFolder:
+        return RemoteFolder(split(self.uri)[0], self.path.rpartition("/")[0], self.filesystem)
+
+    def check(self) -> None:
+        """ValueError if nothing could lie there."""
+        try:
+            kind = self.filesystem.get_file_info(self.path).type
+            bucket = self.path.partition("/")[0]
+            missing = kind == fs.FileType.NotFound and not self._has_bucket(bucket)
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(
+                f"--storage {self.uri} can not be used ({_why(error)}); "
+                "check the address, the network, and the credentials in the environment."
+            ) from error
+        if missing:
+            raise ValueError(f"--storage {self.uri} can not be used: there is no bucket {bucket}; make it first.")
+        if kind == fs.FileType.File:
+            raise ValueError(f"--storage {self.uri} is a file; give a folder.")
+
+    def _has_bucket(self, bucket: str) -> bool:
+        with suppress(OSError):  # who may not look at the bucket itself may still use a folder in it
+            return bool(self.filesystem.get_file_info(bucket).type != fs.FileType.NotFound)
+        return True
+
+    def exists(self) -> bool:
+        with self._asked():
+            return bool(self.filesystem.get_file_info(self.path).type != fs.FileType.NotFound)
+
+    def make(self) -> None:
+        with self._asked():
+            self.filesystem.create_dir(self.path)
+
+    def remove(self) -> None:
+        """With all that lies in it."""
+        with self._asked():
+            self.filesystem.delete_dir(self.path)
+
+    def folders(self) -> list[str]:
+        """The names of those that lie in it."""
+        with self._asked():
+            found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
+        return [info.base_name for info in found if info.type == fs.FileType.Directory]
+
+    def files(self) -> dict[str, Any]:
+        """pyarrow's FileInfo of all files in it and in its folders, by their path from here."""
+        with self._asked():
+            found = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
+        return {info.path.removeprefix(f"{self.path}/"): info for info in found if info.type == fs.FileType.File}
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if it is not there."""
+        with self._asked():
+            try:
+                with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Puts a file there; an object store shows it when it is whole.
+
+        Not in a thread that an interrupt may reach: the stream would be closed, and so shown, half-way. And not by
+        pyarrow's copy_files, which does not tell of what fails when a stream is closed.
+        """
+        with self._asked(), self.filesystem.open_output_stream(f"{self.path}/{name}") as stream:
+            stream.write(content)
+
+    def delete(self, name: str) -> None:
+        """Removes a file; one that is not there is no mistake."""
+        with self._asked(), suppress(FileNotFoundError):
+            self.filesystem.delete_file(f"{self.path}/{name}")
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise Unreachable(f"{self.uri} can not be used ({_why(error)})") from error
+
+
+def is_uri(text: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) is not None
+
+
+def connect(uri: str) -> RemoteFolder:
+    """What lies at an address. ValueError if it holds a secret, or is none that pyarrow knows."""
+    _check_no_secret(uri)
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+        return RemoteFolder(uri, path.rstrip("/"), _bounded(filesystem))
+    except (OSError, pa.ArrowException, TypeError) as error:
+        raise ValueError(f"--storage {uri} can not be used ({_why(error)}).") from error
+
+
+def join(uri: str, name: str) -> str:
+    """The address of what lies there under this name; parameters stay at the end."""
+    place, mark, parameters = uri.partition("?")
+    return f"{place.rstrip('/')}/{quote(name)}{mark}{parameters}"
+
+
+def split(uri: str) -> tuple[str, str]:
+    """The reverse."""
+    place, mark, parameters = uri.partition("?")
+    above, _, name = place.rstrip("/").rpartition("/")
+    return f"{above}{mark}{parameters}", unquote(name)
+
+
+def _check_no_secret(uri: str) -> None:
+    """An address is printed, kept in experiment.json and uploaded; a secret in it would be, too."""
+    place, _, parameters = uri.partition("?")
+    scheme, _, rest = place.partition("://")
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    named = [name for name in parse_qs(parameters, keep_blank_values=True) if any(s in name.lower() for s in SECRETS)]
+    if (at and (":" in user or scheme == "s3")) or named:
+        raise ValueError(
+            "the address holds credentials, which would be kept in experiment.json; "
+            "leave them out, and put them into the environment, as in AWS_ACCESS_KEY_ID."
+        )
+
+
+def _bounded(filesystem: Any) -> Any:
+    """The same file system, with an end to its patience."""
+    if filesystem.type_name not in ("s3", "gcs"):
+        return filesystem
+    _, (options,) = filesystem.__reduce__()
+    if filesystem.type_name == "gcs":
+        limit = options["retry_time_limit"] or timedelta(seconds=ATTEMPTS * SILENT_S)
+        return fs.GcsFileSystem(**options | {"retry_time_limit": limit})
+    # A small file that is opened late is one request instead of three.
+    bounds = {"connect_timeout": CONNECT_S, "request_timeout": SILENT_S, "allow_delayed_open": True}
+    return fs.S3FileSystem(**options | bounds, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
+
+
+def _why(error: BaseException) -> str:
+    """What pyarrow says, without the ten ways in which it says it."""
+    text = str(error)
+    told = text.rpartition("Details: ")[2] if "Details: " in text else text[max(0, text.find("AWS Error ")) :]
+    return textwrap.shorten(printable(" ".join(told.split())), 200).rstrip(".") or type(error).__name__
