@@ -90,6 +90,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         weights=None if weights is None else str(weights),
         warm_start=options.warm_start if earlier is None else str(earlier.path),
         dashboard=options.dashboard,
+        address=options.address,
     )
     return Checked(settings, share, train, val, tuple(_warnings(settings, machine, train)), earlier)
 

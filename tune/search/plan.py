@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tune.files import sha256
-from tune.search import checks, devices, warm_start
+from tune.search import checks, cluster, devices, warm_start
 from tune.search.devices import Machine, Share
 from tune.search.warm_start import Taken
 from tune.settings import Settings
@@ -36,7 +36,7 @@ class Plan:
 
 def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str) -> Plan:
     """All checks, and the data and weights, fetched where they are missing. ValueError says what to mend."""
-    machine = devices.this_machine()
+    machine = devices.this_machine() if options.address is None else cluster.look(options.address)
     checked = checks.check(options, space, space_sha256, name, machine)
     weights = find_weights(space.model, options.weights)
     arrow = data.prepare(options.data, options.data_dir, "train")

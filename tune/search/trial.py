@@ -21,6 +21,7 @@ from ray import tune
 from tune.files import Unwritable
 from tune.search.attempts import MICRO_BATCHES
 from tune.search.devices import Share
+from tune.search.nodes import Shipment, images_of, weights_of
 from tune.training import checkpoint, data, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -47,12 +48,19 @@ class Task:
     """Folder of ID.pt, from which a trial goes on if it is there."""
 
     checkpoint_every_s: float
+    shipment: Shipment | None = None
+    """On a cluster: the files for nodes that do not have them."""
+
+    def keeps(self) -> bool:
+        """Whether a checkpoint has a place: on another node only if it sees the run's folder."""
+        return self.shipment is None or self.checkpoints.is_dir()
 
 
 @functools.cache
 def load_data(task: Task) -> TrainingData:
     """The images, on the device: loaded by an actor's first trial, used by all that follow."""
-    loaded = data.load_training(task.arrow, task.val_fraction, task.split_seed, task.train_subset)
+    arrow = images_of(task.arrow, task.shipment)
+    loaded = data.load_training(arrow, task.val_fraction, task.split_seed, task.train_subset)
     return loaded.to(task.share.device)
 
 
@@ -77,14 +85,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         train_config = TrainConfig.from_dict(values)
         self._horizon = train_config.epochs
         self._checkpoint = self._task.checkpoints / f"{config['trial_id']}.pt"
-        self._saved_at, self._due = time.monotonic(), False
+        self._saved_at, self._due, self._keeps = time.monotonic(), False, self._task.keeps()
         self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
             train_config,
             load_data(self._task),
             self._task.share.device,
             _load(self._checkpoint, train_config),
-            weights=self._task.weights,
+            weights=weights_of(self._task.weights, self._task.shipment),
             micro_batches=config.get(MICRO_BATCHES, 1),
         )
 
@@ -98,7 +106,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         error = self._save() if self._due else ""
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
-        self._due = not done and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
+        self._due = not done and self._keeps and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
         return {**metrics(result), "done": done, "checkpoint_due": self._due, "checkpoint_error": error}
 
     def _save(self) -> str:
