@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import psutil
+
+from tune.search.cluster import look
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
 BLIND = """
@@ -42,6 +45,9 @@ class Cluster:
     cpus: int
     """Of each node."""
 
+    hidden: list[Path] = field(default_factory=list)
+    """Folders of this machine that only the head sees."""
+
     mark: str = field(default_factory=lambda: str(uuid.uuid4()))
     """CLUSTER in the environment of all that belongs to it."""
 
@@ -59,10 +65,20 @@ class Cluster:
     def address(self) -> str:
         return f"{self.ip}:{self.port}"
 
-    def start(self, workers: int, hidden: list[Path], cwd: Path) -> None:
+    def start(self, workers: int, cwd: Path) -> None:
+        """Returns when all nodes are there."""
         self.add(["--head", "--port", str(self.port), "--include-dashboard", "false"], [], cwd)
         for _ in range(workers):
-            self.add(["--address", self.address], hidden, cwd)
+            self.add(["--address", self.address], self.hidden, cwd)
+        deadline = time.monotonic() + 60
+        while not self._complete():
+            assert time.monotonic() < deadline, [path.read_text() for path in self.temp.glob("*.log")]
+            time.sleep(0.2)
+
+    def _complete(self) -> bool:
+        with suppress(ValueError):
+            return len(look(self.address).nodes) == len(self.nodes)
+        return False
 
     def add(self, options: list[str], hidden: list[Path], cwd: Path) -> None:
         """Starts a node."""
@@ -81,10 +97,9 @@ class Cluster:
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "XDG_CACHE_HOME")
         }
         environment |= {"CLUSTER": self.mark, "HOME": str(home), "RAY_AUTH_MODE": "disabled", "NODE": str(number)}
-        log = (self.temp / f"node{number}.log").open("wb")
-        self.nodes.append(
-            subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, env=environment, start_new_session=True)
-        )
+        with (self.temp / f"node{number}.log").open("wb") as log:
+            node = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, env=environment, start_new_session=True)
+        self.nodes.append(node)
 
     def of_node(self, number: int) -> list[psutil.Process]:
         return [process for process in self.processes() if _environ(process).get("NODE") == str(number)]
@@ -108,6 +123,7 @@ class Cluster:
             time.sleep(0.1)
         for node in self.nodes:
             node.wait()
+        shutil.rmtree(self.temp, ignore_errors=True)
 
 
 def _environ(process: psutil.Process) -> dict[str, str]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import platform
 import shutil
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
-from ray._private import services
+from ray._private import services, worker
 from ray._private.authentication.authentication_token_setup import (
     ensure_token_if_auth_enabled,
     maybe_enable_token_auth_if_token_available,
@@ -30,6 +33,11 @@ from tune.search.devices import Machine, Share
 
 TIMEOUT_S = 2.0
 """How long a cluster may take to answer one of two questions."""
+
+SILENCE_S = 45.0
+"""After that the head of a cluster is taken for dead. After 60 s Ray aborts the process, with words of its own."""
+
+ASK_EVERY_S = 5.0
 
 PACKAGES = ("tune", "cifar_models")
 """The code of a trial."""
@@ -90,10 +98,47 @@ def joined(asked: str) -> Iterator[Any]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+    # Ray prints twenty lines of a log where a node dies; what it means for the search, the view says.
+    tell, worker.print_to_stdstream = worker.print_to_stdstream, lambda *args, **kwargs: None
     try:
         yield context
     finally:
         ray.shutdown()
+        worker.print_to_stdstream = tell
+
+
+@contextmanager
+def head_watched(last_words: str) -> Iterator[None]:
+    """Ends the process with `last_words` if the head of the cluster that it has joined falls silent.
+
+    In a thread, since all calls of Ray's wait for the head: Tune does not come round to its callbacks, nor Python to
+    its signal handlers. With a Ray of this process's own nothing is to be done.
+    """
+    node = worker._global_node
+    if node is None or node.head:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        heard = time.monotonic()
+        while not over.wait(ASK_EVERY_S):
+            asked = time.monotonic()
+            if answers(node.gcs_address):
+                heard = time.monotonic()
+            elif asked - heard > SILENCE_S:
+                died = f"failed: The head of the Ray cluster, {node.gcs_address}, has not answered for {SILENCE_S:g} s."
+                with suppress(OSError):
+                    os.write(2, f"{died} {last_words}\n".encode())
+                os._exit(1)  # the result folder is whole at any moment
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _find(asked: str) -> str:

@@ -85,6 +85,8 @@ def resolve(machine: Machine, gpus: float | None, cpus: int | None, *, space_gpu
         raise ValueError(f"--gpus-per-trial is {gpus:g}, but there is no CUDA GPU here; use --gpus-per-trial 0.")
     if share.cpus > machine.cpus:
         raise ValueError(f"A trial wants {share.cpus} CPU cores, but there are {machine.cpus}; lower --cpus-per-trial.")
+    if not machine.at_once(share):  # a cluster, whose nodes differ
+        raise ValueError(f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on one.")
     return share
 
 

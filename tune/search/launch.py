@@ -17,6 +17,7 @@ from tune.search import confirm, summary, tracking
 from tune.search.asha import AshaScheduler
 from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
+from tune.search.cluster import head_watched
 from tune.search.console import view
 from tune.search.devices import Machine, Share
 from tune.search.events import Events
@@ -48,7 +49,8 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console) -> None:
     checkpoints = Checkpoints(folder)
     checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
     try:
-        with started_ray(settings, console), interruptible(summary.to_go_on(folder)):
+        last_words = summary.to_go_on(folder)
+        with started_ray(settings, console), interruptible(last_words), head_watched(last_words):
             if journal is not None:
                 _search(plan, past, journal, checkpoints, experiment, console)
             if planned := confirm.todo(folder, settings):
