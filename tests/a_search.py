@@ -12,6 +12,7 @@ SETTINGS = Settings(
     val_fraction=0.2, trials=2, max_epochs=4, time_budget_s=None, gpus_per_trial=0.0, cpus_per_trial=1,
     search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, seeds=3, seed=3, name="run",
     storage="results", wandb="disabled", wandb_project="p", weights=None, warm_start=None, dashboard=False,
+    address=None,
 )  # fmt: skip
 
 

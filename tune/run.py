@@ -76,12 +76,10 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("machine").add_argument
     add("--gpus-per-trial", type=gpu_share, default="auto", metavar="{auto,0,0.25,1}",
         help="share of a GPU, 0 is CPU (default: auto, the space's share or as measured)")  # fmt: skip
-    add(
-        "--cpus-per-trial",
-        type=at_least(1),
-        metavar="N",
-        help="CPU cores a trial (default: the space's, or as measured)",
-    )
+    add("--cpus-per-trial", type=at_least(1), metavar="N",
+        help="CPU cores a trial (default: the space's, or as measured)")  # fmt: skip
+    add("--address", type=cluster_address, metavar="ADDRESS",
+        help="the Ray cluster to run on, auto or HOST:PORT (default: local, a Ray of its own)")  # fmt: skip
 
     group = parser.add_argument_group("results and tracking")
     cli.add_storage(group)
@@ -218,6 +216,20 @@ def gpu_share(text: str) -> float | None:
             f"{text!r} is neither auto, nor 0, nor between {space.LEAST_GPUS} and 1; a trial uses one device"
         )
     return value
+
+
+def cluster_address(text: str) -> str | None:
+    """An argparse type: None for `local`, else `auto` or HOST:PORT."""
+    if text in ("local", "auto"):
+        return None if text == "local" else text
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is for Ray's client, but a search runs on a node of its cluster; log in there, and give auto"
+        )
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither local, nor auto, nor HOST:PORT")
+    return text
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ class Settings:
     """Path of the earlier run that it began with, or None; what was taken from it lies in the run's own folder."""
 
     dashboard: bool
+    address: str | None
+    """Of the Ray cluster that it runs on; None is a Ray of its own."""
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

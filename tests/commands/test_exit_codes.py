@@ -95,7 +95,7 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
         "--space", "--trials", "--max-epochs", "--time-budget", "--search", "--scheduler", "--metric", "--seed",
         "--resume", "--warm-start", "--confirm", "--seeds",
         "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
-        "--gpus-per-trial", "--cpus-per-trial",
+        "--gpus-per-trial", "--cpus-per-trial", "--address",
         "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
         "--dry-run",
     }  # fmt: skip

@@ -38,6 +38,7 @@ def test_one_and_two_trials_are_measured_and_kept_for_the_same_question_alone() 
     asked = calibrator()
     assert asked.kept() is None
     found = asked.measure()
+    asked.keep(found)
     assert [(item.packing.trials, item.packing.cpus) for item in found.measured] == [(1, 2), (2, 1)]
     one, two = found.measured
     assert one.images_per_s > 0

@@ -27,6 +27,16 @@ by the OOM killer due to high memory usage, (2) ray stop --force was called, or 
 MEMORY = """Failure # 2 (occurred at 2026-11-25_12-00-00)
 The actor died. Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: Task was killed due to the node running low.
 """
+LOST = """Failure # 1 (occurred at 2026-11-25_12-00-00)
+The actor 1071885fe2b70d92d2674c9101000000 is unavailable: The actor is temporarily unavailable: RpcError: RPC error:
+Socket closed rpc_code: 14. The task may or may not have been executed on the actor.
+"""
+GONE = """Failure # 1 (occurred at 2026-11-25_12-00-00)
+The actor died unexpectedly before finishing this task.
+	class_name: Trial
+The actor died because its node has died. Node Id: 5fdccfc5
+	the actor's node was terminated unexpectedly: health check failed due to missing too many heartbeats
+"""
 RAISED = """Failure # 1 (occurred at 2026-11-25_12-00-00)
 ray::Trial.train() (pid=1, ip=127.0.0.1)
   File "loop.py", line 3, in fit
@@ -41,6 +51,8 @@ ValueError: of no use
         (KILLED, "its process died (killed, crashed, or out of memory)"),
         (KILLED + MEMORY, "its process was ended, since the machine ran low on memory"),
         (KILLED + RAISED, "ValueError: of no use"),
+        (KILLED + LOST, "its node died, or could not be reached"),
+        (GONE, "its node died, or could not be reached"),
         (RAISED, "ValueError: of no use"),
         ("nothing known", "nothing known"),
         ("", "unknown error"),

@@ -69,6 +69,20 @@ def test_a_trial_that_failed_is_handed_out_once_more_before_anything_new() -> No
     assert following["trial_id"] == "0002"
 
 
+def test_a_lost_node_is_not_the_trials_failure_until_three_are_lost() -> None:
+    asked = searcher(shipped("simple_cnn"))
+    for number in range(3):
+        asked.suggest(f"a{number}")
+        asked.on_trial_complete(f"a{number}", error=True)
+        assert asked.tries_again("0000", for_memory=False, node_lost=True)
+    asked.suggest("b")
+    asked.on_trial_complete("b", error=True)
+    assert asked.tries_again("0000", for_memory=False, node_lost=True), "the attempt that any failure has"
+    asked.suggest("c")
+    asked.on_trial_complete("c", error=True)
+    assert not asked.tries_again("0000", for_memory=False, node_lost=True)
+
+
 def test_the_last_trial_too_is_handed_out_again() -> None:
     asked = searcher(tiny())
     for name in ("a", "b", "c"):

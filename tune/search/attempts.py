@@ -7,6 +7,7 @@ process which then dies: those would count as failed at once.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -17,6 +18,10 @@ Handed = dict[str, Any]
 MICRO_BATCHES = "micro_batches"
 
 
+NODES_TO_LOSE = 3
+"""So many nodes may die under a trial for nothing; of more than that it may be the cause."""
+
+
 class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     """The base of our searchers. For Ray a second attempt is another trial; it has the `trial_id` of the first."""
 
@@ -25,6 +30,7 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
         self._running: dict[str, Handed] = {}
         self._again: list[Handed] = []
         self._failed: set[str] = set()
+        self._nodes_lost: Counter[str] = Counter()
         self._over = False
 
     @abstractmethod
@@ -35,12 +41,18 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
         """Hears of a trial's end: its last result, or None if it failed for good or never had one."""
 
-    def tries_again(self, trial_id: str, *, for_memory: bool) -> bool:
-        """Whether a trial that has just failed has another attempt; one that takes less memory, if need be."""
+    def tries_again(self, trial_id: str, *, for_memory: bool, node_lost: bool = False) -> bool:
+        """Whether a trial that has just failed has another attempt; one that takes less memory, if need be.
+
+        The loss of its node is not its failure: the attempt that it has for one of its own is still to come.
+        """
         for handed in self._again:
             if handed["trial_id"] == trial_id:
                 if for_memory:
                     handed[MICRO_BATCHES] = 2
+                if node_lost and self._nodes_lost[trial_id] < NODES_TO_LOSE:
+                    self._nodes_lost[trial_id] += 1
+                    self._failed.discard(trial_id)
                 return True
         return False
 

@@ -79,9 +79,9 @@ class Calibrator:
         self.on_gpu = on_gpu
         self.config = largest(space)
         if on_gpu:
-            self.packings = packing.on_gpu(machine.cpus // machine.gpus, cpus)
+            self.packings = packing.on_gpu(machine.node.cpus // machine.node.gpus, cpus)
         else:
-            self.packings = packing.on_cpu(machine.cpus)
+            self.packings = packing.on_cpu(machine.node.cpus)
             self.config = replace(self.config, batch_size=min(self.config.batch_size, CPU_BATCH))
         self.of = {
             "device": machine.names[1 if on_gpu else 0],
@@ -121,12 +121,14 @@ class Calibrator:
                 memory = [answer["memory_mb"] for answer in answers]
                 speed = sum(answer["images_per_s"] for answer in answers)
                 measured.append(Measured(item, speed, max(memory) if self.on_gpu else sum(memory)))
-        calibration = Calibration(self.of, tuple(measured), total_mb, now())
+        return Calibration(self.of, tuple(measured), total_mb, now())
+
+    def keep(self, calibration: Calibration) -> None:
+        """For later searches of this user on this machine."""
         with suppress(OSError):  # else it is measured again next time
             self._path().parent.mkdir(parents=True, exist_ok=True)
             with written(self._path()) as file:
                 file.write(json.dumps(calibration.to_dict(), indent=2).encode())
-        return calibration
 
     def _path(self) -> Path:
         digest = hashlib.sha256(json.dumps(self.of, sort_keys=True).encode()).hexdigest()

@@ -93,6 +93,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         weights=None if weights is None else str(weights),
         warm_start=options.warm_start if earlier_run is None else earlier_run.address,
         dashboard=options.dashboard,
+        address=options.address,
     )
     return Checked(settings, share, settled, train, val, tuple(_warnings(settings, machine, train)), earlier)
 

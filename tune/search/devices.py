@@ -6,15 +6,18 @@ import itertools
 import os
 import platform
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ray._private.thirdparty import pynvml  # with which Ray counts the GPUs
 from ray._private.utils import get_num_cpus  # what Ray will count, a container's limit included
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,15 @@ class Machine:
     cpus: int
     gpus: int
     names: tuple[str, ...]
+
+    @property
+    def node(self) -> Machine:
+        """What a trial runs on, the largest where they differ."""
+        return self
+
+    def run(self, work: Callable[[], T], on_gpu: bool) -> T:
+        """Does it where trials run."""
+        return work()
 
     def at_once(self, share: Share) -> int:
         """How many trials run side by side."""
@@ -90,6 +102,8 @@ def resolve(
         raise ValueError(f"--gpus-per-trial is {gpus:g}, but there is no CUDA GPU here; use --gpus-per-trial 0.")
     if share.cpus > machine.cpus:
         raise ValueError(f"A trial wants {share.cpus} CPU cores, but there are {machine.cpus}; lower --cpus-per-trial.")
+    if not machine.at_once(share):  # a cluster, whose nodes differ
+        raise ValueError(f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on one.")
     return share, settled
 
 

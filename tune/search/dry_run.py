@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tune import domains, storage
 from tune.files import short
-from tune.search import checks, devices, expectation, measured, sharing, warm_start
+from tune.search import checks, cluster, devices, expectation, measured, sharing, warm_start
 from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
@@ -36,7 +36,7 @@ def prepare(
     console: Console,
 ) -> Callable[[], None]:
     """Checks what can be checked, and returns what prints the rest. ValueError says what to mend."""
-    machine = devices.at_a_glance()
+    machine = devices.at_a_glance() if options.address is None else cluster.look(options.address)
     checked = checks.check(options, space, space_sha256, name, machine)
     fingerprint = sources.fingerprint(options.data, options.data_dir)
     taken = warm_start.take(checked.earlier, space, checked.settings, fingerprint)

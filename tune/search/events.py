@@ -58,7 +58,8 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         trial_id, error = trial.config["trial_id"], error_line(trial)
         if trial_id not in self._running:  # its actor did not even come up
             self.on_trial_start(iteration, trials, trial)
-        if self.attempts is not None and self.attempts.tries_again(trial_id, for_memory=error == DEATHS[MEMORY]):
+        why = {"for_memory": error == DEATHS[MEMORY], "node_lost": error == DEATHS[NODE]}
+        if self.attempts is not None and self.attempts.tries_again(trial_id, **why):
             self._running.discard(trial_id)
             self._tell(lambda listener: listener.trial_failed(trial_id, error))
         else:
@@ -91,13 +92,17 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         return "interrupted"  # the time budget, or the user, ended it
 
 
-MEMORY = "NODE_OUT_OF_MEMORY"
+MEMORY, NODE = "NODE_OUT_OF_MEMORY", "NODE_DIED"
 
 DEATHS = {
     "SYSTEM_ERROR": "its process died (killed, crashed, or out of memory)",
     MEMORY: "its process was ended, since the machine ran low on memory",
+    NODE: "its node died, or could not be reached",
 }
 """What Ray calls the end of a process, and what that means."""
+
+NODE_LOST = re.compile(r"its node has died|the actor's node was|The actor is temporarily unavailable")
+"""What Ray says of an actor whose node is gone; the last in the seconds until it is sure of that."""
 
 
 def error_line(trial: Trial) -> str:
@@ -105,6 +110,8 @@ def error_line(trial: Trial) -> str:
     if not trial.error_file:
         return "unknown error"
     last = Path(trial.error_file).read_text(errors="replace").rpartition("Failure #")[2]
+    if NODE_LOST.search(last):
+        return DEATHS[NODE]
     if death := re.search(r"Worker exit type: (\w+)", last):
         return DEATHS.get(death[1], f"its process died ({death[1]})")
     lines = [line.strip() for line in last.splitlines()]

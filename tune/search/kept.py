@@ -22,6 +22,10 @@ class InFolder:
     path: Path
     """Absolute: Ray starts trials in folders of its own."""
 
+    def has_place(self) -> bool:
+        """Whether it is there: on another node of a cluster only if that sees the run's folder."""
+        return self.path.is_dir()
+
     def load(self, trial_id: str) -> State | None:
         """What was saved last; None if nothing was. ValueError if it is damaged."""
         path = self.path / f"{trial_id}.pt"
@@ -55,6 +59,9 @@ class InStore:
     """The same there; each call raises Unreachable if it fails."""
 
     remote: RemoteFolder
+
+    def has_place(self) -> bool:
+        return True
 
     def load(self, trial_id: str) -> State | None:
         content = self.remote.read(f"{trial_id}.pt")

@@ -20,6 +20,7 @@ from tune.search import confirm, summary, tracking
 from tune.search.asha import AshaScheduler
 from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
+from tune.search.cluster import head_watched
 from tune.search.console import view
 from tune.search.devices import Machine, Share
 from tune.search.events import Events
@@ -27,6 +28,7 @@ from tune.search.experiment import Experiment
 from tune.search.journal import Journal
 from tune.search.kept import InFolder
 from tune.search.listener import Listener
+from tune.search.nodes import ship
 from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
@@ -55,7 +57,8 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console, also: Se
     checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
     checkpoints.drop_ahead(past.known_epochs())
     try:
-        with started_ray(settings, console), interruptible(summary.to_go_on(folder)):
+        last_words = summary.to_go_on(folder)
+        with started_ray(settings, console), interruptible(last_words), head_watched(last_words):
             if journal is not None:
                 _search(plan, past, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
@@ -189,22 +192,24 @@ def _train(
 
 def _task(plan: Plan, checkpoints: Checkpoints) -> Task:
     settings = plan.settings
+    arrow, weights = plan.arrow.absolute(), None if settings.weights is None else Path(settings.weights)
     return Task(
-        arrow=plan.arrow.absolute(),
+        arrow=arrow,
         val_fraction=settings.val_fraction,
         split_seed=settings.seed,
         train_subset=settings.train_subset,
-        weights=None if settings.weights is None else Path(settings.weights),
+        weights=weights,
         share=plan.share,
         checkpoints=checkpoints.kept,
         checkpoint_every_s=CHECKPOINT_EVERY_S if isinstance(checkpoints.kept, InFolder) else REMOTE_CHECKPOINT_EVERY_S,
+        shipment=None if settings.address is None else ship(arrow, weights),
     )
 
 
 def _at_once(share: Share) -> int:
     """How many trials Ray has room for side by side; at least one, so that Ray itself says what is missing."""
-    resources = ray.cluster_resources()
-    return max(1, Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), ()).at_once(share))
+    has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return max(1, sum(Machine(int(of.get("CPU", 0)), int(of.get("GPU", 0)), ()).at_once(share) for of in has))
 
 
 def _trial_name(trial: RayTrial) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tune.files import sha256
-from tune.search import checks, devices, sharing, warm_start
+from tune.search import checks, cluster, devices, sharing, warm_start
 from tune.search.calibrate import Calibration
 from tune.search.devices import Machine, Share
 from tune.search.warm_start import Taken
@@ -45,7 +45,7 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
 
     ValueError says what to mend.
     """
-    machine = devices.this_machine()
+    machine = devices.this_machine() if options.address is None else cluster.look(options.address)
     checked = checks.check(options, space, space_sha256, name, machine)
     weights = find_weights(space.model, options.weights)
     arrow = data.prepare(options.data, options.data_dir, "train")

@@ -11,12 +11,13 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import ray
 from ray._private import ray_constants
 from rich.console import Console
 
-from tune.search import guard
+from tune.search import cluster, guard
 from tune.search.watchdog import RayDied, death
 from tune.settings import Method, Settings
 
@@ -26,11 +27,24 @@ MARK = "TUNE_SEARCH"
 
 @contextmanager
 def started_ray(settings: Settings, console: Console) -> Iterator[None]:
-    """A local Ray for the search, ended with it; a Ray that runs already in this process is used and left alone."""
+    """A Ray for the search: one of its own, ended with it, or the cluster that it was told of.
+
+    A Ray that runs already in this process is used and left alone.
+    """
     _set_up()
     if ray.is_initialized():
         yield
-        return
+    elif settings.address is not None:
+        with _told_of_its_death(), cluster.joined(settings.address) as context:
+            _tell_dashboard(settings, context, console)
+            yield
+    else:
+        with _own_ray(settings, console):
+            yield
+
+
+@contextmanager
+def _own_ray(settings: Settings, console: Console) -> Iterator[None]:
     # All of Ray listens on loopback, as it does on a Mac; this process has read the variable already.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -38,24 +52,34 @@ def started_ray(settings: Settings, console: Console) -> Iterator[None]:
     # thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
-    with _guarded():
-        try:
-            context = ray.init(
-                address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
-                include_dashboard=settings.dashboard,
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-            imports.join()
-            if settings.dashboard:
-                where = f"http://{context.dashboard_url} (its token: `ray get-auth-token`)"
-                console.print(f"Ray dashboard: {where}", highlight=False)
-            yield
-        except Exception as error:  # what Ray says when one of its processes dies while it starts, or between two looks
-            if why := death() or ("" if ray.is_initialized() else "Ray did not start"):
-                raise RayDied(why) from error
-            raise
+    with _guarded(), _told_of_its_death():
+        context = ray.init(
+            address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
+            include_dashboard=settings.dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        imports.join()
+        _tell_dashboard(settings, context, console)
+        yield
+
+
+def _tell_dashboard(settings: Settings, context: Any, console: Console) -> None:
+    if settings.dashboard and context.dashboard_url:
+        where = f"http://{context.dashboard_url} (its token: `ray get-auth-token`)"
+        console.print(f"Ray dashboard: {where}", highlight=False)
+
+
+@contextmanager
+def _told_of_its_death() -> Iterator[None]:
+    """RayDied for what Ray says when one of its processes dies while it starts, or between two looks."""
+    try:
+        yield
+    except Exception as error:
+        if why := death() or ("" if ray.is_initialized() else "Ray did not start"):
+            raise RayDied(why) from error
+        raise
 
 
 @contextmanager

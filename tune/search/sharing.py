@@ -23,7 +23,8 @@ def settle(
         if calibration is None and len(calibrator.packings) > 1:
             line = f"Measuring how many trials of {space.model} share this machine best; once, for later searches too."
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-            calibration = calibrator.measure()
+            calibration = machine.run(calibrator.measure, calibrator.on_gpu)
+            calibrator.keep(calibration)
     except CannotMeasure as error:
         line = (
             f"Warning: how many trials fit side by side could not be measured ({error}); one has the device to itself."

@@ -21,6 +21,8 @@ UPLOAD_TIMEOUT_S = 60
 INTERRUPTED_TIMEOUT_S = 4
 """The same when the user waits for the prompt."""
 
+SETTINGS = wandb.Settings(silent=True, console="off")
+
 LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
 """What a run shows over its epochs; `batch_loss` comes beside it, over steps."""
 
@@ -37,7 +39,7 @@ def callbacks(settings: Settings, folder: RunFolder) -> list[Callback]:
             excludes=["trial_id"],
             mode=settings.wandb,
             dir=str(folder.path),
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=SETTINGS,
         )
     ]
 
@@ -81,6 +83,8 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
             self._remote_logger_class = ray.remote(num_cpus=0, **ray_wandb._force_on_current_node())(WandbActor)
         # Of the same id as before a crash: W&B goes on with that run, and `wandb sync` joins their offline files.
         init |= {"id": f"{self.group}-{trial_id}", "name": str(trial), "resume": "allow"}
+        # On a cluster it inherits nothing of ours. Only here: Tune writes what the callback itself holds to a file.
+        init["settings"] = SETTINGS.model_copy(update={"api_key": os.environ.get("WANDB_API_KEY")})
         super()._start_logging_actor(trial, exclude_results, **init)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:

@@ -23,6 +23,7 @@ from tune.remote import Unreachable
 from tune.search.attempts import MICRO_BATCHES
 from tune.search.devices import Share
 from tune.search.kept import Kept
+from tune.search.nodes import Shipment, images_of, weights_of
 from tune.training import data, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -52,12 +53,15 @@ class Task:
     """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
+    shipment: Shipment | None = None
+    """On a cluster: the files for nodes that do not have them."""
 
 
 @functools.cache
 def load_data(task: Task) -> TrainingData:
     """The images, on the device: loaded by an actor's first trial, used by all that follow."""
-    loaded = data.load_training(task.arrow, task.val_fraction, task.split_seed, task.train_subset)
+    arrow = images_of(task.arrow, task.shipment)
+    loaded = data.load_training(arrow, task.val_fraction, task.split_seed, task.train_subset)
     return loaded.to(task.share.device)
 
 
@@ -85,13 +89,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         self._horizon = train_config.epochs
         self._trial_id = config["trial_id"]
         self._saved_at, self._due = time.monotonic(), False
+        self._has_place = self._task.checkpoints.has_place()
         self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
             train_config,
             load_data(self._task),
             self._task.share.device,
             _load(self._task.checkpoints, self._trial_id, train_config),
-            weights=self._task.weights,
+            weights=weights_of(self._task.weights, self._task.shipment),
             micro_batches=config.get(MICRO_BATCHES, 1),
         )
 
@@ -105,7 +110,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         kept = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
-        self._due = not done and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
+        self._due = not done and self._has_place and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
         return {**metrics(result), "done": done, "checkpoint_due": self._due, **kept}
 
     def _save(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tune.settings import Source
@@ -44,8 +45,10 @@ def prepare(source: Source, root: Path, split: Split) -> Path:
         raise sources.unusable(root, str(error)) from error
 
 
-def load_training(path: Path, val_fraction: float, seed: int, train_subset: int | None = None) -> TrainingData:
-    """The training part, split; `val_fraction` 0 keeps everything for training.
+def load_training(
+    path: Path | NDArray[np.uint8], val_fraction: float, seed: int, train_subset: int | None = None
+) -> TrainingData:
+    """The training part, from its file or the bytes of it, split; `val_fraction` 0 keeps everything for training.
 
     `train_subset` keeps so many images of the training side, as even over the classes as can be;
     the validation side stays whole, so that accuracies of different subsets compare.

@@ -80,10 +80,10 @@ def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata:
         writer.write_batch(batch)
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path | NDArray[np.uint8]) -> dict[str, Any]:
     """What `write` was told, and `fingerprint`. ValueError if `path` is no such file."""
     try:
-        with pa.memory_map(str(path)) as source:
+        with _opened(path) as source:
             schema = pa.ipc.open_file(source).schema
             about: dict[str, Any] = json.loads(schema.metadata[b"about"])
             if missing := {"image", "label"} - {*schema.names} | {"fingerprint", "class_names"} - about.keys():
@@ -93,13 +93,16 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}); delete it, and it is made anew.") from error
 
 
-def read(path: Path) -> ImageSet:
-    """Every image of the file, memory-mapped: nothing is copied but the labels."""
+def _opened(path: Path | NDArray[np.uint8]) -> pa.NativeFile:
+    return pa.memory_map(str(path)) if isinstance(path, Path) else pa.BufferReader(pa.py_buffer(path))
+
+
+def read(path: Path | NDArray[np.uint8]) -> ImageSet:
+    """Every image of the file, memory-mapped, or of its bytes: nothing is copied but the labels."""
     import torch
 
     about = read_metadata(path)
-    source = pa.memory_map(str(path))
-    batch = pa.ipc.open_file(source).get_batch(0)
+    batch = pa.ipc.open_file(_opened(path)).get_batch(0)
     flat = batch.column("image").flatten().to_numpy(zero_copy_only=True)
     with warnings.catch_warnings():
         # torch warns that the map is read-only. Nothing here writes into it, and the system would stop who tried.

@@ -1,0 +1,222 @@
+"""Searches on a Ray cluster of three nodes, two of which see neither the project nor its files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.survival import life
+from tests.a_cluster import Cluster, free_port
+from tests.commands.asking import HERE
+from tune import cli
+from tune.results import RunFolder
+from tune.search import cluster as joining
+from tune.search.calibrate import Calibration
+from tune.search.devices import Machine, Share, resolve
+
+SPACE = """
+from ray import tune
+from tune.space import SearchSpace
+
+SPACE = SearchSpace(
+    model="simple_cnn", epochs=8, trials=5,
+    parameters={"lr": tune.loguniform(1e-3, 0.3), "batch_size": 64},
+    reference={"lr": 0.05, "batch_size": 64},
+)
+"""
+
+
+# What may be wrong.
+
+
+def test_what_is_no_cluster_is_told_in_seconds() -> None:
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"nothing answers at .*`ray start --head`"):
+        joining.look(f"127.0.0.2:{free_port()}")
+    with pytest.raises(ValueError, match=r"nothing answers at nowhere.invalid:6379"):
+        joining.look("nowhere.invalid:6379")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.2", 0))
+        silent.listen()
+        with pytest.raises(ValueError, match=r"is no Ray cluster, or does not answer"):
+            joining.look(f"127.0.0.2:{silent.getsockname()[1]}")
+    assert time.monotonic() - began < 5
+
+
+def test_auto_where_no_cluster_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*asked: object) -> str:
+        raise ConnectionError
+
+    monkeypatch.setattr(joining.services, "canonicalize_bootstrap_address", none)
+    with pytest.raises(ValueError, match=r"--address auto: no Ray cluster runs on this machine; `ray start --head`"):
+        joining.look("auto")
+
+
+def test_a_trial_runs_on_one_node() -> None:
+    small, large = Machine(2, 0, ()), Machine(8, 2, ("H100", "H100"))
+    nodes = joining.Cluster(8, 2, ("three nodes", "H100", "H100"), (small, small, large))
+    assert nodes.at_once(Share(1, 0.0)) == 12
+    assert nodes.at_once(Share(3, 0.0)) == 2, "not 4: three cores of two nodes are of no use"
+    assert nodes.at_once(Share(1, 0.25)) == 8
+    assert resolve(nodes, None, None, space_gpus=0.5, space_cpus=4) == (Share(4, 0.5), True)
+    with pytest.raises(ValueError, match=r"wants 9 CPU cores, but there are 8"):
+        resolve(nodes, None, 9, space_gpus=0.5, space_cpus=4)
+    apart = joining.Cluster(8, 1, ("two nodes", "H100"), (Machine(8, 0, ()), Machine(2, 1, ("H100",))))
+    with pytest.raises(ValueError, match=r"No node has 4 CPU cores and 0.5 of a GPU; a trial runs on one"):
+        resolve(apart, 0.5, 4, space_gpus=0.5, space_cpus=4)
+
+
+# A cluster.
+
+
+@pytest.fixture(scope="module")
+def cluster(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A core a node. In the two that are no head all folders of the project and of the test are others."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody hide folders from a process")
+    hidden = [HERE / "tune", HERE / "cifar_models", synthetic_root, tmp_path_factory.mktemp("cluster")]
+    running = Cluster(cpus=1, hidden=hidden)
+    try:
+        running.start(2, Path("/"))
+        yield running
+    finally:
+        running.stop()
+
+
+class Search:
+    """The command in a process, and what it says."""
+
+    def __init__(self, cluster: Cluster, data_dir: Path, name: str, *more: str) -> None:
+        storage = cluster.hidden[-1]
+        (storage / "space.py").write_text(SPACE)
+        asked = ["--space", storage / "space.py", "--data", "synthetic", "--data-dir", data_dir, "--storage", storage]
+        asked += ["--train-subset", "500", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
+        asked += ["--wandb", "disabled", "--address", cluster.address, "--name", name, *more]
+        environment = os.environ | {"PYTHONPATH": str(HERE), "RAY_AUTH_MODE": "disabled"}
+        self.folder, self.cluster, self.lines = RunFolder(storage / name), cluster, list[str]()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tune.run", *map(str, asked)], cwd=HERE, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._ear = threading.Thread(target=self._listen)
+        self._ear.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as said:
+            for line in said:
+                self.lines.append(line)
+
+    def told(self, words: str) -> int:
+        return sum(words in line for line in self.lines)
+
+    def code(self, within_s: float = 60) -> int:
+        code = self.process.wait(within_s)
+        self._ear.join()
+        return code
+
+
+def until(happened: Callable[[], bool], within_s: float = 60) -> None:
+    deadline = time.monotonic() + within_s
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def trials_of(cluster: Cluster) -> dict[str, psutil.Process]:
+    """The process of the trial on each node that runs one."""
+    found = {}
+    for process in cluster.processes():
+        with suppress(psutil.Error):
+            if life.TRIAL.match(process.cmdline()[0]):
+                found[process.environ()["NODE"]] = process
+    return found
+
+
+def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster, synthetic_root: Path) -> None:
+    """The last node is killed while each of the three trains."""
+    search = Search(cluster, synthetic_root, "lost", "--max-epochs", "12")
+    until(lambda: len(trials_of(cluster)) == 3 and search.told("epoch 2/") == 3)
+    away = trials_of(cluster)["1"]
+    code = away.environ()["PYTHONPATH"].split(":")[0]
+    assert f"{cluster.temp}/1/" in code, "Ray's own folder on that node"
+    assert (Path(f"/proc/{away.pid}/root{code}") / "tune" / "search" / "trial.py").is_file()
+    opened = {mapped.path for mapped in away.memory_maps()}
+    assert not {path for path in opened if path.endswith(".arrow")}, "its images lie in Ray's shared memory"
+    seen = [Path(f"/proc/{away.pid}/root{folder}") for folder in cluster.hidden]
+    cluster.kill_node(2)
+    assert search.code() == cli.DONE, "".join(search.lines)
+
+    rows = search.folder.read_rows("trials.parquet")
+    assert [(row["status"], row["epochs"]) for row in rows] == [("finished", 12)] * 5
+    notes = [row["error"] for row in rows if row["error"]]
+    assert notes == ["tried again after: its node died, or could not be reached"]
+    epochs = [(row["trial_id"], row["epoch"]) for row in search.folder.read_rows("epochs.parquet")]
+    assert sorted(epochs) == [(f"{trial:04d}", epoch) for trial in range(5) for epoch in range(1, 13)]
+    assert not search.told("raylet"), "logs of Ray's in what the user reads"
+    assert search.folder.read_json("experiment.json")["devices"] == ["Ray cluster of 3 nodes with 3 CPU cores"]
+    assert not (search.folder.path / "checkpoints").exists()
+    assert all([path.name for path in folder.iterdir()] == ["__init__.py"] for folder in seen if folder.exists())
+
+
+def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
+    cluster: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search(cluster, synthetic_root, "wide", "--cpus-per-trial", "2")
+    assert search.code() == cli.WRONG_INPUT
+    assert search.lines == ["error: A trial wants 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"]
+    assert not search.folder.path.exists()
+    monkeypatch.setattr(joining.services, "find_node_ids", lambda: {"0" * 56})
+    with pytest.raises(ValueError, match=r"this machine is no node of the cluster at .*ray start --address="):
+        joining.look(cluster.address)
+    monkeypatch.setattr(joining.ray, "__version__", "2.0.0")
+    with pytest.raises(ValueError, match=r"runs Ray .* and Python .*, here are Ray 2.0.0 and .*have to be the same"):
+        joining.look(cluster.address)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_trials_end_with_the_command(number: int, cluster: Cluster, synthetic_root: Path) -> None:
+    search = Search(cluster, synthetic_root, f"ended{number}", "--max-epochs", "400")
+    until(lambda: search.told("epoch 2/") >= 2)
+    search.process.send_signal(number)
+    assert search.code(15) == (cli.INTERRUPTED if number == signal.SIGINT else -number)
+    until(lambda: not trials_of(cluster), 10)
+    assert cluster.processes(), "the cluster is not ours to end"
+
+
+@pytest.mark.slow
+def test_a_share_is_measured_on_a_node(synthetic_root: Path, tmp_path: Path) -> None:
+    wide = Cluster(cpus=2, hidden=[tmp_path])
+    try:
+        wide.start(0, Path("/"))
+        search = Search(wide, synthetic_root, "measured", "--max-epochs", "1", "--trials", "1")
+        assert search.code(120) == cli.DONE, "".join(search.lines)
+    finally:
+        wide.stop()
+    found = Calibration.from_dict(search.folder.read_json("experiment.json")["calibration"])
+    assert [item.packing.trials for item in found.measured] == [1, 2]
+    assert found.of["device"] == "Ray cluster of 1 node with 2 CPU cores"
+
+
+@pytest.mark.slow
+def test_a_silent_head_ends_the_search_with_a_sentence(cluster: Cluster, synthetic_root: Path) -> None:
+    """The last test of this cluster."""
+    search = Search(cluster, synthetic_root, "headless", "--max-epochs", "400")
+    until(lambda: search.told("epoch 2/") >= 2)
+    (gcs,) = [process for process in cluster.of_node(0) if process.name() == "gcs_server"]
+    gcs.kill()
+    assert search.code(70) == cli.FAILED
+    assert "has not answered for 45 s. To go on: python -m tune.run --resume headless" in search.lines[-1]
+    assert search.folder.read_rows("trials.parquet")

@@ -1,0 +1,226 @@
+"""A Ray cluster that runs already: whether a search can join it, what there is to share, and joining it.
+
+Ray itself waits for minutes for what is not there, or ends the process. So it is asked only when all that may be wrong
+has been looked at, over connections with a time limit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import platform
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import ray
+from ray._private import services, worker
+from ray._private.authentication.authentication_token_setup import (
+    ensure_token_if_auth_enabled,
+    maybe_enable_token_auth_if_token_available,
+)
+from ray.exceptions import GetTimeoutError, RayTaskError
+
+from tune.search.devices import Machine, Share
+from tune.training.side_by_side import CannotMeasure
+
+TIMEOUT_S = 2.0
+"""How long a cluster may take to answer one of two questions."""
+
+SILENCE_S = 45.0
+"""After that the head of a cluster is taken for dead. After 60 s Ray aborts the process, with words of its own."""
+
+ASK_EVERY_S = 5.0
+
+FREE_WITHIN_S = 180.0
+"""So long a measurement waits for a node to itself, and takes."""
+
+T = TypeVar("T")
+
+PACKAGES = ("tune", "cifar_models")
+"""The code of a trial."""
+
+
+@dataclass(frozen=True)
+class Cluster(Machine):
+    """What the nodes have to share. `cpus` are those of the largest node: a trial runs on one."""
+
+    nodes: tuple[Machine, ...]
+    address: str = ""
+
+    @property
+    def node(self) -> Machine:
+        return max(self.nodes, key=lambda node: (node.gpus, node.cpus))
+
+    def run(self, work: Callable[[], T], on_gpu: bool) -> T:
+        """On a node with a GPU and its part of the cores, or all cores, to itself. CannotMeasure if none is free."""
+        cpus = self.node.cpus // max(1, self.node.gpus) if on_gpu else self.node.cpus
+        with joined(self.address):
+            task = ray.remote(num_cpus=max(1, cpus), num_gpus=float(on_gpu), max_retries=0)(lambda: work())
+            try:
+                found: T = ray.get(task.remote(), timeout=FREE_WITHIN_S)
+            except GetTimeoutError as error:
+                raise CannotMeasure(f"no node of the cluster was free for {FREE_WITHIN_S:.0f} s") from error
+            except RayTaskError as error:
+                raise CannotMeasure(str(error.cause)) from error
+        return found
+
+    def at_once(self, share: Share) -> int:
+        return sum(node.at_once(share) for node in self.nodes)
+
+
+def look(asked: str) -> Cluster:
+    """What the cluster at `asked` has. ValueError if a search could not join it."""
+    where = _find(asked)
+    if not answers(where):
+        raise ValueError(f"--address: nothing answers at {where}; start a cluster there with `ray start --head`.")
+    nodes, versions = _ask(where)
+    ours = {"Ray": ray.__version__, "Python": platform.python_version()}
+    if versions != ours:
+        theirs, here = (" and ".join(f"{name} {v}" for name, v in which.items()) for which in (versions, ours))
+        raise ValueError(f"--address: the cluster at {where} runs {theirs}, here are {here}; they have to be the same.")
+    if not {node.node_id.hex() for node in nodes} & set(services.find_node_ids()):
+        raise ValueError(
+            f"--address: this machine is no node of the cluster at {where}; start the search on one that is, or make "
+            f"this one with `ray start --address={where}`."
+        )
+    return _described(nodes, where)
+
+
+def answers(where: str, timeout_s: float = TIMEOUT_S) -> bool:
+    """Whether anything listens at HOST:PORT."""
+    host, _, port = where.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def joined(asked: str) -> Iterator[Any]:
+    """Ray's context in this process, which leaves the cluster in the end: with that its trials are ended there.
+
+    The project's code goes to the nodes as the trials' working directory: in that way alone Ray does not have them
+    look into this process's directory first, where a node may hold an older checkout.
+    """
+    with TemporaryDirectory() as code:
+        for name in PACKAGES:
+            source = Path(str(importlib.import_module(name).__file__)).parent
+            shutil.copytree(source, Path(code) / name, ignore=shutil.ignore_patterns("__pycache__"))
+        context = ray.init(
+            address=_find(asked),
+            runtime_env={"working_dir": code},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    # Ray prints twenty lines of a log where a node dies; what it means for the search, the view says.
+    tell, worker.print_to_stdstream = worker.print_to_stdstream, lambda *args, **kwargs: None
+    try:
+        yield context
+    finally:
+        ray.shutdown()
+        worker.print_to_stdstream = tell
+
+
+@contextmanager
+def head_watched(last_words: str) -> Iterator[None]:
+    """Ends the process with `last_words` if the head of the cluster that it has joined falls silent.
+
+    In a thread, since all calls of Ray's wait for the head: Tune does not come round to its callbacks, nor Python to
+    its signal handlers. With a Ray of this process's own nothing is to be done.
+    """
+    node = worker._global_node
+    if node is None or node.head:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        heard = time.monotonic()
+        while not over.wait(ASK_EVERY_S):
+            asked = time.monotonic()
+            if answers(node.gcs_address):
+                heard = time.monotonic()
+            elif asked - heard > SILENCE_S:
+                died = f"failed: The head of the Ray cluster, {node.gcs_address}, has not answered for {SILENCE_S:g} s."
+                with suppress(OSError):
+                    os.write(2, f"{died} {last_words}\n".encode())
+                os._exit(1)  # the result folder is whole at any moment
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _find(asked: str) -> str:
+    """HOST:PORT of it."""
+    try:
+        if asked == "auto":
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        where = str(services.canonicalize_bootstrap_address(asked))
+        ensure_token_if_auth_enabled(create_token_if_missing=False)
+    except ConnectionError:
+        raise ValueError(
+            "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one."
+        ) from None
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ValueError(f"--address {asked}: {str(error).splitlines()[0]}") from error
+    if "://" in where:  # of RAY_ADDRESS
+        raise ValueError(f"--address {asked}: RAY_ADDRESS is {where}, which is for Ray's client; give HOST:PORT.")
+    return where
+
+
+def _ask(where: str) -> tuple[list[Any], dict[str, str]]:
+    """The live nodes, as Ray describes them, and the versions that they run."""
+    import grpc  # Ray's own
+    from ray._common.usage import usage_constants
+    from ray._private import ray_constants
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
+
+    with init_grpc_channel(where) as channel:
+        try:
+            asked = gcs_service_pb2.GetAllNodeInfoRequest(state_filter=gcs_pb2.GcsNodeInfo.ALIVE)
+            told = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).GetAllNodeInfo(asked, timeout=TIMEOUT_S)
+            key = gcs_service_pb2.InternalKVGetRequest(
+                key=usage_constants.CLUSTER_METADATA_KEY, namespace=ray_constants.KV_NAMESPACE_CLUSTER
+            )
+            kept = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel).InternalKVGet(key, timeout=TIMEOUT_S)
+            about = json.loads(kept.value)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise ValueError(
+                    f"--address: the cluster at {where} wants its token: set RAY_AUTH_MODE=token, and put the token of "
+                    "its head into ~/.ray/auth_token."
+                ) from error
+            raise ValueError(f"--address: what listens at {where} is no Ray cluster, or does not answer.") from error
+        except ValueError as error:
+            raise ValueError(f"--address: what listens at {where} does not answer as a Ray cluster.") from error
+    return list(told.node_info_list), {"Ray": about["ray_version"], "Python": about["python_version"]}
+
+
+def _described(nodes: list[Any], where: str) -> Cluster:
+    machines = []
+    for node in nodes:
+        has = node.resources_total
+        gpus = int(has.get("GPU", 0))
+        kinds = [name.partition(":")[2] for name in has if name.startswith("accelerator_type:")]
+        machines.append(Machine(int(has.get("CPU", 0)), gpus, tuple((kinds or ["GPU"])[:1] * gpus)))
+    cpus = sum(machine.cpus for machine in machines)
+    title = f"Ray cluster of {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {cpus} CPU cores"
+    names = sorted(name for machine in machines for name in machine.names)
+    return Cluster(max(machine.cpus for machine in machines), len(names), (title, *names), tuple(machines), where)

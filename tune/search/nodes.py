@@ -1,0 +1,64 @@
+"""What a trial needs and its node may not have: the images and the starting weights, moved there once by Ray.
+
+They lie in Ray's object store: the node's shared memory, which its trials map as they map the file elsewhere. So there
+is nothing to write on a node, to lock, or to remove.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """Files of the driver's node, for trials on others."""
+
+    home: str
+    """Id of the driver's node, where trials open the files themselves."""
+
+    images: ray.ObjectRef
+    weights: ray.ObjectRef | None
+
+    def away(self) -> bool:
+        """Whether this process runs on another node."""
+        return str(ray.get_runtime_context().get_node_id()) != self.home
+
+
+def ship(images: Path, weights: Path | None) -> Shipment:
+    """From the driver."""
+    home = str(ray.get_runtime_context().get_node_id())
+    return Shipment(home, _put(images), None if weights is None else _put(weights))
+
+
+def images_of(path: Path, shipment: Shipment | None) -> Path | NDArray[np.uint8]:
+    """The file, or on another node than the driver's its bytes in shared memory."""
+    if shipment is None or not shipment.away():
+        return path
+    content: NDArray[np.uint8] = ray.get(shipment.images)
+    return content
+
+
+def weights_of(path: Path | None, shipment: Shipment | None) -> Path | None:
+    """The file, or on another node one of this process's memory that holds the same."""
+    if shipment is None or shipment.weights is None or not shipment.away():
+        return path
+    return _in_memory(shipment.weights)
+
+
+def _put(path: Path) -> ray.ObjectRef:
+    return ray.put(np.asarray(np.memmap(path, np.uint8, "r")))  # a plain array goes there in one copy
+
+
+@functools.cache
+def _in_memory(content: ray.ObjectRef) -> Path:
+    descriptor = os.memfd_create("weights")  # Ray's clusters run on Linux
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(ray.get(content))
+    return Path(f"/proc/self/fd/{descriptor}")
