@@ -2,7 +2,7 @@
 
 Ray's head processes die with the driver; its agents live on for up to a minute, and trials until they notice. All of
 them have in their environment what the guard is told. It waits for the end of its standard input, which the driver
-holds open: a kill -9 closes it, too.
+holds open: a kill -9 closes it, too. So it is the one who can still say how to go on then.
 """
 
 import os
@@ -11,6 +11,12 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+ORDERLY = b"."
+"""What it is told at the end of a search that has said itself how it ended."""
+
+SHOW_CURSOR = "\x1b[?25h"
+"""It is hidden while a table is shown."""
 
 GRACE_S = 1.0
 """What ends by itself within this time is left to do so."""
@@ -30,8 +36,10 @@ def marked(mark: bytes) -> list[int]:
 
 
 def main() -> None:
-    mark = sys.argv[1].encode()
-    sys.stdin.buffer.read()
+    mark, last_words = sys.argv[1].encode(), sys.argv[2]
+    if sys.stdin.buffer.read() != ORDERLY:
+        with suppress(OSError):  # nobody may be there to read it
+            print(SHOW_CURSOR * sys.stderr.isatty() + last_words, file=sys.stderr, flush=True)
     deadline = time.monotonic() + GRACE_S
     while (left := marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.05)

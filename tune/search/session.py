@@ -26,25 +26,26 @@ MARK = "TUNE_SEARCH"
 
 
 @contextmanager
-def started_ray(settings: Settings, console: Console) -> Iterator[None]:
+def started_ray(settings: Settings, console: Console, last_words: str) -> Iterator[str]:
     """A Ray for the search: one of its own, ended with it, or the cluster that it was told of.
 
-    A Ray that runs already in this process is used and left alone.
+    A Ray that runs already in this process is used and left alone. If this process is cut off, by a kill or by Ray's
+    own core, the guard of an own Ray says the last words; what is yielded are those that someone else has to say.
     """
     _set_up()
     if ray.is_initialized():
-        yield
+        yield last_words
     elif settings.address is not None:
         with _told_of_its_death(), cluster.joined(settings.address) as context:
             _tell_dashboard(settings, context, console)
-            yield
+            yield last_words
     else:
-        with _own_ray(settings, console):
-            yield
+        with _own_ray(settings, console, last_words):
+            yield ""
 
 
 @contextmanager
-def _own_ray(settings: Settings, console: Console) -> Iterator[None]:
+def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[None]:
     # All of Ray listens on loopback, as it does on a Mac; this process has read the variable already.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -52,7 +53,7 @@ def _own_ray(settings: Settings, console: Console) -> Iterator[None]:
     # thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
-    with _guarded(), _told_of_its_death():
+    with _guarded(last_words), _told_of_its_death():
         context = ray.init(
             address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
             include_dashboard=settings.dashboard,
@@ -83,11 +84,11 @@ def _told_of_its_death() -> Iterator[None]:
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
+def _guarded(last_words: str) -> Iterator[None]:
     """Ends the Ray that is started meanwhile, and whatever it leaves, whatever way this process ends."""
     mark = str(uuid.uuid4())
     # In a session of its own: a Ctrl-C in the terminal is not for it.
-    command = [sys.executable, "-I", "-S", guard.__file__, f"{MARK}={mark}"]
+    command = [sys.executable, "-I", "-S", guard.__file__, f"{MARK}={mark}", last_words]
     watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     os.environ[MARK] = mark
     try:
@@ -97,7 +98,7 @@ def _guarded() -> Iterator[None]:
         try:
             ray.shutdown()
         finally:
-            watcher.communicate()  # until nothing is left
+            watcher.communicate(guard.ORDERLY)  # until nothing is left
 
 
 def _set_up() -> None:

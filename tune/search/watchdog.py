@@ -16,9 +16,8 @@ from ray._private import ray_constants
 
 from tune.files import Unwritable
 from tune.results import Status
+from tune.search.guard import SHOW_CURSOR
 from tune.search.listener import Listener
-
-SHOW_CURSOR = "\x1b[?25h"
 
 
 class RayDied(BaseException):
@@ -68,7 +67,7 @@ def death() -> str:
 
 @contextmanager
 def interruptible(last_words: str) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`.
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`, if any.
 
     To be entered when Ray has started: it sets a handler of its own for SIGTERM.
     """
@@ -108,6 +107,7 @@ def _end_at_the_second(pair: tuple[socket.socket, socket.socket], numbers: bytes
             came += number in numbers
             if came == 2:
                 # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
-                with suppress(Exception):  # nobody may be there to read it
-                    os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+                if last_words:
+                    with suppress(Exception):  # nobody may be there to read it
+                        os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
                 os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
