@@ -244,6 +244,14 @@ def test_a_folder_there_travels_to_another_process(uri: str) -> None:
     assert there.files() == {}
 
 
+def test_the_patience_of_another_process_has_an_end_too() -> None:
+    there = remote.connect("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http")
+    began = time.monotonic()
+    with pytest.raises(Unreachable):
+        pickle.loads(pickle.dumps(there)).exists()
+    assert time.monotonic() - began < 2, "pyarrow's own takes six seconds"
+
+
 def test_a_store_that_has_gone_is_told(tmp_path: Path) -> None:
     there = remote.connect("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http")
     (tmp_path / "a").touch()

@@ -40,6 +40,9 @@ class RemoteFolder:
     path: str
     filesystem: Any = field(compare=False)  # it has no hash, and a trial's task needs one
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.uri, self.path, self.filesystem)
+
     def inside(self, name: str) -> RemoteFolder:
         return RemoteFolder(join(self.uri, name), f"{self.path}/{name}", self.filesystem)
 
@@ -174,6 +177,10 @@ def _bounded(filesystem: Any) -> Any:
     # A small file that is opened late is one request instead of three.
     bounds = {"connect_timeout": CONNECT_S, "request_timeout": SILENT_S, "allow_delayed_open": True}
     return fs.S3FileSystem(**options | bounds, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
+
+
+def _unpickled(uri: str, path: str, filesystem: Any) -> RemoteFolder:
+    return RemoteFolder(uri, path, _bounded(filesystem))  # pyarrow does not pickle how often it tries
 
 
 def _why(error: BaseException) -> str:

@@ -125,6 +125,7 @@ def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
     assert "is there already; --overwrite replaces it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_network_that_goes_away_does_not_end_the_search(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
