@@ -19,7 +19,7 @@ ASKED = Settings(
     val_fraction=0.2, trials=4, max_epochs=2, time_budget_s=None, gpus_per_trial=0.0, cpus_per_trial=1,
     search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, seeds=3, seed=42,
     name="next", storage="results", wandb="disabled",
-    wandb_project="cifar100-tune", weights=None, warm_start=None, dashboard=False,
+    wandb_project="cifar100-tune", weights=None, warm_start=None, dashboard=False, address=None,
 )  # fmt: skip
 
 
