@@ -11,10 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import torch
 
 from benchmarks.survival import life
 from tests.a_cluster import Cluster, free_port
@@ -22,8 +25,11 @@ from tests.commands.asking import HERE
 from tune import cli
 from tune.results import RunFolder
 from tune.search import cluster as joining
+from tune.search import nodes
 from tune.search.calibrate import Calibration
 from tune.search.devices import Machine, Share, resolve
+from tune.search.trial import Task
+from tune.training import data, images
 
 SPACE = """
 from ray import tune
@@ -65,16 +71,54 @@ def test_auto_where_no_cluster_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_trial_runs_on_one_node() -> None:
     small, large = Machine(2, 0, ()), Machine(8, 2, ("H100", "H100"))
-    nodes = joining.Cluster(8, 2, ("three nodes", "H100", "H100"), (small, small, large))
-    assert nodes.at_once(Share(1, 0.0)) == 12
-    assert nodes.at_once(Share(3, 0.0)) == 2, "not 4: three cores of two nodes are of no use"
-    assert nodes.at_once(Share(1, 0.25)) == 8
-    assert resolve(nodes, None, None, space_gpus=0.5, space_cpus=4) == (Share(4, 0.5), True)
+    three = joining.Cluster(8, 2, ("three nodes", "H100", "H100"), (small, small, large))
+    assert three.at_once(Share(1, 0.0)) == 12
+    assert three.at_once(Share(3, 0.0)) == 2, "not 4: three cores of two nodes are of no use"
+    assert three.at_once(Share(1, 0.25)) == 8
+    assert resolve(three, None, None, space_gpus=0.5, space_cpus=4) == (Share(4, 0.5), True)
     with pytest.raises(ValueError, match=r"wants 9 CPU cores, but there are 8"):
-        resolve(nodes, None, 9, space_gpus=0.5, space_cpus=4)
+        resolve(three, None, 9, space_gpus=0.5, space_cpus=4)
     apart = joining.Cluster(8, 1, ("two nodes", "H100"), (Machine(8, 0, ()), Machine(2, 1, ("H100",))))
     with pytest.raises(ValueError, match=r"No node has 4 CPU cores and 0.5 of a GPU; a trial runs on one"):
         resolve(apart, 0.5, 4, space_gpus=0.5, space_cpus=4)
+
+
+# What travels.
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_another_node_has_the_images_in_shared_memory_and_the_weights_in_its_own(
+    synthetic_root: Path, tmp_path: Path
+) -> None:
+    arrow, weights = data.prepare("synthetic", synthetic_root, "train"), tmp_path / "weights.pt"
+    weights.write_bytes(b"weights")
+    here = nodes.ship(arrow, weights)
+    assert (nodes.images_of(arrow, here), nodes.weights_of(weights, here)) == (arrow, weights)
+    assert (nodes.images_of(arrow, None), nodes.weights_of(weights, None)) == (arrow, weights)
+    away = replace(here, home="another")
+    content, file = nodes.images_of(arrow, away), images.read(arrow)
+    assert isinstance(content, np.ndarray)
+    assert not content.flags.owndata
+    sent = images.read(content)
+    assert torch.equal(sent.pixels, file.pixels)
+    assert (sent.fingerprint, len(sent)) == (file.fingerprint, len(file))
+    kept = nodes.weights_of(weights, away)
+    assert kept is not None
+    assert kept.read_bytes() == b"weights"
+    assert nodes.weights_of(weights, away) == kept, "one a process"
+    assert nodes.weights_of(None, nodes.ship(arrow, None)) is None
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_trial_on_a_node_that_does_not_see_the_runs_folder_is_not_kept(synthetic_root: Path, tmp_path: Path) -> None:
+    arrow = data.prepare("synthetic", synthetic_root, "train")
+    task = Task(arrow=arrow, val_fraction=0.1, split_seed=0, train_subset=None, weights=None, share=Share(1, 0.0),
+                checkpoints=tmp_path / "checkpoints", checkpoint_every_s=0.0)  # fmt: skip
+    assert task.keeps(), "else a full disk would be passed over"
+    away = replace(task, shipment=replace(nodes.ship(arrow, None), home="another"))
+    assert not away.keeps()
+    (tmp_path / "checkpoints").mkdir()
+    assert away.keeps()
 
 
 # A cluster.
@@ -103,7 +147,7 @@ class Search:
         asked = ["--space", storage / "space.py", "--data", "synthetic", "--data-dir", data_dir, "--storage", storage]
         asked += ["--train-subset", "500", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
         asked += ["--wandb", "disabled", "--address", cluster.address, "--name", name, *more]
-        environment = os.environ | {"PYTHONPATH": str(HERE), "RAY_AUTH_MODE": "disabled"}
+        environment = os.environ | {"PYTHONPATH": str(HERE), "RAY_AUTH_MODE": "disabled", "CLUSTER": cluster.mark}
         self.folder, self.cluster, self.lines = RunFolder(storage / name), cluster, list[str]()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tune.run", *map(str, asked)], cwd=HERE, env=environment, text=True,

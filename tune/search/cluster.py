@@ -28,7 +28,7 @@ from ray._private.authentication.authentication_token_setup import (
     ensure_token_if_auth_enabled,
     maybe_enable_token_auth_if_token_available,
 )
-from ray.exceptions import GetTimeoutError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tune.search.devices import Machine, Share
 from tune.training.side_by_side import CannotMeasure
@@ -82,7 +82,8 @@ def look(asked: str) -> Cluster:
     """What the cluster at `asked` has. ValueError if a search could not join it."""
     where = _find(asked)
     if not answers(where):
-        raise ValueError(f"--address: nothing answers at {where}; start a cluster there with `ray start --head`.")
+        raise ValueError(f"--address: nothing answers at {where}; start a cluster there with `ray start --head`, "
+                         "or give --address local.")  # fmt: skip
     nodes, versions = _ask(where)
     ours = {"Ray": ray.__version__, "Python": platform.python_version()}
     if versions != ours:
@@ -177,8 +178,9 @@ def _find(asked: str) -> str:
         raise ValueError(
             "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one."
         ) from None
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ValueError(f"--address {asked}: {str(error).splitlines()[0]}") from error
+    except (RayError, RuntimeError, ValueError, OSError) as error:  # no token, a name that is not known
+        why = str(error).splitlines()[0].partition(". ")[0]
+        raise ValueError(f"--address {asked}: {why.removesuffix('.')}.") from error
     if "://" in where:  # of RAY_ADDRESS
         raise ValueError(f"--address {asked}: RAY_ADDRESS is {where}, which is for Ray's client; give HOST:PORT.")
     return where

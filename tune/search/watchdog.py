@@ -67,7 +67,7 @@ def death() -> str:
 
 @contextmanager
 def interruptible(last_words: str) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`, if any.
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`.
 
     To be entered when Ray has started: it sets a handler of its own for SIGTERM.
     """
