@@ -114,12 +114,12 @@ def main(given: Sequence[str]) -> int:
     parser.add_argument("--batch-sizes", type=_numbers, default=[8, 32, 128], metavar="N[,N]")
     parser.add_argument("--members", type=_numbers, metavar="M[,M]", help="default 2,4,8,16, on a GPU 32 too")
     parser.add_argument("--only", default="", metavar="TEXT", help="of the names of the ways; `fit` always")
-    parser.add_argument("--seconds", type=float, default=2.0, help="that each way is timed")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that each way is timed")
     parser.add_argument("--tiny", action="store_true", help="two members, a few images")
     parser.add_argument("--out", type=Path, help="the JSON")
     options = parser.parse_args(given)
     members = options.members or ([2] if options.tiny else [2, 4, 8, 16, *([32] if options.device == "cuda" else [])])
-    images = 64 if options.tiny else 4_096 if options.device == "cpu" else 32_768
+    images = 64 if options.tiny else 2_048 if options.device == "cpu" else 32_768
     chosen = [way for way in ways(options.device, members, cores()) if way.method == "fit" or options.only in way.name]
     good, runs = check(options.device), []
     for batch_size in [8] if options.tiny else options.batch_sizes:
