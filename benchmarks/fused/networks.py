@@ -35,9 +35,11 @@ def by_groups(model: nn.Module) -> Forward:
 
     def forward(weights: Weights, images: Tensor) -> Tensor:
         members, batch = images.shape[:2]
-        x = images.permute(1, 0, 4, 2, 3).flatten(1, 2)  # (B, M * 3, 32, 32)
+        # (B, M * 3, 32, 32), channels last: in the other layout a CPU takes ten times as long to pool.
+        x = images.permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
         for name in CONVOLUTIONS:
-            kernel, bias = weights[f"{name}.weight"].flatten(0, 1), weights[f"{name}.bias"].flatten()
+            kernel = weights[f"{name}.weight"].flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            bias = weights[f"{name}.bias"].flatten()
             x = F.relu(F.max_pool2d(F.conv2d(x, kernel, bias, padding=1, groups=members), 2))
         return _linear(weights, x.reshape(batch, members, -1).transpose(0, 1))
 
