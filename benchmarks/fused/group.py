@@ -1,0 +1,198 @@
+"""Several SimpleCNNs trained in one step, each as its own configuration says, for `benchmarks.fused`.
+
+A member has its own first weights, order of the images, augmentation, mixing, learning rate, schedule, momentum, weight
+decay and label smoothing; drawn as the engine draws them, so that its losses are those of `fit` up to rounding. All
+members share the architecture, the batch size and the number of steps, and take each step together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from benchmarks.fused.networks import Forward
+from tune.training import augment, evaluate, loop
+from tune.training.architecture import preprocessing_of
+from tune.training.config import TrainConfig
+from tune.training.images import ImageSet
+from tune.training.model import build_model, build_schedule
+from tune.training.optimizers import SGD
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Images (M, B, 32, 32, 3), labels, partners' labels and shares (M, B)."""
+
+Take = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A step on a batch -> each member's loss (M,) and guessed classes (M, B)."""
+
+
+class Group:
+    """The members' weights, each tensor stacked along a first dimension, and what a step needs."""
+
+    def __init__(
+        self,
+        configs: Sequence[TrainConfig],
+        data: ImageSet,
+        forward_of: Callable[[nn.Module], Forward],
+        captured: Callable[[Take], Take] | None = None,
+    ) -> None:
+        """`captured` makes of a step one from a CUDA graph."""
+        _check(configs)
+        self.configs = list(configs)
+        self._data, self._device = data, data.pixels.device
+        self._batch_size = configs[0].batch_size
+        models = [build_model(config, self._device) for config in configs]
+        self._forward, self._captured = forward_of(models[0]), captured
+        # torch.func.stack_module_state would do it, but not for networks whose class is made anew by each `build`.
+        states = [model.state_dict() for model in models]
+        stacked = {name: _laid_out(torch.stack([each[name] for each in states])) for name in states[0]}
+        self.weights = {name: each.requires_grad_() for name, each in stacked.items()}
+        self._momenta = {name: torch.zeros_like(each) for name, each in stacked.items()}
+        steps = len(data) // self._batch_size
+        self._rates = torch.stack([rates(config, steps) for config in configs], 1).to(self._device)  # (steps, M)
+        self._epochs = self._steps = 0
+        self._settle()
+
+    def epoch(self) -> tuple[Tensor, Tensor]:
+        """One pass over the images -> losses (steps, M), training accuracies in per cent (M,)."""
+        self._epochs += 1
+        losses, hits = [], []
+        for images, labels, partner, share in self._batches():
+            self._rate.copy_(self._rates[self._steps])
+            self._steps += 1
+            loss, guess = self._take(images, labels, partner, share)
+            losses.append(loss)
+            hits.append((guess, labels, partner, share))
+        guess, labels, partner, share = (torch.cat(parts, 1) for parts in zip(*hits, strict=True))
+        correct = share * (guess == labels) + (1 - share) * (guess == partner)
+        return torch.stack(losses), 100 * correct.double().mean(1)
+
+    def keep(self, members: Sequence[int]) -> None:
+        """The others have been stopped. Those kept go on as if nothing had happened, from their next step on."""
+        rows = torch.tensor(members, device=self._device)
+        self.configs = [self.configs[member] for member in members]
+        self.weights = {name: _laid_out(each.detach()[rows]).requires_grad_() for name, each in self.weights.items()}
+        self._momenta = {name: _laid_out(each[rows]) for name, each in self._momenta.items()}
+        self._rates = self._rates[:, rows]
+        self._settle()
+
+    def _settle(self) -> None:
+        """What depends on who is there."""
+
+        def each(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=self._device)
+
+        self._momentum = each([config.momentum for config in self.configs])
+        self._decay = each([config.weight_decay for config in self.configs])
+        self._nesterov = each([float(config.nesterov) for config in self.configs])
+        self._smoothing = each([config.label_smoothing for config in self.configs])
+        self._rate = self._rates[0].clone()
+        self._take: Take = self._step if self._captured is None else self._captured(self._step)
+
+    def _batches(self) -> Iterator[Batch]:
+        """The members' batches, step by step; augmented several steps at once, as `batches.shuffled` does."""
+        drawn = [
+            _drawn(self._data, config, loop._seed(config.seed, self._epochs, self._device)) for config in self.configs
+        ]
+        for parts in zip(*drawn, strict=True):
+            yield from zip(*(torch.stack(part, 1).unbind() for part in zip(*parts, strict=True)), strict=True)
+
+    def _step(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        with evaluate.mixed_precision(self._device):
+            out = self._forward(self.weights, images)
+        logarithm = out.float().log_softmax(2)
+        own, other = (-logarithm.gather(2, each[..., None])[..., 0] for each in (labels, partner))
+        smooth = self._smoothing[:, None]
+        loss = ((1 - smooth) * (share * own + (1 - share) * other) - smooth * logarithm.mean(2)).mean(1)
+        # The sum's gradient is each member's own: no weight has a part in another member's loss.
+        gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
+        update = self._update_on_cpu if self._device.type == "cpu" else self._update
+        with torch.no_grad():
+            update(gradients)
+        return loss.detach(), out.detach().argmax(2)
+
+    def _update(self, gradients: Sequence[Tensor]) -> None:
+        """SGD as torch defines it, with a rate, a momentum and a decay a member, read on the device."""
+        for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True):
+            rate, momentum, decay, nesterov = (
+                each.view(-1, *[1] * (weight.dim() - 1))
+                for each in (self._rate, self._momentum, self._decay, self._nesterov)
+            )
+            gradient = torch.addcmul(gradient, decay, weight)
+            buffer = self._momenta[name].mul_(momentum).add_(gradient)
+            weight.addcmul_(rate, torch.lerp(buffer, torch.addcmul(gradient, momentum, buffer), nesterov), value=-1)
+
+    def _update_on_cpu(self, gradients: Sequence[Tensor]) -> None:
+        """The same by the engine's own kernel, once a member: it passes over the memory once, the other six times."""
+        gradients = [_laid_out(each) for each in gradients]  # as the weights are: the kernel takes no notice of strides
+        for member, (config, rate) in enumerate(zip(self.configs, self._rate.tolist(), strict=True)):
+            weights, own, momenta = (
+                [_flat(each[member]) for each in stacked]
+                for stacked in (self.weights.values(), gradients, self._momenta.values())
+            )
+            torch._fused_sgd_(
+                weights,
+                own,
+                momenta if config.momentum else [],
+                lr=rate,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                nesterov=config.nesterov,
+                dampening=0.0,
+                maximize=False,
+                is_first_step=False,
+            )
+
+
+def _laid_out(stacked: Tensor) -> Tensor:
+    """The same, each member's numbers in one piece; of a linear layer (M, in, out), as the product of matrices leaves
+    its gradient: to turn fc1's million weights a member over in each step would take longer than all else at batch 8.
+    """
+    return stacked.transpose(1, 2).contiguous().transpose(1, 2) if stacked.dim() == 3 else stacked.contiguous()
+
+
+def _flat(one: Tensor) -> Tensor:
+    """A member's own of what was laid out so, seen in the order of its memory: the kernel would copy it else."""
+    return one.t() if one.dim() == 2 else one
+
+
+def rates(config: TrainConfig, steps_per_epoch: int) -> Tensor:
+    """The learning rate of each step of a training, float32 (steps,): the engine's schedule, run through once."""
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=config.lr)
+    schedule = build_schedule(optimizer, config, steps_per_epoch)
+    found = []
+    for _ in range(config.epochs * steps_per_epoch):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()  # without gradients it does nothing, but a schedule warns of an optimiser that never stepped
+        schedule.step()
+    return torch.tensor(found)
+
+
+def _drawn(data: ImageSet, config: TrainConfig, generator: Generator) -> Iterator[Batch]:
+    """A member's batches, several steps at once, (steps, B, ...): the draws of `batches.shuffled` and `augment.mix`."""
+    preprocessing, size, device = preprocessing_of(config), config.batch_size, data.pixels.device
+    steps = len(data) // size
+    order = data.index[torch.randperm(len(data), generator=generator, device=device)][: steps * size]
+    at_once = max(1, evaluate.batch_size_at(preprocessing.image_size, device) // size)
+    for rows in torch.split(order, at_once * size):
+        images = augment.training_batch(data.pixels[rows], config, preprocessing, generator)
+        labels = data.labels[rows]
+        if config.mixup or config.cutmix:
+            parts = zip(torch.split(images, size), torch.split(labels, size), strict=True)
+            mixed = [augment.mix(some, own, config, generator) for some, own in parts]
+            images, partner, share = (torch.cat(part) for part in zip(*mixed, strict=True))
+        else:
+            images, partner, share = augment.mix(images, labels, config, generator)
+        channels_last = images.permute(0, 2, 3, 1)
+        pixels, *others = (each.reshape(-1, size, *each.shape[1:]) for each in (channels_last, labels, partner, share))
+        yield pixels, others[0], others[1], others[2]
+
+
+def _check(configs: Sequence[TrainConfig]) -> None:
+    """ValueError if these can not be trained together here."""
+    for name in ("model", "batch_size", "epochs"):
+        if len({getattr(config, name) for config in configs}) > 1:
+            raise ValueError(f"The members of a group must have the same {name}.")
+    if any(config.optimizer != "sgd" or config.dropout or config.freeze_epochs for config in configs):
+        raise ValueError("Members are trained by SGD, without dropout or frozen layers; the figures need no more.")
