@@ -56,6 +56,10 @@ class Task:
     shipment: Shipment | None = None
     """On a cluster: the files for nodes that do not have them."""
 
+    def keeps(self) -> bool:
+        """Whether a trial here is kept: on another node than the driver's only if there is a place for it."""
+        return self.shipment is None or self.checkpoints.has_place()
+
 
 @functools.cache
 def load_data(task: Task) -> TrainingData:
@@ -89,7 +93,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         self._horizon = train_config.epochs
         self._trial_id = config["trial_id"]
         self._saved_at, self._due = time.monotonic(), False
-        self._has_place = self._task.checkpoints.has_place()
+        self._keeps = self._task.keeps()
         self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
             train_config,
@@ -110,7 +114,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         kept = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
-        self._due = not done and self._has_place and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
+        self._due = not done and self._keeps and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
         return {**metrics(result), "done": done, "checkpoint_due": self._due, **kept}
 
     def _save(self) -> dict[str, str]:
