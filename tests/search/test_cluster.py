@@ -22,7 +22,7 @@ import torch
 from benchmarks.survival import life
 from tests.a_cluster import Cluster, free_port
 from tests.commands.asking import HERE
-from tune import cli
+from tune import cli, run
 from tune.results import RunFolder
 from tune.search import cluster as joining
 from tune.search import nodes
@@ -139,20 +139,23 @@ def cluster(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         running.stop()
 
 
+def asked_of(cluster: Cluster, data_dir: Path, name: str, *more: str) -> list[str]:
+    storage = cluster.hidden[-1]
+    (storage / "space.py").write_text(SPACE)
+    asked = ["--space", storage / "space.py", "--data", "synthetic", "--data-dir", data_dir, "--storage", storage]
+    asked += ["--train-subset", "500", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
+    return [*map(str, asked), "--wandb", "disabled", "--address", cluster.address, "--name", name, *more]
+
+
 class Search:
     """The command in a process, and what it says."""
 
     def __init__(self, cluster: Cluster, data_dir: Path, name: str, *more: str) -> None:
-        storage = cluster.hidden[-1]
-        (storage / "space.py").write_text(SPACE)
-        asked = ["--space", storage / "space.py", "--data", "synthetic", "--data-dir", data_dir, "--storage", storage]
-        asked += ["--train-subset", "500", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
-        asked += ["--wandb", "disabled", "--address", cluster.address, "--name", name, *more]
         environment = os.environ | {"PYTHONPATH": str(HERE), "RAY_AUTH_MODE": "disabled", "CLUSTER": cluster.mark}
-        self.folder, self.cluster, self.lines = RunFolder(storage / name), cluster, list[str]()
+        self.folder, self.lines = RunFolder(cluster.hidden[-1] / name), list[str]()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tune.run", *map(str, asked)], cwd=HERE, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "tune.run", *asked_of(cluster, data_dir, name, *more)],
+            cwd=HERE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._ear = threading.Thread(target=self._listen)
         self._ear.start()
@@ -191,7 +194,7 @@ def trials_of(cluster: Cluster) -> dict[str, psutil.Process]:
 
 def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster, synthetic_root: Path) -> None:
     """The last node is killed while each of the three trains."""
-    search = Search(cluster, synthetic_root, "lost", "--max-epochs", "12")
+    search = Search(cluster, synthetic_root, "lost")
     until(lambda: len(trials_of(cluster)) == 3 and search.told("epoch 2/") == 3)
     away = trials_of(cluster)["1"]
     code = away.environ()["PYTHONPATH"].split(":")[0]
@@ -204,11 +207,11 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
     assert search.code() == cli.DONE, "".join(search.lines)
 
     rows = search.folder.read_rows("trials.parquet")
-    assert [(row["status"], row["epochs"]) for row in rows] == [("finished", 12)] * 5
+    assert [(row["status"], row["epochs"]) for row in rows] == [("finished", 8)] * 5
     notes = [row["error"] for row in rows if row["error"]]
     assert notes == ["tried again after: its node died, or could not be reached"]
     epochs = [(row["trial_id"], row["epoch"]) for row in search.folder.read_rows("epochs.parquet")]
-    assert sorted(epochs) == [(f"{trial:04d}", epoch) for trial in range(5) for epoch in range(1, 13)]
+    assert sorted(epochs) == [(f"{trial:04d}", epoch) for trial in range(5) for epoch in range(1, 9)]
     assert not search.told("raylet"), "logs of Ray's in what the user reads"
     assert search.folder.read_json("experiment.json")["devices"] == ["Ray cluster of 3 nodes with 3 CPU cores"]
     assert not (search.folder.path / "checkpoints").exists()
@@ -216,12 +219,13 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
 
 
 def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
-    cluster: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    search = Search(cluster, synthetic_root, "wide", "--cpus-per-trial", "2")
-    assert search.code() == cli.WRONG_INPUT
-    assert search.lines == ["error: A trial wants 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"]
-    assert not search.folder.path.exists()
+    asked = asked_of(cluster, synthetic_root, "wide", "--cpus-per-trial", "2")
+    assert cli.run(run.prepare, asked) == cli.WRONG_INPUT
+    expected = "error: A trial wants 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"
+    assert capsys.readouterr().err == expected
+    assert not (cluster.hidden[-1] / "wide").exists()
     monkeypatch.setattr(joining.services, "find_node_ids", lambda: {"0" * 56})
     with pytest.raises(ValueError, match=r"this machine is no node of the cluster at .*ray start --address="):
         joining.look(cluster.address)
