@@ -18,6 +18,7 @@ from ray import tune
 from tune import cli, run
 from tune.search import devices, launch
 from tune.search.devices import Machine
+from tune.search.kept import InFolder
 from tune.search.trial import Task, metrics
 from tune.training.loop import EpochResult
 
@@ -28,7 +29,8 @@ class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     """Takes the place of a trial: a GPU that is not there can not train."""
 
     def setup(self, config: dict[str, Any], task: Task) -> None:
-        self.log = task.checkpoints.parent / "times"
+        assert isinstance(task.checkpoints, InFolder)
+        self.log = task.checkpoints.path.parent / "times"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True

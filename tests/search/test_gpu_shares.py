@@ -29,12 +29,12 @@ def test_four_trials_share_a_gpu_by_quarters_and_never_five(synthetic_root: Path
     space = tmp_path / "space.py"
     space.write_text(SPACE)
     given = ["--space", space, "--data", "synthetic", "--data-dir", synthetic_root, "--storage", tmp_path / "runs"]
-    given += ["--gpus-per-trial", "0.25", "--trials", "12", "--max-epochs", "1", "--wandb", "disabled"]
+    given += ["--gpus-per-trial", "0.25", "--trials", "8", "--max-epochs", "1", "--wandb", "disabled"]
     command = [sys.executable, "-m", "tests.search.quarter_gpus", *map(str, given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     times = json.loads(done.stdout.splitlines()[-1])
-    assert len(times) == 12
+    assert len(times) == 8
     assert side_by_side(times) == 4
 
 

@@ -19,7 +19,7 @@ from tune.training.config import TrainConfig
 ENDED = ("finished", "stopped", "diverged", "failed")
 """Trials that are not taken up again; one that ran or was interrupted goes on from its checkpoint."""
 
-KEPT = ("started", "spent_s", "repeats_refused", "used_up", "calibration")
+KEPT = ("started", "spent_s", "repeats_refused", "used_up")
 """What experiment.json holds of the search as a whole, not of the part of it that runs now."""
 
 
@@ -81,7 +81,8 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: 
     rungs = folder.read_json("rungs.json")
     past = Past(
         asha=Asha.from_json(rungs) if rungs else None,
-        about={name: about[name] for name in KEPT} | {"resumed": [*about.get("resumed", []), now()]},
+        about={name: about[name] for name in KEPT}
+        | {"calibration": about.get("calibration"), "resumed": [*about.get("resumed", []), now()]},
         epochs=folder.read_rows("epochs.parquet"),
     )
     for row in folder.read_rows("trials.parquet"):
