@@ -24,7 +24,7 @@ demo: install
 	@ls -l results/demo results/demo/final
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from tests.an_s3 import Bucket, served
 # Before anything imports torch or Ray: the tests share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["RAY_worker_niceness"] = "0"  # else trials would wait for the tests that run beside them
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 # For an S3 server of the tests' own; before Ray starts, whose workers inherit them.
@@ -28,11 +29,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (`-n 2`): one has all tests that start Ray, from the beginning; a file stays together."""
-    for item in items:
-        group = "ray" if uses_ray(item) else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not uses_ray(item))
+    """The files that start Ray come first: with several processes (`-n 2 --dist loadfile`) they take the longest."""
+    slow = {item.location[0] for item in items if uses_ray(item)}
+    items.sort(key=lambda item: item.location[0] not in slow)
 
 
 def uses_ray(item: pytest.Item) -> bool:

@@ -1,6 +1,6 @@
 """A search of trials that only wait, on a Ray with a GPU that exists on paper: python -m tests.search.quarter_gpus ...
 
-Prints JSON: [when it began, when it ended] of each trial. The arguments are tune.run's.
+Prints JSON: for each trial how many it saw run at its end, itself included. The arguments are tune.run's.
 """
 
 from __future__ import annotations
@@ -26,23 +26,36 @@ CORES = 8
 
 
 class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
-    """Takes the place of a trial: a GPU that is not there can not train."""
+    """Takes the place of a trial: a GPU that is not there can not train.
+
+    The first four wait for each other, since processes take their time to start.
+    """
 
     def setup(self, config: dict[str, Any], task: Task) -> None:
         assert isinstance(task.checkpoints, InFolder)
-        self.log = task.checkpoints.path.parent / "times"
+        self.here = task.checkpoints.path.parent
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.mark = self.here / f"{new_config['trial_id']}.runs"
         return True
 
     def step(self) -> dict[str, Any]:
-        began = time.time()
-        time.sleep(0.4)
-        with self.log.open("a") as file:
-            file.write(json.dumps([began, time.time()]) + "\n")
+        self.mark.touch()
+        deadline = time.monotonic() + 60
+        while self.running() < 4 and not (self.here / "four").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        (self.here / "four").touch()
+        time.sleep(0.3)
+        with (self.here / "seen").open("a") as file:
+            file.write(f"{self.running()}\n")
+        self.mark.unlink()
         training: Any = SimpleNamespace(wall_s=0.4)
         result = EpochResult(1, 1.0, 1.0, 1.0, 1.0, 0.1, 0.4, 1.0, 1.0, 1, False, (1.0,), training)
-        return {**metrics(result), "done": True, "checkpoint_due": False, "checkpoint_error": ""}
+        return {**metrics(result), "done": True, "checkpoint_due": False, "checkpoint_error": "", "checkpoint_late": ""}
+
+    def running(self) -> int:
+        return len(list(self.here.glob("*.runs")))
 
 
 def main(arguments: list[str]) -> int:
@@ -51,8 +64,8 @@ def main(arguments: list[str]) -> int:
     devices.this_machine = lambda: Machine(CORES, 1, ("a cpu", "a gpu"))
     code = cli.run(run.prepare, arguments)
     storage = Path(arguments[arguments.index("--storage") + 1])
-    (log,) = storage.glob("*/times")
-    print(json.dumps([json.loads(line) for line in log.read_text().splitlines()]))
+    (seen,) = storage.glob("*/seen")
+    print(json.dumps([int(line) for line in seen.read_text().splitlines()]))
     return code
 
 

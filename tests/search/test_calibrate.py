@@ -123,6 +123,7 @@ def test_on_a_gpu_the_share_is_one_nth(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Calibration.from_dict(found.to_dict()) == found
 
 
+@pytest.mark.slow  # the search of the shipped space in test_real_data.py measures, too
 @pytest.mark.usefixtures("one_ray")
 def test_a_search_measures_once_keeps_what_it_found_and_a_dry_run_knows_it(
     synthetic_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -195,7 +195,7 @@ def trials_of(cluster: Cluster) -> dict[str, psutil.Process]:
 def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster, synthetic_root: Path) -> None:
     """The last node is killed while each of the three trains."""
     search = Search(cluster, synthetic_root, "lost")
-    until(lambda: len(trials_of(cluster)) == 3 and search.told("epoch 2/") == 3)
+    until(lambda: len(trials_of(cluster)) == 3 and search.told("epoch 2/") >= 3)
     away = trials_of(cluster)["1"]
     code = away.environ()["PYTHONPATH"].split(":")[0]
     assert f"{cluster.temp}/1/" in code, "Ray's own folder on that node"
