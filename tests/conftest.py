@@ -13,7 +13,7 @@ from tests.an_s3 import Bucket, served
 # Before anything imports torch or Ray: the tests share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ["RAY_worker_niceness"] = "0"  # else trials would wait for the tests that run beside them
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # else trials would wait for the tests that run beside them
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 # For an S3 server of the tests' own; before Ray starts, whose workers inherit them.
