@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tune import remote, results
-from tune.files import Unwritable, short
+from tune.files import Unwritable, cache, short
 from tune.remote import RemoteFolder, Unreachable
 from tune.results import RunFolder, replace_file
 
@@ -134,11 +134,7 @@ def resolve(given: str) -> Storage:
     if there.filesystem.type_name == "local":
         return Storage(Path(there.path))
     there.check()
-    return Storage(_cache() / "runs" / _short_hash(given), there)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar100-tune"
+    return Storage(cache() / "runs" / _short_hash(given), there)
 
 
 def _short_hash(uri: str) -> str:
