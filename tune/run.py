@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("what to try").add_argument
     add("--space", type=Path, metavar="FILE", help="the search-space file; it is run as code")
     add("--resume", metavar="RUN",
-        help="go on with a run, by name or path; a larger --trials or --time-budget extends it")  # fmt: skip
-    add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name or path")
+        help="go on with a run, by name, path or URI; a larger --trials or --time-budget extends it")  # fmt: skip
+    add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name, path or URI")
     add(
         "--trials",
         type=at_least(1, space.MOST_TRIALS),

@@ -44,7 +44,7 @@ class Settings:
     wandb_project: str
     weights: str | None
     warm_start: str | None
-    """Path of the earlier run that it began with, or None; what was taken from it lies in the run's own folder."""
+    """Path or URI of the earlier run that it began with, or None; what was taken from it lies in its own folder."""
 
     dashboard: bool
     address: str | None

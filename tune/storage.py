@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -172,6 +173,9 @@ def fetch(folder: RunFolder, there: Mapping[str, Any]) -> None:
         return  # a search of this machine works there
     try:
         if not _is_origin(folder, there):
+            if _is_another_run(folder, there):  # of the same name, since removed there
+                for name in ("final", "wandb", "ray"):
+                    shutil.rmtree(folder.path / name, ignore_errors=True)
             (folder.path / COPY).touch()
             with ThreadPoolExecutor(AT_ONCE) as threads:
                 contents = list(threads.map(folder.remote.read, MIRRORED))
@@ -182,6 +186,12 @@ def fetch(folder: RunFolder, there: Mapping[str, Any]) -> None:
                     replace_file(folder.path / name, content)
     finally:
         claim.release()
+
+
+def _is_another_run(folder: RunFolder, there: Mapping[str, Any]) -> bool:
+    with suppress(ValueError):
+        return bool(folder.read_json("experiment.json").get("started") != there.get("started"))
+    return False
 
 
 def _is_origin(folder: RunFolder, there: Mapping[str, Any]) -> bool:

@@ -31,7 +31,8 @@ def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_di
     The same trial's process is not killed twice, as it would then count as failed.
     """
     rng = random.Random(f"{victim}")
-    counted = ("kills", "searches", "lost", "doubled", "differ", "again", "left", "wrong", "reads", "broken_reads")
+    counted = ["kills", "searches", "lost", "doubled", "differ", "again", "left", "wrong", "reads", "broken_reads"]
+    counted += ["runs_lost", "runs_doubled"]
     found: Found = {"victim": victim, "gone_s": [], "wrong_endings": [], **dict.fromkeys(counted, 0)}
     while found["kills"] < kills:
         search = Search.of(storage, data_dir, f"{victim}-{found['searches']}")
@@ -94,8 +95,8 @@ def _compare(search: Search, whole: RunFolder, found: Found) -> None:
     found["again"] += len(search.told) - len(set(search.told))
     runs = {path.name.split("-", 3)[3] for path in search.folder.path.glob("wandb/offline-run-*")}
     expected = {f"{search.folder.name}-{row['trial_id']}" for row in trials(whole)}
-    found["lost"] += len(expected - runs)
-    found["doubled"] += len(runs - expected)
+    found["runs_lost"] += len(expected - runs)
+    found["runs_doubled"] += len(runs - expected)
 
 
 TIMED = ("wall_s", "images_per_s", "peak_memory_mb", "error")

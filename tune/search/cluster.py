@@ -31,6 +31,7 @@ from ray._private.authentication.authentication_token_setup import (
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tune.search.devices import Machine, Share
+from tune.search.watchdog import sigterm_kept
 from tune.training.side_by_side import CannotMeasure
 
 TIMEOUT_S = 2.0
@@ -57,21 +58,25 @@ class Cluster(Machine):
     nodes: tuple[Machine, ...]
     address: str = ""
 
-    @property
-    def node(self) -> Machine:
-        return max(self.nodes, key=lambda node: (node.gpus, node.cpus))
+    def node(self, on_gpu: bool) -> Machine:
+        if on_gpu:
+            return max(self.nodes, key=lambda node: (node.gpus, node.cpus))
+        return min((node for node in self.nodes if node.cpus), key=lambda node: node.cpus)
 
     def run(self, work: Callable[[], T], on_gpu: bool) -> T:
         """On a node with a GPU and its part of the cores, or all cores, to itself. CannotMeasure if none is free."""
-        cpus = self.node.cpus // max(1, self.node.gpus) if on_gpu else self.node.cpus
+        node = self.node(on_gpu)
+        cpus = node.cpus // node.gpus if on_gpu else node.cpus
         with joined(self.address):
             task = ray.remote(num_cpus=max(1, cpus), num_gpus=float(on_gpu), max_retries=0)(lambda: work())
             try:
                 found: T = ray.get(task.remote(), timeout=FREE_WITHIN_S)
             except GetTimeoutError as error:
-                raise CannotMeasure(f"no node of the cluster was free for {FREE_WITHIN_S:.0f} s") from error
+                raise CannotMeasure(f"no node was free for it, or done, within {FREE_WITHIN_S:.0f} s") from error
             except RayTaskError as error:
                 raise CannotMeasure(str(error.cause)) from error
+            except RayError as error:  # its node or its process died
+                raise CannotMeasure(str(error).splitlines()[0]) from error
         return found
 
     def at_once(self, share: Share) -> int:
@@ -118,12 +123,13 @@ def joined(asked: str) -> Iterator[Any]:
         for name in PACKAGES:
             source = Path(str(importlib.import_module(name).__file__)).parent
             shutil.copytree(source, Path(code) / name, ignore=shutil.ignore_patterns("__pycache__"))
-        context = ray.init(
-            address=_find(asked),
-            runtime_env={"working_dir": code},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with sigterm_kept():
+            context = ray.init(
+                address=_find(asked),
+                runtime_env={"working_dir": code},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     # Ray prints twenty lines of a log where a node dies; what it means for the search, the view says.
     tell, worker.print_to_stdstream = worker.print_to_stdstream, lambda *args, **kwargs: None
     try:

@@ -42,9 +42,8 @@ class Machine:
     gpus: int
     names: tuple[str, ...]
 
-    @property
-    def node(self) -> Machine:
-        """What a trial runs on, the largest where they differ."""
+    def node(self, on_gpu: bool) -> Machine:
+        """What trials run on. Where nodes differ: the one with most GPUs, or else with the fewest cores."""
         return self
 
     def run(self, work: Callable[[], T], on_gpu: bool) -> T:

@@ -11,9 +11,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 ORDERLY = b"."
 """What it is told at the end of a search that has said itself how it ended."""
+
+ear: IO[bytes] | None = None
+"""In the driver: where the guard listens, if there is one."""
 
 SHOW_CURSOR = "\x1b[?25h"
 """It is hidden while a table is shown."""
@@ -23,6 +27,14 @@ GRACE_S = 1.0
 
 KILL_FOR_S = 5.0
 """What does not go by then can not be killed."""
+
+
+def farewell() -> None:
+    """From the driver: how to go on is said, or needs not be."""
+    if ear is not None:
+        with suppress(OSError, ValueError):  # it is gone already
+            ear.write(ORDERLY)
+            ear.flush()
 
 
 def marked(mark: bytes) -> list[int]:
@@ -37,7 +49,7 @@ def marked(mark: bytes) -> list[int]:
 
 def main() -> None:
     mark, last_words = sys.argv[1].encode(), sys.argv[2]
-    if sys.stdin.buffer.read() != ORDERLY:
+    if not sys.stdin.buffer.read():
         with suppress(OSError):  # nobody may be there to read it
             print(SHOW_CURSOR * sys.stderr.isatty() + last_words, file=sys.stderr, flush=True)
     deadline = time.monotonic() + GRACE_S

@@ -58,7 +58,7 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console, also: Se
     checkpoints.drop_ahead(past.known_epochs())
     try:
         last_words = summary.to_go_on(folder)
-        with started_ray(settings, console, last_words) as unsaid, interruptible(unsaid), head_watched(unsaid):
+        with started_ray(settings, console, last_words), interruptible(last_words), head_watched(last_words):
             if journal is not None:
                 _search(plan, past, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):

@@ -14,8 +14,12 @@ from tune.results import EPOCHS, TRIALS, RunFolder, config_of
 from tune.settings import Settings
 from tune.storage import Storage
 
-FREE = ("name", "storage", "data_dir", "wandb", "wandb_project", "dashboard", "weights", "address")
-"""What may differ from the run's: where things lie, who watches, on what it runs. None of it changes a result."""
+FREE = (
+    "name", "storage", "data_dir", "wandb", "wandb_project", "dashboard", "weights", "address",
+    "gpus_per_trial", "cpus_per_trial",
+)  # fmt: skip
+"""What may differ from the run's: where things lie, who watches, on what it runs. None of it changes a result,
+but for the last digits: of a share that another machine may not have."""
 
 EXTEND = {"trials": "trials", "time_budget_s": "time budget"}
 """What may grow."""

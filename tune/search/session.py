@@ -18,7 +18,7 @@ from ray._private import ray_constants
 from rich.console import Console
 
 from tune.search import cluster, guard
-from tune.search.watchdog import RayDied, death
+from tune.search.watchdog import RayDied, death, sigterm_kept
 from tune.settings import Method, Settings
 
 MARK = "TUNE_SEARCH"
@@ -26,22 +26,22 @@ MARK = "TUNE_SEARCH"
 
 
 @contextmanager
-def started_ray(settings: Settings, console: Console, last_words: str) -> Iterator[str]:
+def started_ray(settings: Settings, console: Console, last_words: str) -> Iterator[None]:
     """A Ray for the search: one of its own, ended with it, or the cluster that it was told of.
 
     A Ray that runs already in this process is used and left alone. If this process is cut off, by a kill or by Ray's
-    own core, the guard of an own Ray says the last words; what is yielded are those that someone else has to say.
+    own core, the guard of an own Ray says the last words.
     """
     _set_up()
     if ray.is_initialized():
-        yield last_words
+        yield
     elif settings.address is not None:
-        with _told_of_its_death(), cluster.joined(settings.address) as context:
+        with cluster.joined(settings.address) as context, _told_of_its_death():
             _tell_dashboard(settings, context, console)
-            yield last_words
+            yield
     else:
         with _own_ray(settings, console, last_words):
-            yield ""
+            yield
 
 
 @contextmanager
@@ -54,13 +54,14 @@ def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
     with _guarded(last_words), _told_of_its_death():
-        context = ray.init(
-            address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
-            include_dashboard=settings.dashboard,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with sigterm_kept():
+            context = ray.init(
+                address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
+                include_dashboard=settings.dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         imports.join()
         _tell_dashboard(settings, context, console)
         yield
@@ -90,6 +91,7 @@ def _guarded(last_words: str) -> Iterator[None]:
     # In a session of its own: a Ctrl-C in the terminal is not for it.
     command = [sys.executable, "-I", "-S", guard.__file__, f"{MARK}={mark}", last_words]
     watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    guard.ear = watcher.stdin
     os.environ[MARK] = mark
     try:
         yield
@@ -98,7 +100,8 @@ def _guarded(last_words: str) -> Iterator[None]:
         try:
             ray.shutdown()
         finally:
-            watcher.communicate(guard.ORDERLY)  # until nothing is left
+            guard.farewell()
+            watcher.communicate()  # until nothing is left
 
 
 def _set_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from tune.files import short
 from tune.search.calibrate import Calibration, Calibrator
 from tune.search.checks import Checked
 from tune.search.devices import Machine, Share
@@ -26,13 +27,13 @@ def settle(
             calibration = machine.run(calibrator.measure, calibrator.on_gpu)
             calibrator.keep(calibration)
     except CannotMeasure as error:
-        line = (
-            f"Warning: how many trials fit side by side could not be measured ({error}); one has the device to itself."
-        )
+        line = f"Warning: how many trials fit side by side could not be measured ({error}); one has all to itself."
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if calibration is None:
-        return checked.share, None
-    console.print(calibration.line(), highlight=False, markup=False, soft_wrap=True)
+        alone = calibrator.packings[0]
+        return Share(alone.cpus, checked.share.gpus), None
+    line = f"{calibration.line()}; to measure again, remove {short(calibrator.path)}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
     return share_of(calibration, checked.share), calibration
 
 

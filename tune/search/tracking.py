@@ -44,6 +44,10 @@ def callbacks(settings: Settings, folder: RunFolder) -> list[Callback]:
     ]
 
 
+NOT_INHERITED = {"api_key": "WANDB_API_KEY", "base_url": "WANDB_BASE_URL", "entity": "WANDB_ENTITY"}
+"""Settings of W&B, and the environment variables of the command that they come from."""
+
+
 class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray ships no types for it
     """Logs under the report's names: `batch_loss` over steps, all else over `epoch`."""
 
@@ -84,7 +88,8 @@ class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
         # Of the same id as before a crash: W&B goes on with that run, and `wandb sync` joins their offline files.
         init |= {"id": f"{self.group}-{trial_id}", "name": str(trial), "resume": "allow"}
         # On a cluster it inherits nothing of ours. Only here: Tune writes what the callback itself holds to a file.
-        init["settings"] = SETTINGS.model_copy(update={"api_key": os.environ.get("WANDB_API_KEY")})
+        ours = {name: os.environ[variable] for name, variable in NOT_INHERITED.items() if os.environ.get(variable)}
+        init["settings"] = SETTINGS.model_copy(update=ours)
         super()._start_logging_actor(trial, exclude_results, **init)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:

@@ -16,6 +16,7 @@ from ray._private import ray_constants
 
 from tune.files import Unwritable
 from tune.results import Status
+from tune.search import guard
 from tune.search.guard import SHOW_CURSOR
 from tune.search.listener import Listener
 
@@ -66,11 +67,18 @@ def death() -> str:
 
 
 @contextmanager
-def interruptible(last_words: str) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`.
+def sigterm_kept() -> Iterator[None]:
+    """For the start of Ray, which puts a handler of its own in the place of ours."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
-    To be entered when Ray has started: it sets a handler of its own for SIGTERM.
-    """
+
+@contextmanager
+def interruptible(last_words: str) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`."""
     Watchdog.interrupted = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
@@ -107,7 +115,7 @@ def _end_at_the_second(pair: tuple[socket.socket, socket.socket], numbers: bytes
             came += number in numbers
             if came == 2:
                 # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
-                if last_words:
-                    with suppress(Exception):  # nobody may be there to read it
-                        os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+                with suppress(Exception):  # nobody may be there to read it
+                    os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
+                guard.farewell()
                 os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
