@@ -7,7 +7,7 @@ from typing import Any
 COMMAND = "python -m benchmarks.survival"
 """Names the table's place in the document."""
 
-TRIAL_KB, EPOCH_KB = 50, 20
+TRIAL_KB, EPOCH_KB = 100, 20
 """A search's folder takes no more, checkpoints aside."""
 
 VICTIMS = {
