@@ -24,7 +24,8 @@ demo: install
 	@ls -l results/demo results/demo/final
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not gpu and not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not slow"
 
 check: install
 	$(BIN)/ruff check .

@@ -192,6 +192,7 @@ def trials_of(cluster: Cluster) -> dict[str, psutil.Process]:
     return found
 
 
+@pytest.mark.alone
 def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster, synthetic_root: Path) -> None:
     """The last node is killed while each of the three trains."""
     search = Search(cluster, synthetic_root, "lost", "--max-epochs", "16")
@@ -218,6 +219,7 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
     assert all([path.name for path in folder.iterdir()] == ["__init__.py"] for folder in seen)
 
 
+@pytest.mark.alone
 def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
     cluster: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
