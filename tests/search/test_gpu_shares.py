@@ -40,6 +40,7 @@ def test_a_trial_may_fill_its_share_of_the_memory_alone(
     told: list[float] = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
     monkeypatch.setattr(Trial, "_begin", lambda self, config: None)
+    monkeypatch.setattr(torch, "set_flush_denormal", lambda on: True)  # it would last for this process
     new: Trial = Trial.__new__(Trial)
     new.setup({}, SimpleNamespace(share=Share(torch.get_num_threads(), gpus)))  # type: ignore[arg-type]
     assert told == asked
