@@ -24,8 +24,8 @@ from tune.training import data as training_data
 from tune.training import host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.images import ImageSet
 from tune.training.loop import fit
+from tune.training.throughput import noise
 
 STARTS_WITHIN_S = 300
 HORIZON = 100
@@ -180,8 +180,6 @@ def trainer(way: Way, job: Job, index: int) -> Callable[[], int]:
 def images_of(job: Job, count: int) -> TrainingData:
     """So many training images, on the CPU."""
     if job.data_dir is None:
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8, generator=generator)
-        return TrainingData(ImageSet(pixels, torch.arange(count) % 100, torch.arange(count), (), ""), None)
+        return noise(count, torch.device("cpu"))
     table = training_data.load_training(training_data.prepare("cifar100", job.data_dir, "train"), 0.2, seed=0).train
     return TrainingData(table.select(torch.arange(count)), None)
