@@ -121,9 +121,10 @@ class Wandb(Tracker):
         if late:
             self._logger.kill()  # and wandb-core goes with it
         code = self._logger.wait()
-        if late:
-            return "W&B has not taken all in time"
-        problem = self._logger.stdout.readline().strip()
+        with self._logger.stdout as output:
+            if late:
+                return "W&B has not taken all in time"
+            problem = output.readline().strip()
         return problem or (f"W&B's process died (exit code {code})" if code else "")
 
 

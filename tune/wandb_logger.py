@@ -65,7 +65,7 @@ class Runs:
 
     def _opened(self, run: str, init: dict[str, Any]) -> wandb.Run:
         # Of the same id as before a crash: W&B goes on with that run, and `wandb sync` joins their offline files.
-        given = {"id": run, "resume": "allow", "reinit": "create_new", "allow_val_change": True}
+        given: dict[str, Any] = {"id": run, "resume": "allow", "reinit": "create_new", "allow_val_change": True}
         init = given | {"settings": SETTINGS} | self._init | init
         try:
             return wandb.init(mode=self._mode, **init)
@@ -107,6 +107,7 @@ class Runs:
             self.end(run, "interrupted")
         for thread in self._ending:
             thread.join()
+        wandb.teardown()  # its own process ends before this one
 
 
 def finish(run: wandb.Run) -> None:
@@ -154,7 +155,7 @@ def main() -> None:
     worker.join(END_TIMEOUT_S)
     if worker.is_alive():
         say("W&B did not end in time")
-    # Without W&B's own wait at the end of a process, which has no limit.
+    # Without W&B's own wait at the end of a process, which might have no limit.
     os._exit(0)
 
 
