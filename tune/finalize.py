@@ -13,15 +13,17 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tune import cli, results, storage
+from tune import cli, final_run, results, storage, wandb_mode
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, obstacle, sha256
+from tune.final_run import FinalRun
 from tune.results import RunFolder, config_of
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -45,6 +47,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch's checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace a final/ that is there")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="holds cifar-100-python/ (default: the run's)")
+    cli.add_wandb(parser, None, "the run's")
     cli.add_storage(parser)
     return parser.parse_args(arguments)
 
@@ -56,6 +59,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
+    tracked = partial(final_run.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, teller(console))
     # What needs torch comes after what may be wrong without it.
     import torch
 
@@ -80,7 +84,13 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     if options.ood_only:
         check_model(final)
         claim = final.claim()
-        return lambda: resumable(lambda: predict(final, files, console), final, arguments, console, claim)
+
+        def predict_only() -> None:
+            with tracked() as run:
+                run.goes_on()
+                predict(final, files, console, run)
+
+        return lambda: resumable(predict_only, final, arguments, console, claim)
     request = make_request(final, folder, settings, data_dir, options)
     weights = find_weights(request.config.model, request.weights)
     arrow = data.prepare(settings.data, data_dir, "train")
@@ -93,10 +103,12 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     def work() -> None:
         if options.overwrite:
             final.clear()
-        with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
-            train(final, request, folder, console)
-        if files:
-            predict(final, files, console)
+        with tracked() as run:
+            run.begins(request.config, request.trial_id, request.train_on)
+            with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
+                train(final, request, folder, console, run)
+            if files:
+                predict(final, files, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
 
@@ -212,7 +224,7 @@ def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
         raise ValueError(f"best.json of {folder.name} is damaged; name a trial with --trial.") from error
 
 
-def train(final: Final, request: Request, folder: RunFolder, console: Console) -> None:
+def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
     """Trains and tests, and says so."""
     from tune.training.final import Diverged
 
@@ -225,13 +237,16 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
         with progress(console) as bar:
             task = bar.add_task("training", total=request.config.epochs)
             for result in final.train(request):
+                run.epoch_ended(result)
                 accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
                 line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
                 bar.console.print(f"{line}{accuracy}, {result.wall_s:.1f} s", highlight=False)
                 bar.update(task, completed=result.epoch)
     except Diverged as error:
+        run.ends("diverged")
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
     metrics = final.test(request)
+    run.tested(metrics, final.model)
     low, high = metrics["test_acc_interval95"]
     console.print(
         f"Test accuracy {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
@@ -241,7 +256,7 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
     console.print(f"Model: {named(final, final.model)}", highlight=False, soft_wrap=True)
 
 
-def predict(final: Final, files: list[Path], console: Console) -> None:
+def predict(final: Final, files: list[Path], console: Console, run: FinalRun) -> None:
     """Predicts the OOD files, and says so."""
     from tune.training import ood
 
@@ -254,9 +269,15 @@ def predict(final: Final, files: list[Path], console: Console) -> None:
                 bar.advance(task)
 
         images = ood.write_submission(final.submission, counted())
+    run.predicted(final.submission)
     console.print(
         f"OOD predictions: {named(final, final.submission)} ({images:,} rows)", highlight=False, soft_wrap=True
     )
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Prints sentences as they are."""
+    return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
 def named(final: Final, path: Path) -> str:

@@ -105,7 +105,7 @@ def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
     assert options_of(finalize.prepare, capsys) == {
         "-h", "--help",
         "--trial", "--epochs", "--train-on", "--ood-dir", "--ood-only", "--resume", "--overwrite",
-        "--data-dir", "--storage",
+        "--data-dir", "--wandb", "--storage",
     }  # fmt: skip
 
 
