@@ -50,13 +50,13 @@ def told(
 def test_each_end_is_told_apart_and_only_stopping_saves(tmp_path: Path) -> None:
     text = told(tmp_path, ENDS, settings(trials=6), spent_s=123.4)
     assert "6 trials: 2 finished, 1 stopped, 1 diverged, 1 failed, 1 interrupted." in text
-    assert "16 epochs trained in 2 min; stopping the poor trials early saved 5 of 21." in text  # 3 and 2 of two trials
+    assert "Cost: 16 epochs in 2 min; 5 of 21 saved by stopping the poor trials early." in text  # 3 and 2 of two trials
 
 
 def test_one_of_a_kind_is_told_as_one(tmp_path: Path) -> None:
     text = told(tmp_path, [("finished", 1)], settings(trials=1), repeats_refused=1)
     assert "1 trial: 1 finished; 1 proposal drawn anew, as repeating an earlier one.\n" in text
-    assert "1 epoch trained in " in text
+    assert "Cost: 1 epoch in " in text
 
 
 def test_repeats_are_counted(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_the_best_is_told_with_its_settings_and_what_sampling_does_to_it(tmp_pat
     low, high = summary.interval95(15.0, images)
     assert 100 * (0.15 * 0.85 / images) ** 0.5 * 1.96 == pytest.approx((high - low) / 2, rel=0.01)
     assert low < 15.0 < high
-    told_so = f"(95 % interval {low:.1f} to {high:.1f}, from {images:,} validation images)"
-    assert f"Best: trial 0005 (search), 15.00 % after 4 epochs {told_so}\n" in text
+    interval = f"(95 % interval {low:.1f} to {high:.1f} on {images:,} images)"
+    assert f"Best: trial 0005 (search), 15.00 % {interval}\n" in text
     assert "  with lr 0.1, batch 64, constant, standard\n" in text
 
 
@@ -105,7 +105,7 @@ def test_no_accuracy_has_an_interval_within_nothing_and_all() -> None:
 
 def test_it_is_compared_with_the_reference_unless_it_is_that(tmp_path: Path) -> None:
     text = told(tmp_path, ENDS, settings(), best())
-    assert "Reference: 10.00 % validation accuracy after 4 epochs, finished (lr 0.1, batch 64" in text
+    assert "Reference: 10.00 % after 4 epochs, finished (lr 0.1, batch 64" in text
     assert "Reference" not in told(tmp_path, ENDS, settings(), best(trial_id="0000", origin="reference"))
 
 
@@ -120,8 +120,8 @@ def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -
     again = [{"trial_id": "0005", "status": "finished", "origin": "search", "epochs": 4, "seed": 1}] * 3
     RunFolder(tmp_path).write_table("confirm.parquet", again, confirm.RERUNS)
     text = told(tmp_path, ENDS, settings(confirm=4), best(val_acc=9.25, seeds=3, confirmed=items), spent_s=60.0)
-    assert "Best: trial 0005 (search), 9.25 % as the mean of 3 seeds (95 % interval 8." in text
-    assert "16 epochs trained in 60 s, and 12 of reruns after that; " in text
+    assert "Best: trial 0005 (search), 9.25 % (95 % interval 8." in text
+    assert "Cost: 16 epochs in 60 s, and 12 of reruns after that; " in text
     assert "trial 0005: 9.25 % over 3 other seeds, 15.00 % in the search, 12 s each" in text
     assert "trial 0002" not in text
     assert "and 1 more in confirm.parquet" in text

@@ -27,22 +27,29 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     rows = folder.read_rows("trials.parquet")
     best, about = folder.read_json("best.json"), folder.read_json("experiment.json")
     lines = [
-        "",
         f"{counted(len(rows), 'trial')}: {counts(rows)}{_repeats(about)}.",
         *_used_up(settings, about),
         f"Cost: {_cost(folder, rows, settings, about)}.",
         *(_best(rows, best, settings) if best else []),
         *_compared(rows, best),
-        f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)",
     ]
-    if (folder.path / "report.html").is_file():
-        lines.append(f"Report: {folder.place}/report.html")
-    if settings.wandb == "offline":
-        lines.append(f"W&B, kept offline: wandb sync {short(folder.path)}/wandb/offline-run-*")
-    if best:
-        lines.append(f"Next: {command('tune.finalize', folder)}  # trains the best one longer, tests it once")
-    for line in lines:
+    console.print()
+    for line in lines:  # whole in a file, by words in a terminal
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+    for line in _next(folder, settings, best):  # to be copied
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _next(folder: RunFolder, settings: Settings, best: dict[str, Any]) -> Iterator[str]:
+    """Where all lies, and the command to type next."""
+    yield f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)"
+    report = folder.path / "report.html"
+    if report.is_file():
+        yield f"Report: {short(report) if folder.remote is None else folder.remote.inside(report.name).uri}"
+    if settings.wandb == "offline":
+        yield f"W&B, kept offline: wandb sync {short(folder.path)}/wandb/offline-run-*"
+    if best:
+        yield f"Next: {command('tune.finalize', folder)}"
 
 
 def _repeats(about: dict[str, Any]) -> str:
@@ -62,9 +69,9 @@ def _cost(folder: RunFolder, rows: list[Row], settings: Settings, about: dict[st
     saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
     again = sum(row["epochs"] for row in confirm.reruns(folder))
     return (
-        f"{counted(epochs, 'epoch')} trained in {duration(about.get('spent_s', 0.0))}"
+        f"{counted(epochs, 'epoch')} in {duration(about.get('spent_s', 0.0))}"
         + (f", and {again:,} of reruns after that" if again else "")
-        + f"; stopping the poor trials early saved {saved:,} of {epochs + saved:,}"
+        + f"; {saved:,} of {epochs + saved:,} saved by stopping the poor trials early"
     )
 
 
@@ -73,11 +80,8 @@ def _best(rows: list[Row], best: dict[str, Any], settings: Settings) -> Iterator
     _, images = sources.split_sizes(settings.data, settings.val_fraction, settings.train_subset)
     accuracy, confirmed = best[settings.metric], best.get("confirmed", [])
     low, high = interval95(accuracy, images)
-    mean = f"as the mean of {best['seeds']} seeds" if confirmed else f"after {counted(row['epochs'], 'epoch')}"
-    yield (
-        f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} % {mean} "
-        f"(95 % interval {low:.1f} to {high:.1f}, from {images:,} validation images)"
-    )
+    interval = f"95 % interval {low:.1f} to {high:.1f} on {images:,} images"
+    yield f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} % ({interval})"
     yield f"  with {wording.settings(config_of(row))}"
     yield f"  chosen as {best['chosen']}"
     for item in confirmed[:MOST_CONFIRMED]:
@@ -137,5 +141,5 @@ def counts(rows: list[Row]) -> str:
 
 def outcome(row: Row) -> str:
     """How a trial ended, and with what accuracy."""
-    accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} % validation accuracy"
+    accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} %"
     return f"{accuracy} after {counted(row['epochs'], 'epoch')}, {row['status']}"
