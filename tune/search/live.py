@@ -119,11 +119,12 @@ class LiveView(Standing):
             self._fates(),
         ]
         parts = [*head, *self._best_lines(), Text("")]
-        room = self.console.height - len(parts) - 2  # the table's head, and the line of the cursor
+        room = self.console.height - len(parts) - 3  # the table's head, the last line, and one to spare
         for part in parts:
             if isinstance(part, Text):
                 part.truncate(width, overflow="ellipsis")
-        return Group(*parts, self._table(max(1, room)))
+        # The cursor waits on a line of its own: the ^C that a terminal writes there would else push all up by a line.
+        return Group(*parts, self._table(max(0, room)), Text(""))
 
     def _sides(self, left: str, right: str, style: str = "") -> Text:
         """A line with something at its right end, too."""
@@ -137,7 +138,8 @@ class LiveView(Standing):
         bar = Table.grid(expand=True, padding=(0, 1, 0, 0))
         bar.add_column(ratio=1)
         bar.add_column(justify="right", width=5)
-        bar.add_row(ProgressBar(total=1.0, completed=done), f"{int(100 * done)} %")
+        filled = ProgressBar(total=1.0, completed=done, complete_style="cyan", finished_style="green")
+        bar.add_row(filled, f"{int(100 * done)} %")
         return bar
 
     def _fates(self) -> Text:
@@ -167,13 +169,14 @@ class LiveView(Standing):
 
     def _table(self, rows: int) -> Table:
         """Those that run, each in its row; below them the best that do not."""
-        running, ended = [*self._places], by_rank(item for item in self.trials() if item[1].status != "running")
-        places = [] if self._over else running[: max(1, rows - 3 if ended else rows)]
-        hidden = 0 if self._over else len(running) - len(places)
-        listed = [(i or "", self.shown[i] if i else None) for i in places]
-        if hidden:
+        ended = by_rank(item for item in self.trials() if item[1].status != "running")
+        places = [] if self._over else [*self._places]
+        room = rows - min(len(ended), 3) if rows > 6 else rows
+        shown = places if len(places) <= room else places[: max(0, room - 1)]
+        listed = [(i or "", self.shown[i] if i else None) for i in shown]
+        if hidden := sum(i is not None for i in places[len(shown) :]):
             listed.append((f"and {hidden} more", None))
-        listed += ended[: max(0, rows - len(listed))]
+        listed = [*listed, *ended][:rows]
         epochs = 2 * len(str(self.progress.horizon)) + 1
         names = max([5, *(len(trial_id) for trial_id, _ in listed)])
         columns, more = fitting(self.console.width, names, epochs)
@@ -182,11 +185,11 @@ class LiveView(Standing):
             table.add_column(heading, justify="right" if right else "left", width=width, no_wrap=True)
         if more:
             table.add_column("other settings", width=more, no_wrap=True)
-        for trial_id, shown in listed:
-            cells = [] if shown is None else [column.cell(shown) for column in columns]
-            if shown is not None and more:
-                cells.append(", ".join(wording.other_settings(shown.config)))
-            table.add_row(trial_id, *cells, style=None if shown is None else STYLES.get(shown.status))
+        for trial_id, trial in listed:
+            cells = [] if trial is None else [column.cell(trial) for column in columns]
+            if trial is not None and more:
+                cells.append(", ".join(wording.other_settings(trial.config)))
+            table.add_row(trial_id, *cells, style=None if trial is None else STYLES.get(trial.status))
         return table
 
 
