@@ -122,6 +122,7 @@ def seen(url: str, token: str) -> Dashboard:
     """Looks until the names of trials are there: the dashboard asks its nodes every few seconds."""
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{url}/nodes?view=summary", timeout=10)
+    refused.value.close()
 
     def get(path: str) -> Any:
         asked = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
