@@ -124,7 +124,7 @@ class LiveView(Standing):
             if isinstance(part, Text):
                 part.truncate(width, overflow="ellipsis")
         # The cursor waits on a line of its own: the ^C that a terminal writes there would else push all up by a line.
-        return Group(*parts, self._table(max(0, room)), Text(""))
+        return Group(*parts, self._table(max(0, room)), *([] if self._over else [Text("")]))
 
     def _sides(self, left: str, right: str, style: str = "") -> Text:
         """A line with something at its right end, too."""
