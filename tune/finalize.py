@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tune import cli, results, storage
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, obstacle, sha256
+from tune.reporting import write
 from tune.results import RunFolder, config_of
 from tune.settings import Settings
 from tune.training.config import TrainConfig
@@ -106,6 +107,7 @@ def resumable(work: Callable[[], None], final: Final, arguments: list[str], cons
     try:
         with storage.final_uploaded(final.run):
             work()
+        write.after(final.run, console)
     except KeyboardInterrupt:
         again = to_go_on(final, arguments)
         console.print(f"Interrupted. {again}", soft_wrap=True, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""A run for the report to read: recorded learning curves, stopped by the search's own ASHA, and a final model's files."""
+"""A run for the report to read: recorded learning curves, stopped by the search's ASHA, and a model's predictions."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ def finalize(folder: RunFolder, images: int = 10_000, ood: bool = True) -> None:
             "probability_of_label": pa.array(np.where(predicted == label, claimed, 0.05), pa.float32()),
         }
     )
-    pq.write_table(table.replace_schema_metadata({"classes": json.dumps(names)}), final.path / "test_predictions.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({"classes": json.dumps(names)}), final.path / "test_predictions.parquet"
+    )
     right = 100 * float(np.mean(predicted == label))
     final.write_json("metrics.json", {
         "test_acc": right, "test_acc_interval95": [right - 1, right + 1], "test_loss": 1.7, "test_images": images,

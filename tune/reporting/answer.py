@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from scipy.stats import binomtest
 
 from tune.reporting import fates
-from tune.reporting.chart import Item, Note, Section, Table, percent
-from tune.reporting.distributions import searched
+from tune.reporting.chart import Code, Figure, Figures, Item, Note, Section, Table, percent
+from tune.reporting.distributions import has, searched
 from tune.reporting.fates import counted, took
 from tune.reporting.load import Run
 from tune.results import Row
@@ -23,36 +22,10 @@ classifier = checkpoint.load_model(Path({path!r}), torch.device("cpu"))
 logits = classifier.logits(images)  # uint8 (N, 32, 32, 3)"""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A number that people look for, and what stands below it."""
-
-    label: str
-    value: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Some of them side by side."""
-
-    kind: ClassVar[str] = "figures"
-    items: list[Figure]
-
-
-@dataclass(frozen=True)
-class Code:
-    """What to type."""
-
-    kind: ClassVar[str] = "code"
-    says: str
-    text: str
-
-
 def section(run: Run) -> Section:
     """Without a result yet: what there is of the run."""
     row = run.chosen
-    items: list[Any] = []
+    items: list[Item] = []
     if run.in_progress:
         ended = sum(trial["status"] in ("finished", "stopped", "diverged", "failed") for trial in run.trials)
         total = run.settings["trials"]
@@ -102,18 +75,18 @@ def paid(run: Run) -> int:
 def _figures(run: Run, row: Row) -> list[Figure]:
     found = []
     if tested := test_accuracy(run):
-        value, low, high = tested
+        accuracy, low, high = tested
         images, epochs = run.metrics.get("test_images", 0), run.metrics.get("epochs", 0)
         detail = f"{between(low, high)}; {images:,} images, opened once; trained for {epochs} epochs"
-        found.append(Figure("Test accuracy", percent(value), detail))
+        found.append(Figure("Test accuracy", percent(accuracy), detail))
     if (value := validation(run)) is not None:
         detail = f"{between(*interval(value, run.val_images))}; {run.val_images:,} images"
         if seeds := run.best.get("seeds"):
             detail += f"; the mean over {seeds} other seeds"
         found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
     own, total = row["epochs"] or 0, paid(run)
-    share = f"{100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
-    found.append(Figure("Its training", f"{fates.epochs(own)}, {took(row['wall_s'] or 0)}", share))
+    share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
+    found.append(Figure("Its training", fates.epochs(own), f"{took(row['wall_s'] or 0)}{share}"))
     ended = f"{counted(len(run.trials), 'trial')}: {_counts(run)}"
     found.append(Figure("The whole search", took(spent(run)), ended))
     return found
@@ -144,10 +117,14 @@ def _sentence(run: Run, row: Row) -> str:
 
 def _configuration(run: Run, row: Row) -> Table:
     """What was searched first, then what else differs from the defaults."""
-    varied = searched(run.trials)
+    varied = [name for name in searched(run.trials) if has(name, row, run.trials)]
     plain = TrainConfig(model=run.model, lr=0.1, batch_size=1, epochs=1).to_dict()
     names = [name for name in TrainConfig.fields() if f"config.{name}" in row]
-    others = [n for n in names if n not in varied and (row[f"config.{n}"] != plain[n] or n in ("lr", "batch_size"))]
+    others = [
+        n
+        for n in names
+        if n not in searched(run.trials) and (row[f"config.{n}"] != plain[n] or n in ("lr", "batch_size"))
+    ]
     rows = [(name, shown(row[f"config.{name}"]), "searched") for name in varied]
     rows += [(name, shown(row[f"config.{name}"]), "fixed") for name in others]
     return Table(("setting", "value", ""), rows, "Its configuration", "All else is at its default.")
@@ -158,7 +135,7 @@ def shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _use(run: Run) -> list[Item | Code]:
+def _use(run: Run) -> list[Item]:
     address, model = shlex.quote(run.folder.address), run.folder.final / "model.pt"
     if not run.metrics:
         goes_on = "Train it for 50 epochs, test it once, and predict the distorted files:"

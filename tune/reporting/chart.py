@@ -73,7 +73,33 @@ class Note:
     text: str
 
 
-Item = Chart | Table | Gallery | Note
+@dataclass(frozen=True)
+class Figure:
+    """A number that people look for, and what stands below it."""
+
+    label: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Some of them side by side."""
+
+    kind: ClassVar[str] = "figures"
+    items: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Code:
+    """What to type."""
+
+    kind: ClassVar[str] = "code"
+    says: str
+    text: str
+
+
+Item = Chart | Table | Gallery | Note | Figures | Code
 
 
 @dataclass(frozen=True)
@@ -101,6 +127,7 @@ def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
             "yaxis": axis,
             "coloraxis": {"colorbar": {"outlinewidth": 0, "tickfont": {"color": muted}}},
             "hoverlabel": {"bgcolor": ground, "bordercolor": muted, "font": {"family": FONT, "color": ink}},
+            "annotationdefaults": {"bgcolor": ground, "font": {"color": muted}},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
             "colorway": ["#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099"],
         }

@@ -10,7 +10,7 @@ from optuna import visualization
 from optuna.trial import TrialState
 
 from tune.reporting import study
-from tune.reporting.answer import interval, paid, spent, test_accuracy, validation
+from tune.reporting.answer import between, interval, paid, spent, test_accuracy, validation
 from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
 from tune.reporting.fates import took
 from tune.reporting.load import Run
@@ -44,7 +44,7 @@ def _kind(run: Run) -> str:
 def _sentence(known: Mapping[str, Run]) -> str:
     best = max(known, key=lambda label: (_accuracy(known[label]) or (0.0,))[0])
     value, low, high = _accuracy(known[best]) or (0.0, 0.0, 0.0)
-    text = f"{best} is the most accurate: {percent(value)} in {_kind(known[best])} (95 % interval {low:.2f} to {high:.2f})."
+    text = f"{best} is the most accurate: {percent(value)} in {_kind(known[best])} ({between(low, high)})."
     if len({(run.settings["data"], run.settings.get("train_subset")) for run in known.values()}) > 1:
         text += " The runs did not learn from the same images."
     if len({_kind(run) for run in known.values()}) > 1:
@@ -59,7 +59,8 @@ def _table(runs: Mapping[str, Run]) -> Table:
         tested, train_s = test_accuracy(run), run.metrics.get("train_s")
         rows.append(
             (
-                label, run.model, str(len(run.trials)), percent(validation(run)), percent(tested[0] if tested else None),
+                label, run.model, str(len(run.trials)), percent(validation(run)),
+                percent(tested[0] if tested else None),
                 f"{paid(run):,} of {run.horizon * len(run.trials):,}", took(spent(run)),
                 took(train_s) if isinstance(train_s, int | float) else "–",
             )
@@ -86,8 +87,13 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
     if min(costs) > 0 and max(costs) / min(costs) > 20:
         figure.update_xaxes(type="log")
     cheapest = min(known, key=lambda label: _cost(known[label]))
-    says = f"{cheapest} cost least ({took(_cost(known[cheapest]))}). Bars are 95 % intervals of the images; times are those of each run's own machine."
-    return Chart("accuracy-cost", "Accuracy against cost", says, "A point a run: its cost and its accuracy.", figure, 380)
+    says = (
+        f"{cheapest} cost least ({took(_cost(known[cheapest]))}). Bars are 95 % intervals over images; "
+        "times are those of each run's own machine."
+    )
+    return Chart(
+        "accuracy-cost", "Accuracy against cost", says, "A point a run: its cost and its accuracy.", figure, 380
+    )
 
 
 def _cost(run: Run) -> float:
@@ -102,11 +108,20 @@ def _progress(runs: Mapping[str, Run]) -> Chart | None:
     if len(done) < 2:
         return None
     with study.quiet():
-        figure = calm(visualization.plot_optimization_history(done, target_name="accuracy"), "trial", "validation accuracy (%)")
+        figure = calm(
+            visualization.plot_optimization_history(done, target_name="accuracy"), "trial", "validation accuracy (%)"
+        )
     for place, trace in enumerate(figure.data):
         colour = COLOURS[place // 2 % len(COLOURS)]
         trace.update(marker={"color": colour, "symbol": SYMBOLS[place // 2 % len(SYMBOLS)]}, line={"color": colour})
     first = {label: found.best_trial.number for label, found in studies.items() if found in done}
     quick = min(first, key=lambda label: first[label])
     says = f"{quick} found its best earliest, with trial {first[quick]:04d}. Only finished trials are drawn."
-    return Chart("progress", "The best so far, in each run", says, "Points for finished trials, and a line of the best so far, for each run.", figure, 380)
+    return Chart(
+        "progress",
+        "The best so far, in each run",
+        says,
+        "Points for finished trials, and a line of the best so far, for each run.",
+        figure,
+        380,
+    )

@@ -40,7 +40,7 @@ def parameters(trials: Sequence[Row]) -> tuple[dict[str, BaseDistribution], list
     A conditional parameter, `gamma` of the step schedule say, is missing where it means nothing.
     """
     names = searched(trials)
-    values = [{name: row[f"config.{name}"] for name in names if _has(name, row, trials)} for row in trials]
+    values = [{name: row[f"config.{name}"] for name in names if has(name, row, trials)} for row in trials]
     found = {}
     for name in names:
         if own := [of[name] for of in values if name in of]:
@@ -48,7 +48,7 @@ def parameters(trials: Sequence[Row]) -> tuple[dict[str, BaseDistribution], list
     return found, [{name: value for name, value in of.items() if name in found} for of in values]
 
 
-def _has(name: str, row: Row, trials: Sequence[Row]) -> bool:
+def has(name: str, row: Row, trials: Sequence[Row]) -> bool:
     """Whether the parameter was searched in the trial's branch of the space."""
     if name in BELONG:
         on, value = BELONG[name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tune.reporting.load import Run
 from tune.results import Row
 
-STOPPED = ("#d9a441", "#cf7f2c", "#b85c2a", "#94442c", "#74352f", "#5a2c30")
+STOPPED = ("#d9a441", "#cf7f2c", "#c4602f", "#b04a3c", "#9c4a4f", "#86505f")
 """From the first rung to the last one; legible on light and on dark ground, as the others are."""
 
 

@@ -1,6 +1,8 @@
-"""The final model on the test images: its training, each class, what it takes for what, and what its confidence is worth."""
+"""The final model on the test images: its training, each class, what it takes for what, its confidence."""
 
 from __future__ import annotations
+
+import html
 
 import numpy as np
 import plotly.graph_objects as go
@@ -49,26 +51,26 @@ def _sentence(run: Run) -> str:
 def training(run: Run) -> Chart:
     rows = run.final_epochs
     figure = go.Figure()
+    x = [row["epoch"] for row in rows]
     for name, label, colour, dash in (
-        ("train_acc", "training", BLUE, "solid"), ("val_acc", "validation", ORANGE, "dash"),
-    ):  # fmt: skip
-        if any(row[name] is not None for row in rows):
-            figure.add_trace(
-                go.Scatter(x=[row["epoch"] for row in rows], y=[row[name] for row in rows], mode="lines+markers", name=label,
-                           line={"color": colour, "dash": dash}, marker={"size": 5}, hovertemplate="epoch %{x}: %{y:.2f} %")
-            )  # fmt: skip
+        ("train_acc", "training", BLUE, "solid"),
+        ("val_acc", "validation", ORANGE, "dash"),
+    ):
+        y = [row[name] for row in rows]
+        if any(value is not None for value in y):
+            line, hover = {"color": colour, "dash": dash}, "epoch %{x}: %{y:.2f} %"
+            figure.add_trace(go.Scatter(x=x, y=y, mode="lines+markers", name=label, line=line, hovertemplate=hover))
     calm(figure, "epoch", "accuracy (%)", showlegend=True)
+    figure.update_traces(marker={"size": 5})
     figure.update_yaxes(rangemode="tozero")
     last = rows[-1]
-    says = f"After {counted(last['epoch'], 'epoch')} {percent(last['train_acc'])} of the training images, as augmented, are right."
+    says = f"After {counted(last['epoch'], 'epoch')} it tells {percent(last['train_acc'])} of the augmented images right."
     if last["val_acc"] is not None:
-        says += f" On validation images: {percent(last['val_acc'])}."
+        says += f" Of the validation images {percent(last['val_acc'])}."
     else:
         says += " It learns from the validation images too, so there is no curve of them."
-    table = Table(("epoch", "training", "validation", "loss"), [
-        (str(row["epoch"]), percent(row["train_acc"]), percent(row["val_acc"]), f"{row['train_loss']:.4f}" if row["train_loss"] is not None else "–")
-        for row in rows
-    ])  # fmt: skip
+    figures = [(str(row["epoch"]), percent(row["train_acc"]), percent(row["val_acc"])) for row in rows]
+    table = Table(("epoch", "training", "validation"), figures)
     return Chart("final-training", "Its training", says, "Accuracy over epochs.", figure, 340, table=table)
 
 
@@ -76,30 +78,30 @@ def by_class(found: TestPredictions) -> Chart:
     confusion = found.confusion()
     images, right = confusion.sum(axis=1), np.diag(confusion)
     there = np.flatnonzero(images)
-    accuracy = 100 * right[there] / images[there]
-    order = np.argsort(accuracy, kind="stable")
-    names = [found.classes[there[place]] for place in order]
-    values = accuracy[order]
-    ends = [interval(values[rank], int(images[there[place]])) for rank, place in enumerate(order)]
+    order = there[np.argsort(right[there] / images[there], kind="stable")]
+    names = [_name(found, label) for label in order]
+    values = [100 * float(right[label] / images[label]) for label in order]
+    ends = [interval(value, int(images[label])) for value, label in zip(values, order, strict=True)]
+    above = [high - value for (_, high), value in zip(ends, values, strict=True)]
+    below = [value - low for (low, _), value in zip(ends, values, strict=True)]
     figure = go.Figure(
         go.Bar(
-            x=[*range(1, len(names) + 1)], y=values, marker={"color": BLUE}, customdata=names,
-            error_y={"type": "data", "symmetric": False, "array": [high - value for (_, high), value in zip(ends, values, strict=True)],
-                     "arrayminus": [value - low for (low, _), value in zip(ends, values, strict=True)],
-                     "color": "#8a9099", "thickness": 1, "width": 0},
+            x=[*range(1, len(names) + 1)], y=values, marker={"color": BLUE}, customdata=[html.escape(n) for n in names],
+            error_y={"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": "#8a9099",
+                     "thickness": 1, "width": 0},
             hovertemplate="%{customdata}: %{y:.0f} %<extra></extra>",
         )
     )  # fmt: skip
     calm(figure, "classes, the hardest first", "test accuracy (%)", bargap=0.15)
     figure.update_yaxes(range=[0, 100])
-    says = (
-        f"Hardest: {', '.join(f'{name} ({value:.0f} %)' for name, value in zip(names[:3], values[:3], strict=True))}; "
-        f"easiest: {', '.join(f'{name} ({value:.0f} %)' for name, value in zip(names[:-4:-1], values[:-4:-1], strict=True))}. "
-        f"A class has {int(images[there].min())} test images, so its own accuracy is known to some ten points."
-    )
+    told = [f"{name} ({value:.0f} %)" for name, value in zip(names, values, strict=True)]
+    widest = max(high - low for low, high in ends) / 2
+    says = f"Hardest: {', '.join(told[:3])}; easiest: {', '.join(told[:-4:-1])}. "
+    says += f"One class alone is known to within {widest:.0f} points, as it has few images."
     rows = [(name, f"{value:.1f} %", between(*end)) for name, value, end in zip(names, values, ends, strict=True)]
     alt = "A bar a class with its test accuracy and 95 % interval, from the lowest to the highest."
-    return Chart("classes", "Accuracy of each class", says, alt, figure, 340, table=Table(("class", "accuracy", ""), rows))
+    table = Table(("class", "accuracy", ""), rows)
+    return Chart("classes", "Accuracy of each class", says, alt, figure, 340, table=table)
 
 
 def confusions(run: Run, found: TestPredictions) -> Item:
@@ -114,7 +116,9 @@ def confusions(run: Run, found: TestPredictions) -> Item:
     totals = np.bincount(found.label, minlength=len(found.classes))
     lines, wanted = [], []
     for label, said in pairs:
-        lines.append(f"{_name(found, label)} taken for {_name(found, said)}: {confusion[label, said]} of {totals[label]}")
+        lines.append(
+            f"{_name(found, label)} taken for {_name(found, said)}: {confusion[label, said]} of {totals[label]}"
+        )
         mistakes = np.flatnonzero((found.label == label) & (found.predicted == said))
         wanted.append(mistakes[np.argsort(-found.probability[mistakes], kind="stable")][:EXAMPLES])
     heading = "Most confused classes"
@@ -154,7 +158,11 @@ def reliability(found: TestPredictions) -> Chart:
     figure.update_yaxes(range=[0, 103])
     claimed, right = 100 * found.probability.mean(), 100 * float(np.mean(found.label == found.predicted))
     off = claimed - right
-    verdict = f"{abs(off):.1f} points too {'sure' if off > 0 else 'modest'}" if abs(off) >= 1 else "about as sure as it may be"
+    verdict = (
+        f"{abs(off):.1f} points too {'sure' if off > 0 else 'modest'}"
+        if abs(off) >= 1
+        else "about as sure as it may be"
+    )
     says = (
         f"The model claims {claimed:.1f} % on average and is right in {right:.1f} %: {verdict}. "
         f"Expected calibration error {100 * result.error:.1f} points ({BINS} bins)."

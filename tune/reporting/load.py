@@ -97,8 +97,9 @@ class Run:
 
     def test_images(self) -> Path:
         """The Arrow file of the test part, where this machine keeps it; it may not be there."""
-        kept = synthetic if self.settings["data"] == "synthetic" else cifar100
-        return kept.arrow_file(Path(self.settings["data_dir"]), "test")
+        root = Path(self.settings["data_dir"])
+        drawn = self.settings["data"] == "synthetic"
+        return synthetic.arrow_file(root, "test") if drawn else cifar100.arrow_file(root, "test")
 
 
 def load(folder: RunFolder) -> Run:

@@ -23,7 +23,10 @@ def section(run: Run) -> Section | None:
         return Section("ood", HEADING, [note])
     tested = read_test(run.folder.final)
     items: list[Item] = [confidence(found, tested), spread(found, tested)]
-    says = f"{len(found.label):,} distorted images. Their labels are not public, so the accuracy is unknown; what follows are signs of it."
+    says = (
+        f"{len(found.label):,} distorted images. Their labels are not public, so the accuracy is unknown; "
+        "what follows are signs of it."
+    )
     return Section("ood", HEADING, items, says)
 
 
@@ -31,15 +34,22 @@ def confidence(found: OodPredictions, tested: TestPredictions | None) -> Chart:
     files, grid = _by_file(found, 100 * found.probability)
     low, high = np.unravel_index(np.nanargmin(grid), grid.shape), np.unravel_index(np.nanargmax(grid), grid.shape)
     says = (
-        f"Least sure of {_place(files, low)} ({grid[low]:.0f} % on average), surest of {_place(files, high)} ({grid[high]:.0f} %)."
+        f"Least sure of {_place(files, low)} ({grid[low]:.0f} % on average), "
+        f"surest of {_place(files, high)} ({grid[high]:.0f} %)."
     )
     if tested is not None:
         says += f" On the clean test images it claims {100 * tested.probability.mean():.0f} %."
     alt = "A grid of the mean probability claimed, a row a file and a column a severity."
+    table, height = _table(files, grid, "{:.1f} %"), 120 + 24 * len(files)
     return Chart(
-        "ood-confidence", "Confidence by file and severity", says, alt, _heatmap(files, grid, "mean<br>claim (%)", "%{z:.0f}"),
-        120 + 24 * len(files), table=_table(files, grid, "{:.1f} %"),
-    )  # fmt: skip
+        "ood-confidence",
+        "Confidence by file and severity",
+        says,
+        alt,
+        _heatmap(files, grid, "mean<br>claim (%)"),
+        height,
+        table=table,
+    )
 
 
 def spread(found: OodPredictions, tested: TestPredictions | None) -> Chart:
@@ -50,16 +60,24 @@ def spread(found: OodPredictions, tested: TestPredictions | None) -> Chart:
     counts = np.bincount(found.label, minlength=classes)
     top = np.argsort(-counts, kind="stable")[:3]
     names = [tested.classes[place].replace("_", " ") if tested is not None else f"class {place}" for place in top]
-    most = ", ".join(f"{name} ({100 * counts[place] / counts.sum():.1f} %)" for name, place in zip(names, top, strict=True))
+    most = ", ".join(
+        f"{name} ({100 * counts[place] / counts.sum():.1f} %)" for name, place in zip(names, top, strict=True)
+    )
     says = (
         f"Predicted most: {most}; an even share is {100 / classes:.1f} %. "
         f"The most lopsided are those of {_place(files, low)}, as if there were {grid[low]:.0f} classes."
     )
     alt = "A grid of the number of classes that the predictions amount to, a row a file and a column a severity."
+    table, height = _table(files, grid, "{:.1f}"), 120 + 24 * len(files)
     return Chart(
-        "ood-classes", "Classes predicted, by file and severity", says, alt, _heatmap(files, grid, "classes", "%{z:.0f}"),
-        120 + 24 * len(files), table=_table(files, grid, "{:.1f}"),
-    )  # fmt: skip
+        "ood-classes",
+        "Classes predicted, by file and severity",
+        says,
+        alt,
+        _heatmap(files, grid, "classes"),
+        height,
+        table=table,
+    )
 
 
 Grid = NDArray[np.float64]
@@ -81,7 +99,9 @@ def _effective_classes(found: OodPredictions, classes: int) -> tuple[list[str], 
     numbers, row = np.unique(found.distortion, return_inverse=True)
     severities = int(found.severity.max())
     place = (row * severities + found.severity - 1) * classes + found.label
-    counts = np.bincount(place, minlength=len(numbers) * severities * classes).reshape(len(numbers), severities, classes)
+    counts = np.bincount(place, minlength=len(numbers) * severities * classes).reshape(
+        len(numbers), severities, classes
+    )
     total = counts.sum(axis=2, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = counts / total
@@ -94,11 +114,11 @@ def _place(files: list[str], place: tuple[np.intp, ...]) -> str:
     return f"{files[int(place[0])]} at severity {int(place[1]) + 1}"
 
 
-def _heatmap(files: list[str], grid: Grid, unit: str, text: str) -> go.Figure:
+def _heatmap(files: list[str], grid: Grid, unit: str) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             x=[str(column + 1) for column in range(grid.shape[1])], y=files, z=np.round(grid, 2), colorscale=SCALE,
-            texttemplate=text, xgap=2, ygap=2, colorbar={"title": unit, "thickness": 12, "outlinewidth": 0},
+            texttemplate="%{z:.0f}", xgap=2, ygap=2, colorbar={"title": unit, "thickness": 12, "outlinewidth": 0},
             hovertemplate="%{y}, severity %{x}: %{z:.1f}<extra></extra>",
         )
     )  # fmt: skip
@@ -110,4 +130,6 @@ def _heatmap(files: list[str], grid: Grid, unit: str, text: str) -> go.Figure:
 
 def _table(files: list[str], grid: Grid, shown: str) -> Table:
     columns = ("file", *(f"severity {column + 1}" for column in range(grid.shape[1])))
-    return Table(columns, [(name, *(shown.format(value) for value in row)) for name, row in zip(files, grid, strict=True)])
+    return Table(
+        columns, [(name, *(shown.format(value) for value in row)) for name, row in zip(files, grid, strict=True)]
+    )

@@ -85,8 +85,8 @@ def read_ood(final: Path) -> OodPredictions | None:
         return None
     if not len(table):
         raise ValueError(f"{path} is damaged: it holds no image.")
-    columns = (_whole(table, name) for name in ("distortion", "severity", "label"))
-    return OodPredictions(*columns, _fraction(table, "probability"))
+    distortion, severity, label = (_whole(table, name) for name in ("distortion", "severity", "label"))
+    return OodPredictions(distortion, severity, label, _fraction(table, "probability"))
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table | None:

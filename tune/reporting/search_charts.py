@@ -43,7 +43,9 @@ def learning_curves(run: Run) -> Chart:
         )  # fmt: skip
     for level in run.levels:
         figure.add_vline(x=level, line={"color": "#8a9099", "width": 1, "dash": "dot"}, opacity=0.5)
-    calm(figure, "epoch (dotted lines: rungs)", run.metric_label, hovermode="closest")
+    calm(
+        figure, "epoch (dotted lines: rungs)", run.metric_label, hovermode="closest", legend={"traceorder": "reversed"}
+    )
     figure.update_yaxes(rangemode="tozero")
     columns = ("trial", "origin", "end", "epochs", "accuracy", "best", "time")
     return Chart(
@@ -65,7 +67,7 @@ def _curves(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
         ids += [trial["trial_id"]] * (len(own) + 1)
     return go.Scatter(
         x=x, y=y, customdata=ids, mode="lines", name=f"{fate.name} ({len(rows)})", legendgroup=fate.name,
-        line={"color": fate.colour, "dash": fate.dash, "width": 1.6}, opacity=0.8,
+        line={"color": fate.colour, "dash": fate.dash, "width": 1.6}, opacity=0.9,
         hovertemplate="trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + fate.name + "</extra>",
     )  # fmt: skip
 
@@ -108,11 +110,13 @@ def rungs(run: Run) -> list[Item]:
         stopped = sum(row["status"] == "stopped" and row["epochs"] == level for row in run.trials)
         share = f"{100 * (reached - stopped) / reached:.0f} %" if reached else "–"
         figures = (percent(max(values, default=None)), percent(statistics.median(values) if values else None))
-        rows.append((f"after {fates.epochs(level)}", str(reached), str(reached - stopped), share, str(stopped), *figures))
+        rows.append(
+            (f"after {fates.epochs(level)}", str(reached), str(reached - stopped), share, str(stopped), *figures)
+        )
     columns = ("rung", "reached it", "went on", "share", "stopped there", "best", "median")
     first = sum(row["status"] == "stopped" and row["epochs"] == run.levels[0] for row in run.trials)
     stopped = sum(row["status"] == "stopped" for row in run.trials)
-    says = f"{counted(stopped, 'trial')} stopped, {first} of them at the first rung. Who comes first to a rung always goes on."
+    says = f"{counted(stopped, 'trial')} stopped, {first} of them at the first rung. The first one on a rung goes on."
     table = Table(columns, rows, "The rungs", says)
     return [table, saved(run)] if paid(run) else [table]
 
@@ -128,7 +132,7 @@ def saved(run: Run) -> Chart:
         rows.append((fate.name, str(len(trials)), f"{epochs:,}"))
     left = max(0, total - paid(run))
     figure.add_trace(_bar("not trained", left, "rgba(138,144,153,0.25)", "/"))
-    calm(figure, "epochs", barmode="stack")
+    calm(figure, "epochs", barmode="stack", bargap=0.5, legend={"traceorder": "normal"})
     figure.update_yaxes(showticklabels=False)
     says = (
         f"{paid(run):,} of {total:,} epochs were trained ({100 * paid(run) / total:.0f} %): "
@@ -136,7 +140,7 @@ def saved(run: Run) -> Chart:
     )
     table = Table(("fate", "trials", "epochs"), [*rows, ("not trained", "", f"{left:,}")])
     alt = "One bar of all epochs, in parts by how their trials ended, and those not trained."
-    return Chart("saved", "What ASHA saved", says, alt, figure, 210, table=table)
+    return Chart("saved", "What ASHA saved", says, alt, figure, 270, table=table)
 
 
 def _bar(name: str, value: int, colour: str, pattern: str) -> go.Bar:
@@ -162,18 +166,23 @@ def reruns(run: Run) -> Chart:
     figure.add_trace(
         go.Scatter(
             x=[f"trial {trial_id}" for trial_id in ids], y=[first.get(trial_id) for trial_id in ids], mode="markers",
-            name="in the search", marker={"color": "#d9822b", "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
+            name="in the search",
+            marker={"color": "#d9822b", "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
             hovertemplate="in the search: %{y:.2f} %<extra></extra>",
         )
     )  # fmt: skip
     calm(figure, None, run.metric_label)
     figure.update_xaxes(type="category")
-    rows = [(r["trial_id"], str(r["seed"]), r["status"], percent(r.get(run.metric)), took(r["wall_s"] or 0)) for r in run.confirm]
+    rows = [
+        (r["trial_id"], str(r["seed"]), r["status"], percent(r.get(run.metric)), took(r["wall_s"] or 0))
+        for r in run.confirm
+    ]
     lost = [first[r["trial_id"]] - r[run.metric] for r in done if first.get(r["trial_id"]) is not None]
     says = f"{len(done)} of {counted(len(run.confirm), 'rerun')} finished."
     if lost:
         mean = statistics.fmean(lost)
-        says += f" On other seeds the trials are {abs(mean):.2f} points {'below' if mean >= 0 else 'above'} what the search saw, on average."
+        side = "below" if mean >= 0 else "above"
+        says += f" On average they are {abs(mean):.2f} points {side} what the search saw of the same trials."
     alt = "For each of the best trials, points for its reruns and one for its accuracy in the search."
     return Chart(
         "reruns", "The best again, on other seeds", says, alt, figure, 340,

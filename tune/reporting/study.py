@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,13 @@ def whole_trials(run: Run, storage: Any = None, name: str | None = None) -> optu
 
 
 def at_epoch(run: Run, epoch: int) -> optuna.Study:
-    """Every trial that was trained so long, with its accuracy then: all of them compare, which whole ones alone do."""
+    """Every trial that was trained so long, with its accuracy then, as if that were its end: all of these compare."""
     reached = {row["trial_id"]: row[run.metric] for row in run.epochs if row["epoch"] == epoch}
 
     def state(row: Row) -> TrialState:
         return TrialState.FAIL if reached.get(row["trial_id"]) is None else TrialState.COMPLETE
 
-    return _study(run, reached, state)
+    return _study(replace(run, epochs=[]), reached, state)  # without the way there, which Optuna would copy often
 
 
 def _study(

@@ -13,6 +13,7 @@ from rich.console import Console
 from tune.results import RunFolder, replace_file
 
 if TYPE_CHECKING:
+    from tune.reporting.chart import Chart
     from tune.reporting.load import Run
 
 NAME = "report.html"
@@ -24,7 +25,7 @@ def labelled(runs: Sequence[Run]) -> dict[str, Run]:
     return {run.name if names.count(run.name) == 1 else f"{run.name} ({run.folder.place})": run for run in runs}
 
 
-def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, object]]:
+def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, Chart]]:
     """The report of these runs; returns its charts by anchor. Unwritable if it can not be written."""
     from tune.reporting import page
 
