@@ -1,4 +1,4 @@
-"""A run for the report to read: recorded learning curves, stopped by the search's ASHA, and a model's predictions."""
+"""A run for the report to read: recorded learning curves, stopped by ASHA itself, and a model's predictions."""
 
 from __future__ import annotations
 

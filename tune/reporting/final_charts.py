@@ -64,7 +64,7 @@ def training(run: Run) -> Chart:
     figure.update_traces(marker={"size": 5})
     figure.update_yaxes(rangemode="tozero")
     last = rows[-1]
-    says = f"After {counted(last['epoch'], 'epoch')} it tells {percent(last['train_acc'])} of the augmented images right."
+    says = f"After {counted(last['epoch'], 'epoch')} {percent(last['train_acc'])} of the augmented images are right."
     if last["val_acc"] is not None:
         says += f" Of the validation images {percent(last['val_acc'])}."
     else:

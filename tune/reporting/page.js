@@ -9,6 +9,7 @@
   let drawn = [];
 
   const start = () => {
+    performance.mark("charts");
     const library = document.createElement("script");
     library.textContent = document.getElementById("plotly").textContent;
     document.head.append(library);
