@@ -12,7 +12,7 @@ from tune.reporting.answer import between, interval, test_accuracy
 from tune.reporting.chart import Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
 from tune.reporting.fates import counted, took
 from tune.reporting.load import Run
-from tune.reporting.predictions import BINS, TestPredictions, calibration, read_test
+from tune.reporting.predictions import BINS, TestPredictions, calibration
 
 PAIRS, EXAMPLES = 6, 5
 """So many confusions are shown, with at most so many images each."""
@@ -27,8 +27,7 @@ def section(run: Run) -> Section:
         return Section("final", "The final model", items)
     if run.final_epochs:
         items.append(training(run))
-    found = read_test(run.folder.final)
-    if found is None:
+    if (found := run.tested) is None:
         items.append(Note("final/ holds no test_predictions.parquet, so there is nothing to say of single classes."))
     else:
         items += [by_class(found), confusions(run, found), reliability(found)]

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tune.reporting.predictions import OodPredictions, TestPredictions, read_ood, read_test
 from tune.results import EPOCHS, TRIALS, Row, RunFolder
 from tune.training import cifar100, sources, synthetic
 from tune.training.config import TrainConfig
@@ -42,6 +43,8 @@ class Run:
     """final/metrics.json, `{}` as long as there is none."""
 
     final_epochs: list[Row]
+    tested: TestPredictions | None
+    ood: OodPredictions | None
 
     @property
     def name(self) -> str:
@@ -124,6 +127,8 @@ def load(folder: RunFolder) -> Run:
         confirm=folder.read_rows("confirm.parquet") if _there(folder, "confirm.parquet") else [],
         metrics=final.read_json("metrics.json") if _there(final, "metrics.json") else {},
         final_epochs=final.read_rows("epochs.parquet") if _there(final, "epochs.parquet") else [],
+        tested=read_test(folder.final),
+        ood=read_ood(folder.final),
     )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
 from tune.reporting.load import Run
-from tune.reporting.predictions import OodPredictions, TestPredictions, read_ood, read_test
+from tune.reporting.predictions import OodPredictions, TestPredictions
 
 HEADING = "Out of distribution"
 
@@ -17,12 +17,10 @@ def section(run: Run) -> Section | None:
     """None as long as there is no final model."""
     if not run.metrics:
         return None
-    found = read_ood(run.folder.final)
-    if found is None:
+    if (found := run.ood) is None:
         note = Note("final/ holds no ood_predictions.parquet; `python -m tune.finalize --ood-only` writes it.")
         return Section("ood", HEADING, [note])
-    tested = read_test(run.folder.final)
-    items: list[Item] = [confidence(found, tested), spread(found, tested)]
+    items: list[Item] = [confidence(found, run.tested), spread(found, run.tested)]
     says = (
         f"{len(found.label):,} distorted images. Their labels are not public, so the accuracy is unknown; "
         "what follows are signs of it."
