@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_headings_come_in_order_and_every_chart_and_image_has_words(desk: Page) 
     levels = desk.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(heading => +heading.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     words = desk.evaluate("[...document.querySelectorAll('.plot')].map(place => place.getAttribute('aria-label'))")
     assert len(words) == 13
     assert all(len(text) > 60 for text in words)
