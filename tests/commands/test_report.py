@@ -99,9 +99,7 @@ def test_a_run_in_an_object_store(
     assert not list((tmp_path / "another machine").rglob("model.pt")), "what the report does not need stays there"
 
 
-def test_the_one_liners_of_the_readme(
-    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_one_liners_of_the_readme(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
     (lines,) = [block for block in blocks if "duckdb" in block]
     exec(compile(lines.replace("NAME", "one"), "README.md", "exec"), {})

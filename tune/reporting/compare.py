@@ -111,9 +111,11 @@ def _progress(runs: Mapping[str, Run]) -> Chart | None:
         figure = calm(
             visualization.plot_optimization_history(done, target_name="accuracy"), "trial", "validation accuracy (%)"
         )
-    for place, trace in enumerate(figure.data):
-        colour = COLOURS[place // 2 % len(COLOURS)]
-        trace.update(marker={"color": colour, "symbol": SYMBOLS[place // 2 % len(SYMBOLS)]}, line={"color": colour})
+    for place, found in enumerate(done):
+        colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
+        points, line = {"color": colour, "symbol": symbol, "size": 9}, {"color": colour}
+        figure.update_traces(marker=points, name=found.study_name, selector={"name": f"accuracy of {found.study_name}"})
+        figure.update_traces(line=line, showlegend=False, selector={"name": f"Best Value of {found.study_name}"})
     first = {label: found.best_trial.number for label, found in studies.items() if found in done}
     quick = min(first, key=lambda label: first[label])
     says = f"{quick} found its best earliest, with trial {first[quick]:04d}. Only finished trials are drawn."
