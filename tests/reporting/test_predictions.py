@@ -14,20 +14,20 @@ from PIL import Image
 
 from tests.reporting import a_run
 from tune.reporting import ood_charts, pictures
-from tune.reporting.predictions import OodPredictions, TestPredictions, calibration, read_ood, read_test
+from tune.reporting.predictions import CleanPredictions, OodPredictions, calibration, read_ood, read_test
 from tune.results import RunFolder
 from tune.training import images
 
 
-def predictions(label: list[int], predicted: list[int], probability: list[float]) -> TestPredictions:
-    return TestPredictions(np.array(label), np.array(predicted), np.array(probability), ("a", "b", "c"))
+def predictions(label: list[int], predicted: list[int], probability: list[float]) -> CleanPredictions:
+    return CleanPredictions(np.array(label), np.array(predicted), np.array(probability), ("a", "b", "c"))
 
 
 def test_calibration_is_the_gap_between_what_is_claimed_and_what_is_right() -> None:
     rng = np.random.default_rng(0)
     claimed = rng.random(200_000)
     right = rng.random(200_000) < claimed
-    honest = TestPredictions(np.zeros(200_000, int), np.where(right, 0, 1), claimed, ("a", "b"))
+    honest = CleanPredictions(np.zeros(200_000, int), np.where(right, 0, 1), claimed, ("a", "b"))
     assert calibration(honest).error < 0.01
     found = calibration(predictions([0] * 4, [0, 0, 1, 1], [0.9, 0.9, 0.9, 0.2]))
     assert found.error == pytest.approx(0.75 * (0.9 - 2 / 3) + 0.25 * 0.2)

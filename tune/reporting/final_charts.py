@@ -12,7 +12,7 @@ from tune.reporting.answer import between, interval, test_accuracy
 from tune.reporting.chart import Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
 from tune.reporting.fates import counted, took
 from tune.reporting.load import Run
-from tune.reporting.predictions import BINS, TestPredictions, calibration
+from tune.reporting.predictions import BINS, CleanPredictions, calibration
 
 PAIRS, EXAMPLES = 6, 5
 """So many confusions are shown, with at most so many images each."""
@@ -73,7 +73,7 @@ def training(run: Run) -> Chart:
     return Chart("final-training", "Its training", says, "Accuracy over epochs.", figure, 340, table=table)
 
 
-def by_class(found: TestPredictions) -> Chart:
+def by_class(found: CleanPredictions) -> Chart:
     confusion = found.confusion()
     images, right = confusion.sum(axis=1), np.diag(confusion)
     there = np.flatnonzero(images)
@@ -103,7 +103,7 @@ def by_class(found: TestPredictions) -> Chart:
     return Chart("classes", "Accuracy of each class", says, alt, figure, 340, table=table)
 
 
-def confusions(run: Run, found: TestPredictions) -> Item:
+def confusions(run: Run, found: CleanPredictions) -> Item:
     """The pairs most often mixed up, with the mistakes that the model was surest of."""
     confusion = found.confusion()
     np.fill_diagonal(confusion, 0)
@@ -135,11 +135,11 @@ def confusions(run: Run, found: TestPredictions) -> Item:
     return Gallery(heading, says, shown)
 
 
-def _name(found: TestPredictions, label: int) -> str:
+def _name(found: CleanPredictions, label: int) -> str:
     return found.classes[label].replace("_", " ")
 
 
-def reliability(found: TestPredictions) -> Chart:
+def reliability(found: CleanPredictions) -> Chart:
     result = calibration(found)
     figure = go.Figure()
     figure.add_trace(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
 from tune.reporting.load import Run
-from tune.reporting.predictions import OodPredictions, TestPredictions
+from tune.reporting.predictions import CleanPredictions, OodPredictions
 
 HEADING = "Out of distribution"
 
@@ -28,7 +28,7 @@ def section(run: Run) -> Section | None:
     return Section("ood", HEADING, items, says)
 
 
-def confidence(found: OodPredictions, tested: TestPredictions | None) -> Chart:
+def confidence(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
     files, grid = _by_file(found, 100 * found.probability)
     low, high = np.unravel_index(np.nanargmin(grid), grid.shape), np.unravel_index(np.nanargmax(grid), grid.shape)
     says = (
@@ -50,7 +50,7 @@ def confidence(found: OodPredictions, tested: TestPredictions | None) -> Chart:
     )
 
 
-def spread(found: OodPredictions, tested: TestPredictions | None) -> Chart:
+def spread(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
     """How evenly the predictions are spread over the classes: where images can not be told, few classes take all."""
     classes = int(found.label.max()) + 1 if tested is None else len(tested.classes)
     files, grid = _effective_classes(found, classes)

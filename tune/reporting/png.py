@@ -32,7 +32,7 @@ def write(charts: Sequence[tuple[str, Chart]], folder: Path) -> list[Path]:
     figures, paths, widths = [], [], []
     for anchor, chart in charts:
         figure = go.Figure(chart.figure)
-        figure.update_layout(template=THEMES["light"], margin={"l": 20, "r": 20, "t": 20, "b": 20})
+        figure.update_layout(template=THEMES["light"])
         figures.append(figure)
         paths.append(folder / f"{anchor}.png")
         widths.append(max(WIDTH, chart.least_width))

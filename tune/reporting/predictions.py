@@ -16,7 +16,7 @@ BINS = 15
 
 
 @dataclass(frozen=True)
-class TestPredictions:
+class CleanPredictions:
     """A value a test image, in the order of the test set."""
 
     label: NDArray[np.int64]
@@ -60,7 +60,7 @@ class Calibration:
     """Expected calibration error, 0 to 1."""
 
 
-def read_test(final: Path) -> TestPredictions | None:
+def read_test(final: Path) -> CleanPredictions | None:
     """None if the file is not there. ValueError if it is damaged."""
     path = final / "test_predictions.parquet"
     if (table := _read(path, ["label", "predicted", "probability"])) is None:
@@ -69,7 +69,7 @@ def read_test(final: Path) -> TestPredictions | None:
         classes = tuple(str(name) for name in json.loads((table.schema.metadata or {})[b"classes"]))
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: it does not name the classes.") from error
-    found = TestPredictions(
+    found = CleanPredictions(
         _whole(table, "label"), _whole(table, "predicted"), _fraction(table, "probability"), classes
     )
     both = np.concatenate([found.label, found.predicted])
@@ -106,7 +106,7 @@ def _fraction(table: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
 
 
-def calibration(found: TestPredictions) -> Calibration:
+def calibration(found: CleanPredictions) -> Calibration:
     """Bins of equal width over the claimed probability; the error is the mean gap, weighted by images."""
     right = (found.label == found.predicted).astype(np.float64)
     place = np.minimum((found.probability * BINS).astype(np.int64), BINS - 1)

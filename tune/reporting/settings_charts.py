@@ -107,7 +107,7 @@ def _parallel(compared: optuna.Study, ranked: Sequence[str], best: FrozenTrial) 
         marker={"colorscale": SCALE, "reversescale": False, "colorbar": BAR}, selector={"mode": "markers"}
     )
     figure.update_annotations(font={"color": None, "size": 11})
-    figure.update_layout(plot_bgcolor=None, margin={"l": 45})
+    figure.update_layout(plot_bgcolor=None, margin={"l": 60})
     values = ", ".join(f"{name} {_value(best.params[name])}" for name in ranked if name in best.params)
     says = f"Each line is a trial. The best at this point (trial {best.number:04d}, the thick line) has {values}."
     alt = "Parallel axes, the accuracy first and then one a setting, with a line a trial."
