@@ -56,15 +56,13 @@ def test_wrong_input_is_told_in_a_sentence(run: RunFolder, told: Told, tmp_path:
 
 
 @pytest.mark.parametrize("missing", ["kaleido", "browser"])
-def test_png_without_what_draws_it(
-    run: RunFolder, told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
-) -> None:
+def test_png_without_what_draws_it(run: RunFolder, told: Told, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     if missing == "kaleido":
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         assert "--png needs kaleido; `pip install kaleido`" in told(report.prepare, "one", "--png")
     else:
-        monkeypatch.setenv("PATH", str(tmp_path))
-        assert "none is on PATH; install Chrome or Chromium" in told(report.prepare, "one", "--png")
+        monkeypatch.setattr("choreographer.browsers.chromium.Chromium.find_browser", lambda **_: None)
+        assert "none was found; install Chrome or Chromium" in told(report.prepare, "one", "--png")
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not on PATH")

@@ -23,7 +23,7 @@ def check() -> None:
     from choreographer.browsers.chromium import Chromium
 
     if not Chromium.find_browser(skip_local=False):
-        raise ValueError(f"--png needs a browser, and none is on PATH; {MEND}.")
+        raise ValueError(f"--png needs a browser, and none was found; {MEND}.")
 
 
 def write(charts: Sequence[tuple[str, Chart]], folder: Path) -> list[Path]:
