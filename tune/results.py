@@ -123,7 +123,8 @@ class RunFolder:
         try:
             # Read in one go: given a path, pyarrow opens it twice, and the file may have been replaced in between.
             content = (self.path / name).read_bytes()
-            rows: list[Row] = pq.read_table(pa.BufferReader(content)).to_pylist()
+            # Not by `read_table`, which imports pandas.
+            rows: list[Row] = pq.ParquetFile(pa.BufferReader(content)).read().to_pylist()
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
         except (pa.ArrowException, OSError) as error:

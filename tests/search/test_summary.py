@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.a_search import settings
+from tune.intervals import wilson95
 from tune.results import TRIALS, RunFolder
 from tune.search import confirm, summary
 from tune.settings import Settings
@@ -90,17 +91,12 @@ def test_it_takes_ten_lines_and_ends_with_the_next_command(tmp_path: Path) -> No
 def test_the_best_is_told_with_its_settings_and_what_sampling_does_to_it(tmp_path: Path) -> None:
     text = told(tmp_path, ENDS, settings(data="synthetic"), best())
     _, images = split_sizes("synthetic", 0.2, None)
-    low, high = summary.interval95(15.0, images)
+    low, high = wilson95(15.0, images)
     assert 100 * (0.15 * 0.85 / images) ** 0.5 * 1.96 == pytest.approx((high - low) / 2, rel=0.01)
     assert low < 15.0 < high
     interval = f"(95 % interval {low:.1f} to {high:.1f} on {images:,} images)"
     assert f"Best: trial 0005 (search), 15.00 % {interval}\n" in text
     assert "  with lr 0.1, batch 64, constant, standard\n" in text
-
-
-def test_no_accuracy_has_an_interval_within_nothing_and_all() -> None:
-    assert summary.interval95(0.0, 100) == pytest.approx((0.0, 3.7), abs=0.1)
-    assert summary.interval95(100.0, 100) == pytest.approx((96.3, 100.0), abs=0.1)
 
 
 def test_it_is_compared_with_the_reference_unless_it_is_that(tmp_path: Path) -> None:

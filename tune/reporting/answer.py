@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from scipy.stats import binomtest
-
+from tune.intervals import wilson95
 from tune.reporting import fates
 from tune.reporting.chart import Code, Figure, Figures, Item, Note, Section, Table, percent
 from tune.reporting.distributions import has, searched
@@ -35,12 +34,6 @@ def section(run: Run) -> Section:
         return Section("answer", "The answer", items)
     items += [Figures(_figures(run, row)), _configuration(run, row), *_use(run)]
     return Section("answer", "The answer", items, _sentence(run, row))
-
-
-def interval(accuracy: float, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy in per cent, measured on so many images (Wilson 1927)."""
-    found = binomtest(round(accuracy / 100 * images), images).proportion_ci(0.95, method="wilson")
-    return 100 * float(found.low), 100 * float(found.high)
 
 
 def between(low: float, high: float) -> str:
@@ -80,7 +73,7 @@ def _figures(run: Run, row: Row) -> list[Figure]:
         detail = f"{between(low, high)}; {images:,} images, opened once; trained for {epochs} epochs"
         found.append(Figure("Test accuracy", percent(accuracy), detail))
     if (value := validation(run)) is not None:
-        detail = f"{between(*interval(value, run.val_images))}; {run.val_images:,} images"
+        detail = f"{between(*wilson95(value, run.val_images))}; {run.val_images:,} images"
         if seeds := run.best.get("seeds"):
             detail += f"; the mean over {seeds} other seeds"
         found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
@@ -107,7 +100,7 @@ def _sentence(run: Run, row: Row) -> str:
     if reference and reference is not row and reference[run.metric] is not None and value is not None:
         lead = value - reference[run.metric]
         compared = f"{abs(lead):.2f} points {'above' if lead >= 0 else 'below'} the reference"
-        low, high = interval(value, run.val_images)
+        low, high = wilson95(value, run.val_images)
         noise = "; so little can be luck of the validation images" if abs(lead) < (high - low) / 2 else ""
         text += f" It ended {compared}{noise}."
     if tied := run.best.get("tied_with"):

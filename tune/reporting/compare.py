@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from optuna import visualization
 from optuna.trial import TrialState
 
+from tune.intervals import wilson95
 from tune.reporting import study
-from tune.reporting.answer import between, interval, paid, spent, test_accuracy, validation
+from tune.reporting.answer import between, paid, spent, test_accuracy, validation
 from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
 from tune.reporting.fates import took
 from tune.reporting.load import Run
@@ -34,7 +35,7 @@ def _accuracy(run: Run) -> tuple[float, float, float] | None:
     if (tested := test_accuracy(run)) is not None:
         return tested
     value = validation(run)
-    return None if value is None else (value, *interval(value, run.val_images))
+    return None if value is None else (value, *wilson95(value, run.val_images))
 
 
 def _kind(run: Run) -> str:

@@ -7,8 +7,9 @@ import html
 import numpy as np
 import plotly.graph_objects as go
 
+from tune.intervals import wilson95
 from tune.reporting import pictures
-from tune.reporting.answer import between, interval, test_accuracy
+from tune.reporting.answer import between, test_accuracy
 from tune.reporting.chart import Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
 from tune.reporting.fates import counted, took
 from tune.reporting.load import Run
@@ -80,7 +81,7 @@ def by_class(found: CleanPredictions) -> Chart:
     order = there[np.argsort(right[there] / images[there], kind="stable")]
     names = [_name(found, label) for label in order]
     values = [100 * float(right[label] / images[label]) for label in order]
-    ends = [interval(value, int(images[label])) for value, label in zip(values, order, strict=True)]
+    ends = [wilson95(value, int(images[label])) for value, label in zip(values, order, strict=True)]
     above = [high - value for (_, high), value in zip(ends, values, strict=True)]
     below = [value - low for (low, _), value in zip(ends, values, strict=True)]
     figure = go.Figure(

@@ -91,7 +91,8 @@ def read_ood(final: Path) -> OodPredictions | None:
 
 def _read(path: Path, columns: list[str]) -> pa.Table | None:
     try:
-        return pq.read_table(path, columns=columns)
+        with pq.ParquetFile(path) as file:  # `read_table` imports pandas
+            return file.read(columns)
     except FileNotFoundError:
         return None
     except (pa.ArrowException, OSError) as error:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from scipy.stats import binomtest
 
 from tune.files import short
+from tune.intervals import wilson95
 from tune.results import Row, RunFolder, config_of
 from tune.search import confirm, wording
 from tune.search.wording import counted, duration
@@ -80,7 +80,7 @@ def _best(rows: list[Row], best: dict[str, Any], settings: Settings) -> Iterator
     row = next(row for row in rows if row["trial_id"] == best["trial_id"])
     _, images = sources.split_sizes(settings.data, settings.val_fraction, settings.train_subset)
     accuracy, confirmed = best[settings.metric], best.get("confirmed", [])
-    low, high = interval95(accuracy, images)
+    low, high = wilson95(accuracy, images)
     interval = f"95 % interval {low:.1f} to {high:.1f} on {images:,} images"
     yield f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} % ({interval})"
     yield f"  with {wording.settings(config_of(row))}"
@@ -100,12 +100,6 @@ def _compared(rows: list[Row], best: dict[str, Any]) -> Iterator[str]:
         if row["origin"] in ("reference", "warm_start", "baseline") and row["trial_id"] != best.get("trial_id"):
             settings = wording.settings(config_of(row))
             yield f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings})."
-
-
-def interval95(accuracy: float, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy on so many images, all in per cent: what another sample might give."""
-    found = binomtest(round(accuracy / 100 * images), images).proportion_ci(0.95, method="wilson")
-    return 100 * float(found.low), 100 * float(found.high)
 
 
 def to_go_on(folder: RunFolder) -> str:
