@@ -104,7 +104,8 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
     assert options_of(finalize.prepare, capsys) == {
         "-h", "--help",
-        "--trial", "--epochs", "--train-on", "--ood-dir", "--ood-only", "--resume", "--overwrite",
+        "--trial", "--epochs", "--seeds", "--train-on", "--tta", "--adapt-batch-norm",
+        "--ood-dir", "--ood-only", "--resume", "--overwrite",
         "--data-dir", "--storage",
     }  # fmt: skip
 
