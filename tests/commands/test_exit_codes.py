@@ -97,7 +97,7 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
         "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
         "--gpus-per-trial", "--cpus-per-trial", "--address",
         "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
-        "--dry-run",
+        "--dry-run", "--then-finalize",
     }  # fmt: skip
 
 
