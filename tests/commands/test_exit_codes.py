@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.asking import HERE, Prepare
-from tune import cli, finalize, run
+from tune import cli, finalize, predict, run
 
 # Exit codes.
 
@@ -110,7 +110,11 @@ def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["run", "finalize"])
+def test_the_options_of_predict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert options_of(predict.prepare, capsys) == {"-h", "--help", "--json", "--tta", "--export", "--storage"}
+
+
+@pytest.mark.parametrize("command", ["run", "finalize", "predict"])
 def test_help_comes_at_once(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", f"tune.{command}", "--help"],
