@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.commands.asking import Told
+from tests.commands.asking import HERE, Told
 from tests.training.test_checkpoint import NAMES, config, untrained
 from tune import cli, pictures, predict
 from tune.results import RunFolder
@@ -98,6 +99,16 @@ def test_a_run_is_named_as_elsewhere(
     shutil.copy(trained, finished.final)
     by_name = lines(capsys, "one", picture, *place)
     assert by_name == lines(capsys, str(trained), picture) == lines(capsys, str(finished.path), picture)
+
+
+def test_the_readmes_lines_load_a_model(trained: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    (lines,) = [block for block in blocks if "load_model" in block]
+    assert len(lines.strip().splitlines()) <= 4
+    names = {"pixels": torch.zeros(3, 32, 32, 3, dtype=torch.uint8)}
+    exec(lines.replace("results/NAME/final/model.pt", str(trained)), names)
+    assert names["probabilities"].shape == (3, 100)
+    assert torch.allclose(names["probabilities"].sum(1), torch.ones(3), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,13 @@ print(len(json.loads(about["classes.json"])))
 
 
 def classifier(path: Path, seeds: int, values: Mapping[str, Any]) -> Classifier:
-    """Untrained networks, sure enough of themselves that their answers differ."""
+    """Untrained networks whose answers differ from image to image."""
     states = []
     for seed in range(seeds):
         config = TrainConfig(lr=0.1, batch_size=8, epochs=1, dropout=0.5, seed=seed, **values)
         training = untrained(config)
-        for head in ("fc.weight", "fc2.weight"):
-            if head in dict(training.model.named_parameters()):
-                training.model.get_parameter(head).data.mul_(20)
+        if config.model == "simple_cnn":
+            training.model.get_parameter("fc2.weight").data.mul_(20)
         checkpoint.save_model(path, training, NAMES)
         states.append(torch.load(path, weights_only=True))
     others = {state["config"]["seed"]: state["model"] for state in states[1:]}
@@ -59,7 +58,7 @@ def classifier(path: Path, seeds: int, values: Mapping[str, Any]) -> Classifier:
 )
 def test_an_exported_model_needs_torch_alone(values: dict[str, Any], seeds: int, tta: bool, tmp_path: Path) -> None:
     model = classifier(tmp_path / "model.pt", seeds, values)
-    images = pixels(5)
+    images = (pixels(5) * torch.linspace(0.2, 1, 5)[:, None, None, None]).byte()
     before = model.probabilities(images)
     export(tmp_path / "model.pt2", model, tta=tta)
     assert torch.equal(model.probabilities(images), before), "the tracer has left nothing behind"
@@ -70,7 +69,7 @@ def test_an_exported_model_needs_torch_alone(values: dict[str, Any], seeds: int,
     assert done.stdout == "100\n"
     with torch.inference_mode():
         expected = model.predictor(tta=tta, exact=True)(images).exp()
-    assert len(set(expected.argmax(1).tolist())) > 1
+    assert (expected[0] - expected[4]).abs().max() > 1e-3
     for answers in torch.load(tmp_path / "answers.pt", weights_only=True):
         assert torch.equal(answers.argmax(1), expected[: len(answers)].argmax(1))
         assert (answers - expected[: len(answers)]).abs().max() < 1e-5
