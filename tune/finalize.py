@@ -151,6 +151,7 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
         f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
         f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}",
         highlight=False,
+        soft_wrap=True,
     )
     try:
         learn(final, request, console)
@@ -166,7 +167,7 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
 def learn(final: Final, request: Request, console: Console) -> None:
     """Trains, a line an epoch."""
     configs, epochs = request.configs(), request.config.epochs
-    with progress.shown("training", "epochs", console) as work:
+    with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
         for result in final.train(request):
             config = result.training.config
             which = "" if request.seeds == 1 else f"seed {config.seed}, "

@@ -15,15 +15,15 @@ LINE_EVERY_S = 30.0
 class Work:
     """Something that is counted while it is done."""
 
-    def __init__(self, name: str, unit: str, console: Console) -> None:
+    def __init__(self, name: str, unit: str, console: Console, total: int | None) -> None:
         self.name, self.unit, self.console = name, unit, console
         self.done = 0
         self._began = self._told = time.monotonic()
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self._task = self.bar.add_task(name, total=None, rate="")
+        self._task = self.bar.add_task(name, total=total, rate="")
 
     def advance(self, count: int, total: int) -> None:
         """So many more are done, of so many in all."""
@@ -47,8 +47,8 @@ class Work:
 
 
 @contextmanager
-def shown(name: str, unit: str, console: Console) -> Iterator[Work]:
-    """Shows a piece of work while it is done."""
-    work = Work(name, unit, console)
+def shown(name: str, unit: str, console: Console, total: int | None = None) -> Iterator[Work]:
+    """Shows a piece of work while it is done; `total`: as far as it is known by now."""
+    work = Work(name, unit, console, total)
     with work.bar:
         yield work
