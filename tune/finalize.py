@@ -65,30 +65,21 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # What needs torch comes after what may be wrong without it.
     import torch
 
-    from tune.training import data, host, images, ood, synthetic_ood
+    from tune.training import data, host, images
     from tune.training.architecture import find_weights
     from tune.training.final import Final
 
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)
     final_checks.check_folder(final, options)
-    ood_dir = options.ood_dir
-    if ood_dir is None:
-        ood_dir = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
-    try:
-        files = ood.locate(ood_dir)
-    except ood.OodMissing as error:
-        if options.ood_only:
-            raise ValueError(str(error)) from error
-        console.print(f"No OOD predictions: {error}", highlight=False, markup=False)
-        console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
-        files = []
+    files = ood_files(options, settings, data_dir, console)
     if options.ood_only:
         model = final_checks.check_model(final).config.model
         if options.adapt_batch_norm:
             final_checks.check_batch_norm(model)
         claim = final.claim()
-        work = partial(predict, final, files, options.tta, options.adapt_batch_norm, console)
+        tta = options.tta or final.tested_with_views()
+        work = partial(predict, final, files, tta, options.adapt_batch_norm, console)
         return lambda: resumable(work, final, arguments, console, claim)
     request = final_checks.make_request(final, folder, settings, data_dir, options)
     if options.adapt_batch_norm:
@@ -110,6 +101,23 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             predict(final, files, request.tta, options.adapt_batch_norm, console)
 
     return lambda: resumable(everything, final, arguments, console, claim)
+
+
+def ood_files(options: argparse.Namespace, settings: Settings, data_dir: Path, console: Console) -> list[Path]:
+    """The files of the challenge; none, and a sentence, if they are not to be had and there is more to do."""
+    from tune.training import ood, synthetic_ood
+
+    folder = options.ood_dir
+    if folder is None:
+        folder = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
+    try:
+        return ood.locate(folder)
+    except ood.OodMissing as error:
+        if options.ood_only:
+            raise ValueError(str(error)) from error
+        console.print(f"No OOD predictions: {error}", highlight=False, markup=False)
+        console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
+        return []
 
 
 def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
@@ -161,7 +169,7 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
         metrics = final.test(request, work.advance)
     for line in figures(metrics):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Model: {named(final, final.model)}", highlight=False, soft_wrap=True)
+    console.print(f"Model: {named(final, final.model)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def learn(final: Final, request: Request, console: Console) -> None:
@@ -192,8 +200,9 @@ def figures(metrics: dict[str, Any]) -> Iterator[str]:
             f"without it {validation['val_acc']:.2f} %"
         )
     low, high = metrics["test_acc_interval95"]
+    together = " of the seeds together" if "over_seeds" in metrics else ""
     yield (
-        f"Test accuracy {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
+        f"Test accuracy{together} {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
         f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images"
     )
 
@@ -202,9 +211,8 @@ def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Co
     """Predicts the OOD files, and says so."""
     with progress.shown("OOD", "images", console) as work:
         images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
-    console.print(
-        f"OOD predictions: {named(final, final.submission)} ({images:,} rows)", highlight=False, soft_wrap=True
-    )
+    line = f"OOD predictions: {named(final, final.submission)} ({images:,} rows)"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def named(final: Final, path: Path) -> str:

@@ -83,6 +83,9 @@ def test_adapted_batch_norm_is_each_files_own_and_told(final: Final, files: list
 
 
 def test_views_are_told(final: Final, files: list[Path]) -> None:
+    assert not final.tested_with_views()
+    final.folder.write_json("metrics.json", {"tta": True})
+    assert final.tested_with_views()
     final.predict(files, tta=False, adapt=False)
     plain = probabilities(final)
     final.predict(files, tta=True, adapt=False)

@@ -106,7 +106,7 @@ def test_adapted_statistics_are_those_of_the_images_alone_and_go_again(tta: bool
 def test_each_batch_of_the_statistics_spans_the_file() -> None:
     """Rows are sorted by severity, and what differs between severities is variance, too."""
     file = np.repeat(np.arange(5, dtype=np.uint8), 20)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
-    batches = list(batch_norm._spread(file, 16, CPU))
+    batches = list(batch_norm.spread(file, 16, CPU))
     assert sum(map(len, batches)) == 100
     assert all(set(batch.unique().tolist()) == {0, 1, 2, 3, 4} for batch in batches)
 

@@ -31,7 +31,7 @@ def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, de
     plain = Predictor(list(predictor.networks), predictor.preprocessing).eval()  # the same networks; no views
     try:
         with torch.no_grad():
-            update_bn(_spread(pixels, batch_size, device), plain)
+            update_bn(spread(pixels, batch_size, device), plain)
         yield
     finally:
         plain.eval()
@@ -39,7 +39,7 @@ def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, de
             buffer.copy_(before[name])
 
 
-def _spread(pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
+def spread(pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Batches, each spread evenly over the file: what differs from severity to severity counts as variance too."""
     pixels = pixels[:: -(-len(pixels) // MOST_IMAGES)]
     count = max(1, len(pixels) // max(2, batch_size))

@@ -182,6 +182,12 @@ class Final:
             self._member(config.seed).unlink(missing_ok=True)
         return content
 
+    def tested_with_views(self) -> bool:
+        """Whether test-time augmentation was used in the test, and so belongs to the challenge, too."""
+        with suppress(ValueError):
+            return bool(self.folder.read_json("metrics.json").get("tta"))
+        return False
+
     def _look(self, request: Request) -> list[dict[str, Any]]:
         """Writes down that the test set is opened, before it is; returns all times that it was, for this run.
 
