@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 SIDE = 32
 
@@ -46,7 +46,7 @@ def read(path: Path) -> NDArray[np.uint8]:
                 picture.draft("RGB", (4 * SIDE, 4 * SIDE))  # a JPEG is decoded at no more than it takes
                 square = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture)), (SIDE, SIDE), Image.Resampling.BICUBIC)
         return np.array(square)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise NoPicture(f"{path} is no image that Pillow knows.") from None
     except Exception as error:  # a damaged file raises what its format's reader does
         raise NoPicture(f"{path} can not be read: {error}.") from error
