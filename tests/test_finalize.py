@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.a_search import settings
+from tests.search.wandb_file import read_run
 from tune import cli, final_checks, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
@@ -58,7 +59,7 @@ def run_folder(tmp_path: Path, few_root: Path) -> RunFolder:
 def whole(few_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder `final/` of a training of two epochs that nothing interrupted. To be left as it is."""
     folder = searched(tmp_path_factory.mktemp("whole"), few_root)
-    assert finish(folder, "--epochs", "2") == cli.DONE
+    assert finish(folder, "--epochs", "2", "--wandb", "offline") == cli.DONE
     return folder.final
 
 
@@ -91,6 +92,27 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
     assert [int(row["label"]) for row in submission if row["id"].startswith("distortion07_3_")] == one
 
 
+def test_wandb_has_the_final_training_as_a_run_of_its_own(whole: Path) -> None:
+    (run,) = [read_run(file) for file in whole.parent.glob("wandb/offline-run-*/*.wandb")]
+    assert (run.group, run.job_type, run.name, run.tags, run.ended) == ("run", "final", "run-final", ["finished"], True)
+    about = CONFIG.to_dict() | {"epochs": 2, "trial_id": "0001", "train_on": "all", "origin": "final"}
+    assert run.config.items() >= about.items()
+    rows = RunFolder(whole).read_rows("epochs.parquet")
+    logged = [row for row in run.history if "train_acc" in row]
+    assert [(row["epoch"], row["train_loss"]) for row in logged] == [(row["epoch"], row["train_loss"]) for row in rows]
+    points = [row["step"] for row in run.history if "batch_loss" in row]
+    steps = TRAIN_IMAGES // CONFIG.batch_size
+    assert (len(points), points[-1]) == (2 * 100, 2 * steps), "a hundred an epoch"
+    metrics = RunFolder(whole).read_json("metrics.json")
+    assert {name: run.summary[name] for name in metrics if name.startswith("test_")} == {
+        name: value for name, value in metrics.items() if name.startswith("test_")
+    }
+    assert run.artifacts == [
+        ("run-model", "model", {"model.pt": str(whole / "model.pt")}),
+        ("run-ood", "predictions", {"submission_ood.csv": str(whole / "submission_ood.csv")}),
+    ]
+
+
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     run_folder: RunFolder, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +139,7 @@ def test_another_trial_and_the_training_part_alone(run_folder: RunFolder) -> Non
     metrics = RunFolder(run_folder.final).read_json("metrics.json")
     assert (metrics["trial_id"], metrics["config"]["lr"], metrics["train_on"]) == ("0000", 0.01, "train")
     assert RunFolder(run_folder.final).read_rows("epochs.parquet")[0]["val_acc"] is not None
+    assert not (run_folder.path / "wandb").exists(), "the search had W&B disabled, and nothing else was asked for"
 
 
 @pytest.mark.parametrize(("name", "told"), [("data_fingerprint", "other images"), ("weights_sha256", "other weights")])
@@ -143,7 +166,7 @@ def test_without_ood_files_and_network_it_says_so_and_does_all_else(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(ood, "UPSTREAM", "http://127.0.0.1:9/{name}.npy")  # nobody listens there
     missing = ["--ood-dir", str(tmp_path / "nothing")]
-    assert finish(run_folder, "--epochs", "1", *missing) == cli.DONE
+    assert finish(run_folder, "--epochs", "1", "--wandb", "offline", *missing) == cli.DONE
     out = capsys.readouterr().out
     assert out.index("No OOD predictions") < out.index("epoch 1:"), "it is said before hours are spent"
     assert (run_folder.final / "metrics.json").is_file()
@@ -151,7 +174,10 @@ def test_without_ood_files_and_network_it_says_so_and_does_all_else(
 
     model = (run_folder.final / "model.pt").read_bytes()
     assert finish(run_folder, "--ood-only", *missing) == cli.WRONG_INPUT
-    assert finish(run_folder, "--ood-only") == cli.DONE
+    assert finish(run_folder, "--ood-only", "--wandb", "offline") == cli.DONE
+    runs = [read_run(file) for file in run_folder.path.glob("wandb/offline-run-*/*.wandb")]
+    assert len({run.id for run in runs}) == 1, "W&B goes on with the run"
+    assert sorted(name for run in runs for name, _, _ in run.artifacts) == ["run-model", "run-ood"]
     assert (run_folder.final / "submission_ood.csv").is_file()
     assert (run_folder.final / "model.pt").read_bytes() == model, "only predictions were asked for"
 

@@ -36,6 +36,12 @@ def add_storage(group: argparse._ActionsContainer) -> None:
     group.add_argument("--storage", default="results", metavar="DIR", help=about)
 
 
+def add_wandb(group: argparse._ActionsContainer, default: str | None, about: str) -> None:
+    """The option of the commands that train; `about` tells the default."""
+    modes = ("auto", "online", "offline", "disabled")
+    group.add_argument("--wandb", choices=modes, default=default, help=f"Weights & Biases (default: {about})")
+
+
 def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `low`, and at most `high`."""
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tune import cli, final_checks, progress, results, storage
+from tune import cli, final_checks, final_run, progress, results, storage, wandb_mode
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
 from tune.final_checks import EPOCHS
+from tune.final_run import FinalRun
 from tune.results import RunFolder
 from tune.settings import Settings
 
@@ -51,6 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch's checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace a final/ that is there")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="holds cifar-100-python/ (default: the run's)")
+    cli.add_wandb(parser, None, "the run's")
     cli.add_storage(parser)
     return parser.parse_args(arguments)
 
@@ -62,6 +64,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
+    tracked = partial(final_run.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, teller(console))
     # What needs torch comes after what may be wrong without it.
     import torch
 
@@ -79,8 +82,13 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             final_checks.check_batch_norm(model)
         claim = final.claim()
         tta = options.tta or final.tested_with_views()
-        work = partial(predict, final, files, tta, options.adapt_batch_norm, console)
-        return lambda: resumable(work, final, arguments, console, claim)
+
+        def predict_only() -> None:
+            with tracked() as run:
+                run.goes_on()
+                predict(final, files, tta, options.adapt_batch_norm, console, run)
+
+        return lambda: resumable(predict_only, final, arguments, console, claim)
     request = final_checks.make_request(final, folder, settings, data_dir, options)
     if options.adapt_batch_norm:
         final_checks.check_batch_norm(request.config.model)
@@ -95,10 +103,12 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     def everything() -> None:
         if options.overwrite:
             final.clear()
-        with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
-            train(final, request, folder, console)
-        if files:
-            predict(final, files, request.tta, options.adapt_batch_norm, console)
+        with tracked() as run:
+            run.begins(request.config, request.trial_id, request.train_on)
+            with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
+                train(final, request, folder, console, run)
+            if files:
+                predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(everything, final, arguments, console, claim)
 
@@ -150,7 +160,7 @@ def to_go_on(final: Final, arguments: list[str]) -> str:
     return f"To go on: python -m tune.finalize {shlex.join(again)}"
 
 
-def train(final: Final, request: Request, folder: RunFolder, console: Console) -> None:
+def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
     """Trains and tests, and says so."""
     from tune.training.final import Diverged
 
@@ -162,22 +172,25 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console) -
         soft_wrap=True,
     )
     try:
-        learn(final, request, console)
+        learn(final, request, console, run)
     except Diverged as error:
+        run.ends("diverged")
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
     with progress.shown("test", "images", console) as work:
         metrics = final.test(request, work.advance)
+    run.tested(metrics, final.model)
     for line in figures(metrics):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Model: {named(final, final.model)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def learn(final: Final, request: Request, console: Console) -> None:
+def learn(final: Final, request: Request, console: Console, run: FinalRun) -> None:
     """Trains, a line an epoch."""
     configs, epochs = request.configs(), request.config.epochs
     with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
         for result in final.train(request):
             config = result.training.config
+            run.epoch_ended(result, config.seed if request.seeds > 1 else None)
             which = "" if request.seeds == 1 else f"seed {config.seed}, "
             accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
             rate = f"{result.images_per_s:,.0f} images/s"
@@ -207,12 +220,18 @@ def figures(metrics: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console) -> None:
+def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
     """Predicts the OOD files, and says so."""
     with progress.shown("OOD", "images", console) as work:
         images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
+    run.predicted(final.submission)
     line = f"OOD predictions: {named(final, final.submission)} ({images:,} rows)"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Prints sentences as they are."""
+    return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
 def named(final: Final, path: Path) -> str:

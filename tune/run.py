@@ -84,8 +84,7 @@ def parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("results and tracking")
     cli.add_storage(group)
     group.add_argument("--name", help="of the run's folder (default: the model and the time)")
-    group.add_argument("--wandb", choices=("auto", "online", "offline", "disabled"), default="auto",
-                       help="Weights & Biases (default: auto, online where there is a key, else offline)")  # fmt: skip
+    cli.add_wandb(group, "auto", "auto, online where there is a key, else offline")
     group.add_argument("--wandb-project", default="cifar100-tune", metavar="NAME",
                        help="W&B project (default: cifar100-tune)")  # fmt: skip
     group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,

@@ -106,7 +106,7 @@ def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
         "-h", "--help",
         "--trial", "--epochs", "--seeds", "--train-on", "--tta", "--adapt-batch-norm",
         "--ood-dir", "--ood-only", "--resume", "--overwrite",
-        "--data-dir", "--storage",
+        "--data-dir", "--wandb", "--storage",
     }  # fmt: skip
 
 

@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from benchmarks.survival import life
-from tests.search.wandb_file import read_run
+from tests.search.wandb_file import read_runs
 from tune import cli
 from tune.results import RunFolder
+from tune.training.config import TrainConfig
 
 pytestmark = pytest.mark.starts_ray
 
@@ -106,21 +107,25 @@ def test_an_interrupt_ends_with_130_whole_results_and_the_command_that_goes_on(e
 
 def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(ended: Ended) -> None:
     rows = ended.folder.read_rows("epochs.parquet")
-    runs = [read_run(file) for file in ended.folder.path.glob("wandb/offline-run-*/*.wandb")]
-    assert runs
-    assert all(about.get("ended") or not history for about, history in runs), "the loggers were killed"
-    (about, history) = max(runs, key=lambda found: len(found[1]))
-    assert about["run_group"] == "stopped"
-    assert about["run_id"] in ("stopped-0000", "stopped-0001")
-    assert about["config"]["batch_size"] == 50
-    names = {name for row in history for name in row}
+    trials = {row["trial_id"]: row for row in ended.folder.read_rows("trials.parquet")}
+    runs = read_runs(ended.folder.path)
+    assert runs.keys() == trials.keys()
+    for trial_id, run in runs.items():
+        assert (run.group, run.job_type, run.name) == ("stopped", "trial", f"simple_cnn-{trial_id}")
+        assert run.ended, "the logger was killed"
+        assert run.tags == [trials[trial_id]["status"]]
+        config = {name: trials[trial_id][f"config.{name}"] for name in TrainConfig.fields()}
+        assert run.config.items() >= (config | {"origin": trials[trial_id]["origin"]}).items()
+        logged = [(row["epoch"], row["val_acc"]) for row in run.history if "val_acc" in row]
+        assert logged == [(row["epoch"], row["val_acc"]) for row in rows if row["trial_id"] == trial_id]
+    run = max(runs.values(), key=lambda run: len(run.history))
+    names = {name for row in run.history for name in row}
     assert {"train_loss", "val_loss", "train_acc", "val_acc", "lr", "batch_loss", "epoch"} <= names
-    logged = [(row["epoch"], row["val_acc"]) for row in history if "epoch" in row]
-    own = [(row["epoch"], row["val_acc"]) for row in rows if row["trial_id"] == about["run_id"].partition("-")[2]]
-    assert logged == own[: len(logged)]
-    points = [row["step"] for row in history if "batch_loss" in row]
+    assert run.axes["batch_loss"] == "step"
+    assert {run.axes[name] for name in ("train_loss", "val_loss", "train_acc", "val_acc", "lr")} == {"epoch"}
+    points = [row["step"] for row in run.history if "batch_loss" in row]
     assert points == sorted(set(points))
-    assert points[-1] == len(logged) * (500 // 50)
+    assert points[-1] == sum("epoch" in row for row in run.history) * (500 // 50)
 
 
 def test_ray_listens_to_this_machine_alone(ended: Ended) -> None:

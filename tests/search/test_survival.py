@@ -19,7 +19,7 @@ import pytest
 from benchmarks.survival import endings, life, torture
 from benchmarks.survival.torture import rows
 from tests.search.wandb_file import read_run
-from tune import cli, run
+from tune import cli, run, tracking
 from tune.results import RunFolder
 from tune.search import launch
 
@@ -159,11 +159,12 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
     assert len(told) <= 15 + 1, "the one trial that ran lost more than an epoch"
     assert not (folder.path / "checkpoints").exists()
     # W&B goes on with a run in another file; what it had not written in the moment of the kill is lost to it.
-    files = {file: read_run(file) for file in folder.path.glob("wandb/offline-run-*/*.wandb")}
-    assert {file.stem for file in files} == {"run-dead-0000", "run-dead-0001", "run-dead-0002"}
-    logged = {(about["run_id"], row["epoch"]) for about, history in files.values() for row in history if "epoch" in row}
-    assert logged >= {(f"dead-{number:04d}", epoch) for number in range(3) for epoch in (4, 5)}
-    assert all(about["resume"] for about, history in files.values() if history), "or it would begin the run anew"
+    files = [read_run(file) for file in folder.path.glob("wandb/offline-run-*/*.wandb")]
+    runs = {trial_id: tracking.run_id(folder, trial_id) for trial_id in ("0000", "0001", "0002")}
+    assert {run.id for run in files} == set(runs.values())
+    logged = {(run.id, row["epoch"]) for run in files for row in run.history if "epoch" in row}
+    assert logged >= {(run, epoch) for run in runs.values() for epoch in (4, 5)}
+    assert all(run.resume for run in files if run.history), "or it would begin the run anew"
 
 
 @pytest.mark.usefixtures("one_ray")

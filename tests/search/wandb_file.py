@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,59 @@ def records(path: Path) -> Iterator[bytes]:
             yield parts
 
 
-def read_run(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What the run is (id, group, config, whether it was ended), and the rows that were logged."""
-    about: dict[str, Any] = {}
-    history = []
+@dataclass
+class OfflineRun:
+    """What a file says of its run."""
+
+    id: str = ""
+    name: str = ""
+    group: str = ""
+    job_type: str = ""
+    resume: bool = False
+    config: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    axes: dict[str, str] = field(default_factory=dict)
+    """What a metric is drawn over."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Name, type, and where each file lies."""
+
+    ended: bool = False
+
+
+def read_run(path: Path) -> OfflineRun:
+    run = OfflineRun()
     for data in records(path):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
         if record.HasField("run"):
-            config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
-            about = {"run_id": record.run.run_id, "run_group": record.run.run_group, "config": config}
-            about |= {"ended": False, "resume": record.run.resume}
-        if record.HasField("exit"):
-            about["ended"] = True
+            about = record.run
+            run.id, run.name, run.group, run.job_type = (
+                about.run_id, about.display_name, about.run_group, about.job_type,
+            )  # fmt: skip
+            run.resume, run.tags = about.resume, list(about.tags)
+            run.config |= {item.key: json.loads(item.value_json) for item in about.config.update}
+        if record.HasField("metric") and record.metric.step_metric:
+            run.axes[record.metric.name] = record.metric.step_metric
         if record.HasField("history"):
-            items = {(i.key or "/".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item}
-            history.append({name: value for name, value in items.items() if not name.startswith("_")})
-    return about, history
+            items = _values(record.history.item)
+            run.history.append({name: value for name, value in items.items() if not name.startswith("_")})
+        if record.HasField("summary"):
+            run.summary |= _values(record.summary.update)
+        if record.HasField("artifact"):
+            files = {entry.path: entry.local_path for entry in record.artifact.manifest.contents}
+            run.artifacts.append((record.artifact.name, record.artifact.type, files))
+        run.ended |= record.HasField("exit")
+    return run
+
+
+def read_runs(folder: Path) -> dict[str, OfflineRun]:
+    """The offline runs in a result folder, by the middle of their ids: a trial's, or `final`."""
+    runs = [read_run(file) for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+    return {run.id.removeprefix(f"{folder.name}-").rsplit("-", 1)[0]: run for run in runs}
+
+
+def _values(items: Iterable[Any]) -> dict[str, Any]:
+    return {(item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in items}

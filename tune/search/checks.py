@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+from tune import wandb_mode
 from tune.files import obstacle
-from tune.search import devices, wandb_mode, warm_start
+from tune.search import devices, warm_start
 from tune.search.devices import Machine, Share
 from tune.search.warm_start import EarlierRun
 from tune.settings import Settings

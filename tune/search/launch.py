@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tune.remote import Unreachable
 from tune.results import Row, RunFolder, now
-from tune.search import confirm, summary, tracking
+from tune.search import confirm, summary
 from tune.search.asha import AshaScheduler
 from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
@@ -33,6 +33,7 @@ from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.session import started_ray
+from tune.search.tracking import tracked
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
 from tune.search.watchdog import Watchdog, interruptible
 
@@ -58,7 +59,13 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console, also: Se
     checkpoints.drop_ahead(past.known_epochs())
     try:
         last_words = summary.to_go_on(folder)
-        with started_ray(settings, console, last_words), interruptible(last_words), head_watched(last_words):
+        with (
+            started_ray(settings, console, last_words),
+            interruptible(last_words),
+            head_watched(last_words),
+            tracked(settings, folder, console) as tracker,
+        ):
+            also = [tracker, *also]
             if journal is not None:
                 _search(plan, past, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
@@ -153,7 +160,7 @@ def _train(
     """Ray Tune, over what the searcher has."""
     settings, share = plan.settings, plan.share
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
-    callbacks = [Events(listeners, asha, searcher), *tracking.callbacks(settings, folder)]
+    events = Events(listeners, asha, searcher)
     trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
@@ -174,15 +181,14 @@ def _train(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # see `trial`
             name="ray",
             storage_path=str(folder.path),
-            callbacks=callbacks,
+            callbacks=[events],
             verbose=0,
         ),
     )
     try:
         tuner.fit()
     except KeyboardInterrupt:  # raised by one of them, so that Tune does not wait for what trains
-        for callback in callbacks:
-            callback.on_experiment_end([])
+        events.on_experiment_end([])
         raise
     except TuneError as error:
         if isinstance(error.__context__, OSError):  # of a listener, wrapped up by Tune

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tune.files import short
 from tune.results import Row, RunFolder
 from tune.settings import Settings
 from tune.storage import Storage
+from tune.tracking import sync_command
 
 
 def show(folder: RunFolder, settings: Settings, console: Console) -> None:
@@ -48,7 +48,7 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
             )
     say(f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)")
     if settings.wandb == "offline":
-        say(f"W&B, kept offline: wandb sync {short(folder.path)}/wandb/offline-run-*")
+        say(f"W&B, kept offline: {sync_command(folder)}")
     if best:
         say(f"Next: {command('tune.finalize', folder)}")
 

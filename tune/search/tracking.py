@@ -1,107 +1,60 @@
-"""Weights & Biases, through Ray's callback."""
+"""The search for W&B: one run a trial, grouped by the search. Ray's callback tells it, as it tells the journal.
+
+Ray's own WandbLoggerCallback has two actors and a service of W&B's for each trial that runs, writes the key into one of
+Ray's logs, knows nothing of a trial's status, and waits half an hour for uploads.
+"""
 
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import ray
-import wandb
-from ray.air.integrations import wandb as ray_wandb
-from ray.tune import Callback
+from rich.console import Console
 
-from tune.results import EPOCHS, RunFolder
+from tune import tracking
+from tune.results import Origin, RunFolder, Status
+from tune.search.listener import Listener
 from tune.search.watchdog import Watchdog
 from tune.settings import Settings
-
-UPLOAD_TIMEOUT_S = 60
-"""How long the end of a search waits for uploads; Ray would wait for half an hour."""
-
-INTERRUPTED_TIMEOUT_S = 4
-"""The same when the user waits for the prompt."""
-
-SETTINGS = wandb.Settings(silent=True, console="off")
-
-LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
-"""What a run shows over its epochs; `batch_loss` comes beside it, over steps."""
+from tune.tracking import Tracker
+from tune.training.config import TrainConfig
 
 
-def callbacks(settings: Settings, folder: RunFolder) -> list[Callback]:
-    """One W&B run a trial, grouped by the search."""
-    if settings.wandb == "disabled":
-        return []
-    os.environ["WANDB_MODE"] = settings.wandb  # Ray's callback wants a key unless this says offline
-    return [
-        Wandb(
-            project=settings.wandb_project,
-            group=settings.name,
-            excludes=["trial_id"],
-            mode=settings.wandb,
-            dir=str(folder.path),
-            settings=SETTINGS,
-        )
-    ]
+class TrialRuns(Listener):
+    """A run for each trial, which ends with its status as a tag."""
+
+    def __init__(self, tracker: Tracker, folder: RunFolder) -> None:
+        self._tracker = tracker
+        self._folder = folder
+        self._logged: dict[str, int] = {}
+        """The last epoch of each trial: one that is tried again trains some anew."""
+
+    def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
+        about = config.to_dict() | {"origin": origin}
+        self._tracker.start(self._run(trial_id), f"{config.model}-{trial_id}", "trial", about)
+
+    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
+        if metrics["epoch"] <= self._logged.get(trial_id, 0):
+            return
+        self._logged[trial_id] = metrics["epoch"]
+        # Of a diverged one it is a verdict for the searchers, not a measurement.
+        measured = metrics | {"val_acc": None} if metrics["diverged"] else metrics
+        self._tracker.log(self._run(trial_id), tracking.epoch_rows(measured, metrics["batch_loss"], metrics["steps"]))
+
+    def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
+        self._tracker.end(self._run(trial_id), status)
+
+    def _run(self, trial_id: str) -> str:
+        return tracking.run_id(self._folder, trial_id)
 
 
-NOT_INHERITED = {"api_key": "WANDB_API_KEY", "base_url": "WANDB_BASE_URL", "entity": "WANDB_ENTITY"}
-"""Settings of W&B, and the environment variables of the command that they come from."""
+@contextmanager
+def tracked(settings: Settings, folder: RunFolder, console: Console) -> Iterator[Listener]:
+    """Who is to listen in the block, so that W&B shows the search."""
 
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray ships no types for it
-    """Logs under the report's names: `batch_loss` over steps, all else over `epoch`."""
-
-    def run(self) -> None:
-        run = wandb.init(*self.args, **self.kwargs)
-        run.define_metric("step")
-        run.define_metric("batch_loss", step_metric="step")
-        run.define_metric("epoch")
-        for name in ("train_loss", "val_loss", "train_acc", "val_acc", "lr"):
-            run.define_metric(name, step_metric="epoch")
-        while True:
-            kind, result = self.queue.get()
-            if kind == ray_wandb._QueueItem.END:
-                break
-            losses, steps = result["batch_loss"], result["steps"]
-            for point, loss in enumerate(losses, start=1):
-                step = (result["epoch"] - 1) * steps + steps * point // len(losses)
-                run.log({"batch_loss": loss, "step": step})
-            measured = {name: result[name] for name in LOGGED if name in result}
-            if result["diverged"]:
-                del measured["val_acc"]  # a verdict for the searchers, not a measurement
-            run.log(measured)
-        run.finish()
-
-
-class Wandb(ray_wandb.WandbLoggerCallback):  # type: ignore[misc]
-    """Ray's callback with that actor, and with run ids that a resumed search finds again."""
-
-    _logger_actor_cls = WandbActor
-    _remote_logger_class: Any
-
-    def _start_logging_actor(self, trial: Any, exclude_results: list[str], **init: Any) -> None:
-        trial_id = trial.config["trial_id"]
-        if self._remote_logger_class is None:
-            # Ray's own would put the key into a runtime environment, and so into a log of Ray's; the logger
-            # inherits it from us. It would also restart for ever, and Ray prints an error about that.
-            self._remote_logger_class = ray.remote(num_cpus=0, **ray_wandb._force_on_current_node())(WandbActor)
-        # Of the same id as before a crash: W&B goes on with that run, and `wandb sync` joins their offline files.
-        init |= {"id": f"{self.group}-{trial_id}", "name": str(trial), "resume": "allow"}
-        # On a cluster it inherits nothing of ours. Only here: Tune writes what the callback itself holds to a file.
-        ours = {name: os.environ[variable] for name, variable in NOT_INHERITED.items() if os.environ.get(variable)}
-        init["settings"] = SETTINGS.model_copy(update=ours)
-        super()._start_logging_actor(trial, exclude_results, **init)
-
-    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        if trial in self._trial_queues:  # else it failed before it started
-            super().log_trial_end(trial, failed)
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        # Ray does not end the loggers of trials that a time budget or the user ended, and would wait for them.
-        for trial in self._trial_queues:
-            self._signal_logging_actor_stop(trial)
-        # Second by second, so that an interrupt shortens it.
-        deadline = time.monotonic() + UPLOAD_TIMEOUT_S
-        while self._trial_logging_futures and not Watchdog.interrupted and time.monotonic() < deadline:
-            self._cleanup_logging_actors(timeout=1)
-        self._cleanup_logging_actors(timeout=INTERRUPTED_TIMEOUT_S, kill_on_timeout=True)
+    with tracking.opened(settings.wandb, settings, folder, say, lambda: Watchdog.interrupted) as tracker:
+        yield TrialRuns(tracker, folder)

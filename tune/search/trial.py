@@ -7,7 +7,6 @@ old after a crash.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from tune.search.attempts import MICRO_BATCHES
 from tune.search.devices import Share
 from tune.search.kept import Kept
 from tune.search.nodes import Shipment, images_of, weights_of
+from tune.tracking import BATCH_LOSS_POINTS, thinned
 from tune.training import data, host
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -34,9 +34,6 @@ CHECKPOINT_EVERY_S = 10.0
 
 TENSORS = 0.9
 """Of a trial's share of a GPU's memory. The rest is for what each process takes beside them, such as CUDA's kernels."""
-
-BATCH_LOSS_POINTS = 100
-"""At most so many points an epoch go to the trackers; each is the mean of the steps it stands for."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +167,3 @@ def metrics(result: EpochResult) -> dict[str, Any]:
         "steps": len(result.batch_loss),
         "batch_loss": thinned(result.batch_loss, BATCH_LOSS_POINTS),
     }
-
-
-def thinned(values: tuple[float, ...], points: int) -> list[float]:
-    """At most `points` means over neighbouring values."""
-    points = min(points, len(values))
-    edges = [len(values) * i // points for i in range(points + 1)]
-    return [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]

@@ -1,11 +1,14 @@
-"""Where W&B's runs go: apart from `tracking`, as it is asked for before Ray's callback needs to be imported."""
+"""Where W&B's runs go: online, into files, or nowhere."""
 
 from __future__ import annotations
 
 import os
 from typing import Literal
 
+from tune.settings import Settings
+
 Mode = Literal["online", "offline", "disabled"]
+Asked = Literal["auto", "online", "offline", "disabled"]
 
 
 def check_project(name: str) -> None:
@@ -16,7 +19,17 @@ def check_project(name: str) -> None:
         )
 
 
-def resolve(mode: Literal["auto", "online", "offline", "disabled"]) -> Mode:
+def of_run(settings: Settings, asked: Asked | None) -> Mode:
+    """That of a run whose search was begun with the settings: if nothing is asked for, the search's.
+
+    Online only if there is a key here, too. ValueError as in `resolve`.
+    """
+    if asked is None:
+        asked = "auto" if settings.wandb == "online" else settings.wandb
+    return resolve(asked)
+
+
+def resolve(mode: Asked) -> Mode:
     """`auto` is WANDB_MODE, or online where a key is at hand, else offline.
 
     ValueError if online is asked for without a key.
