@@ -12,6 +12,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,18 +78,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     final_checks.check_folder(final, options)
     files = ood_files(options, settings, data_dir, console)
     if options.ood_only:
-        model = final_checks.check_model(final).config.model
-        if options.adapt_batch_norm:
-            final_checks.check_batch_norm(model)
-        claim = final.claim()
-        tta = options.tta or final.tested_with_views()
-
-        def predict_only() -> None:
-            with tracked() as run:
-                run.goes_on()
-                predict(final, files, tta, options.adapt_batch_norm, console, run)
-
-        return lambda: resumable(predict_only, final, arguments, console, claim)
+        return only_predict(final, files, options, tracked, arguments, console)
     request = final_checks.make_request(final, folder, settings, data_dir, options)
     if options.adapt_batch_norm:
         final_checks.check_batch_norm(request.config.model)
@@ -100,7 +90,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     claim = final.claim()
     final_checks.check_folder(final, options)  # once more: another command may have worked there meanwhile
 
-    def everything() -> None:
+    def work() -> None:
         if options.overwrite:
             final.clear()
         with tracked() as run:
@@ -110,7 +100,30 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             if files:
                 predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
-    return lambda: resumable(everything, final, arguments, console, claim)
+    return lambda: resumable(work, final, arguments, console, claim)
+
+
+def only_predict(
+    final: Final,
+    files: list[Path],
+    options: argparse.Namespace,
+    tracked: Callable[[], AbstractContextManager[FinalRun]],
+    arguments: list[str],
+    console: Console,
+) -> Callable[[], None]:
+    """Checks the model that is there, and returns the work of --ood-only."""
+    model = final_checks.check_model(final).config.model
+    if options.adapt_batch_norm:
+        final_checks.check_batch_norm(model)
+    claim = final.claim()
+    tta = options.tta or final.tested_with_views()
+
+    def work() -> None:
+        with tracked() as run:
+            run.goes_on()
+            predict(final, files, tta, options.adapt_batch_norm, console, run)
+
+    return lambda: resumable(work, final, arguments, console, claim)
 
 
 def ood_files(options: argparse.Namespace, settings: Settings, data_dir: Path, console: Console) -> list[Path]:
@@ -195,7 +208,8 @@ def learn(final: Final, request: Request, console: Console, run: FinalRun) -> No
             accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
             rate = f"{result.images_per_s:,.0f} images/s"
             line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
-            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s, {rate}")
+            told = "" if console.is_terminal else f", {rate}"  # beside the bar otherwise
+            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{told}")
             work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
 
 
