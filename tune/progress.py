@@ -18,7 +18,8 @@ class Work:
     def __init__(self, name: str, unit: str, console: Console, total: int | None) -> None:
         self.name, self.unit, self.console = name, unit, console
         self.done = 0
-        self._began = self._told = time.monotonic()
+        self._told = time.monotonic()
+        self._first = 0, 0.0
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -28,7 +29,10 @@ class Work:
     def advance(self, count: int, total: int) -> None:
         """So many more are done, of so many in all."""
         self.done += count
-        rate = f"{self.done / max(1e-9, time.monotonic() - self._began):,.0f} {self.unit}/s"
+        if self.done == count:  # what was prepared before it tells nothing of the speed
+            self._first = count, time.monotonic()
+        done, began = self._first
+        rate = f"{(self.done - done) / max(1e-9, time.monotonic() - began):,.0f} {self.unit}/s"
         self.bar.update(self._task, completed=self.done, total=total, rate=rate)
         if not self.console.is_terminal and time.monotonic() - self._told >= LINE_EVERY_S:
             self._told = time.monotonic()
