@@ -47,6 +47,21 @@ def test_the_search_does_not_call_the_commands(path: Path) -> None:
     assert not {name for name in imported(path) if name.startswith(("tune.run", "tune.finalize"))}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "reporting").glob("*.py")), ids=lambda path: path.stem)
+def test_the_report_knows_neither_ray_nor_torch_nor_the_rest(path: Path) -> None:
+    names = imported(path)
+    assert not {name for name in names if name.split(".")[0] in ("ray", "torch", "wandb", "hyperopt")}
+    others = ("tune.search", "tune.run", "tune.finalize", "tune.report.")
+    assert not {name for name in names if name.startswith(others) or name == "tune.report"}
+
+
+def test_a_report_imports_neither_ray_nor_torch() -> None:
+    code = "import sys, tune.report, tune.reporting.page, tune.reporting.study, tune.reporting.png\n"
+    code += "assert not {'ray', 'torch', 'wandb'} & set(sys.modules)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.stem)
 def test_nothing_needs_the_benchmarks(path: Path) -> None:
     assert not {name for name in imported(path) if name.split(".")[0] == "benchmarks"}

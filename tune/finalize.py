@@ -24,6 +24,7 @@ from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
 from tune.final_checks import EPOCHS
 from tune.final_run import FinalRun
+from tune.reporting import write
 from tune.results import RunFolder
 from tune.settings import Settings
 
@@ -148,6 +149,7 @@ def resumable(work: Callable[[], None], final: Final, arguments: list[str], cons
     try:
         with storage.final_uploaded(final.run):
             work()
+        write.after(final.run, console)
     except KeyboardInterrupt:
         again = to_go_on(final, arguments)
         console.print(f"Interrupted. {again}", soft_wrap=True, markup=False, highlight=False)

@@ -26,6 +26,7 @@ from tune import cli, results, space, storage
 from tune.cli import at_least
 from tune.files import Claim, Unwritable
 from tune.remote import Unreachable
+from tune.reporting import write
 from tune.results import RunFolder
 from tune.search import resume
 from tune.settings import Method, Settings, Source
@@ -193,6 +194,8 @@ def _search(
     except KeyboardInterrupt:
         how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
+        if folder.path.is_dir():  # something had begun
+            write.after(folder, console)
         raise
     except SystemExit as error:  # of rich, when nobody reads the output any more
         raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}{and_then}") from error
@@ -201,6 +204,7 @@ def _search(
     finally:
         claim.release()
     summary.show(folder, prepared.settings, console)
+    write.after(folder, console)
     if reason := summary.why_nothing(folder, prepared.settings):
         raise cli.WorkFailed(reason)
 

@@ -209,13 +209,16 @@ def _is_origin(folder: RunFolder, there: Mapping[str, Any]) -> bool:
     return here.get("started") == there.get("started") and lives[: len(lives_there)] == lives_there
 
 
-def fetch_final(folder: RunFolder) -> None:
-    """Brings final/ here. Of two files the newer one counts: what could not be uploaded stays."""
+def fetch_final(folder: RunFolder, *, small: bool = False) -> None:
+    """Brings final/ here, or only its tables and figures. Of two files the newer one counts: what could not be
+    uploaded stays."""
     if folder.remote is None:
         return
     final = folder.remote.inside("final")
     there = final.files()
     for name, info in there.items():
+        if small and not name.endswith((".parquet", ".json")):
+            continue
         if not _is_newer(folder.final / name, info) and (content := final.read(name)) is not None:
             folder.final.mkdir(parents=True, exist_ok=True)
             replace_file(folder.final / name, content)

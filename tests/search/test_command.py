@@ -1,17 +1,23 @@
-"""The command as a user starts it, with Ray, dashboard and W&B of its own, ended by Ctrl-C: one search, four looks."""
+"""The command as a user starts it, with Ray, dashboard and W&B of its own, ended by Ctrl-C: one search, five looks."""
 
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psutil
 import pytest
@@ -39,6 +45,20 @@ SPACE = SearchSpace(
 
 
 @dataclass(frozen=True)
+class Dashboard:
+    """What a person with the token sees there, while trials run."""
+
+    without_token: int
+    """The HTTP status."""
+
+    workers: list[str]
+    """Names of the node's processes."""
+
+    actors: list[str]
+    """Names of their classes."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """What is left of the command."""
 
@@ -48,6 +68,8 @@ class Ended:
     err: str
     addresses: set[str]
     """On which it listened."""
+
+    dashboard: Dashboard
 
     home: Path
     logs: Path
@@ -80,10 +102,12 @@ def ended(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             if "epoch 1/50" in line:
                 break
         addresses = listening(own["SEARCH"])
+        (url,) = re.findall(r"Ray dashboard: (http://127\.0\.0\.1:\d+) \(its token: `ray get-auth-token`\)", before)
+        dashboard = seen(url, (here / "home" / ".ray" / "auth_token").read_text().strip())
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=100)
         folder = RunFolder(here / "stopped")
-        yield Ended(folder, process.returncode, before + out, err, addresses, here / "home", Path(logs))
+        yield Ended(folder, process.returncode, before + out, err, addresses, dashboard, here / "home", Path(logs))
 
 
 def listening(name: str) -> set[str]:
@@ -93,6 +117,27 @@ def listening(name: str) -> set[str]:
         with suppress(psutil.Error):
             found |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
     return found
+
+
+def seen(url: str, token: str) -> Dashboard:
+    """Looks until the names of trials are there: the dashboard asks its nodes every few seconds."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{url}/nodes?view=summary", timeout=10)
+    refused.value.close()
+
+    def get(path: str) -> Any:
+        asked = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    (node,) = get("/nodes?view=summary")["summary"]
+    deadline = time.monotonic() + 30
+    while True:
+        found = get(f"/nodes/{node['raylet']['nodeId']}")["detail"]
+        workers = [worker["cmdline"][0] for worker in found["workers"] if worker["cmdline"]]
+        if any("simple_cnn" in name for name in workers) or time.monotonic() > deadline:
+            return Dashboard(refused.value.code, workers, [a["actorClass"] for a in found["actors"].values()])
+        time.sleep(0.5)
 
 
 def test_an_interrupt_ends_with_130_whole_results_and_the_command_that_goes_on(ended: Ended) -> None:
@@ -126,6 +171,16 @@ def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(ended: Ende
     points = [row["step"] for row in run.history if "batch_loss" in row]
     assert points == sorted(set(points))
     assert points[-1] == sum("epoch" in row for row in run.history) * (500 // 50)
+
+
+def test_the_dashboard_asks_for_its_token_and_names_the_trials(ended: Ended) -> None:
+    assert ended.dashboard.without_token == 401
+    trials = [name for name in ended.dashboard.workers if name.startswith("ray::Trial simple_cnn-")]
+    assert trials, ended.dashboard.workers
+    assert {name.rpartition("-")[2] for name in trials} <= {
+        row["trial_id"] for row in ended.folder.read_rows("trials.parquet")
+    }
+    assert "Trial" in ended.dashboard.actors
 
 
 def test_ray_listens_to_this_machine_alone(ended: Ended) -> None:

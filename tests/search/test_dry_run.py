@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.search.proposing import tiny
 from tests.search.test_measured import ASKED, MACHINE, leave
 from tune import space
-from tune.search import dry_run
+from tune.search import dry_run, wording
 from tune.search.checks import Checked
 from tune.search.devices import Share
 from tune.search.warm_start import Taken
@@ -184,4 +184,4 @@ def test_each_parameter_of_the_shipped_spaces_has_its_line(name: str, tmp_path: 
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert dry_run.duration(seconds) == text
+    assert wording.duration(seconds) == text

@@ -6,13 +6,15 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from tests.a_search import settings
 from tune.results import TRIALS, RunFolder
-from tune.search import summary
+from tune.search import confirm, summary
 from tune.settings import Settings
 from tune.training.config import TrainConfig
+from tune.training.sources import split_sizes
 
 CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=4)
 ENDS = [("finished", 4), ("stopped", 1), ("diverged", 2), ("failed", 3), ("interrupted", 2), ("finished", 4)]
@@ -46,21 +48,22 @@ def told(
 
 
 def test_each_end_is_told_apart_and_only_stopping_saves(tmp_path: Path) -> None:
-    text = told(tmp_path, ENDS, settings(trials=6))
+    text = told(tmp_path, ENDS, settings(trials=6), spent_s=123.4)
     assert "6 trials: 2 finished, 1 stopped, 1 diverged, 1 failed, 1 interrupted." in text
-    assert "16 epochs trained; stopping the poor trials early saved 5." in text  # 3 of the stopped, 2 of the diverged
+    assert "Cost: 16 epochs in 2 min; 5 of 21 saved by stopping the poor trials early." in text  # 3 and 2 of two trials
 
 
 def test_one_of_a_kind_is_told_as_one(tmp_path: Path) -> None:
     text = told(tmp_path, [("finished", 1)], settings(trials=1), repeats_refused=1)
-    assert "1 trial: 1 finished." in text
-    assert "1 epoch trained; " in text
-    assert "1 proposal repeated an earlier configuration and was drawn anew." in text
+    assert "1 trial: 1 finished; 1 proposal drawn anew, as repeating an earlier one.\n" in text
+    assert "Cost: 1 epoch in " in text
 
 
 def test_repeats_are_counted(tmp_path: Path) -> None:
-    assert "7 proposals repeated an earlier configuration" in told(tmp_path, ENDS, settings(), repeats_refused=7)
-    assert "repeated" not in told(tmp_path, ENDS, settings(), repeats_refused=0)
+    assert "; 7 proposals drawn anew, as repeating an earlier one." in told(
+        tmp_path, ENDS, settings(), repeats_refused=7
+    )
+    assert "drawn anew" not in told(tmp_path, ENDS, settings(), repeats_refused=0)
 
 
 def test_a_space_that_is_used_up_is_told(tmp_path: Path) -> None:
@@ -71,15 +74,54 @@ def test_a_space_that_is_used_up_is_told(tmp_path: Path) -> None:
     assert "only repeated the trials or the warm start." in text
 
 
+def best(**more: Any) -> dict[str, Any]:
+    return {"trial_id": "0005", "origin": "search", "chosen": "the highest val_acc", "val_acc": 15.0} | more
+
+
+def test_it_takes_ten_lines_and_ends_with_the_next_command(tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()
+    lines = told(tmp_path, ENDS, settings(wandb="offline"), best(), spent_s=60.0).strip().splitlines()
+    assert len(lines) <= 10
+    assert lines[-1].startswith(f"Next: python -m tune.finalize {tmp_path.name} --storage {tmp_path.parent}")
+    starts = ("6 trials", "Cost", "Best", "  with", "  chosen as", "Reference", "Results", "Report", "W&B", "Next")
+    assert tuple(line.startswith(start) for line, start in zip(lines, starts, strict=True)) == (True,) * 10
+
+
+def test_the_best_is_told_with_its_settings_and_what_sampling_does_to_it(tmp_path: Path) -> None:
+    text = told(tmp_path, ENDS, settings(data="synthetic"), best())
+    _, images = split_sizes("synthetic", 0.2, None)
+    low, high = summary.interval95(15.0, images)
+    assert 100 * (0.15 * 0.85 / images) ** 0.5 * 1.96 == pytest.approx((high - low) / 2, rel=0.01)
+    assert low < 15.0 < high
+    interval = f"(95 % interval {low:.1f} to {high:.1f} on {images:,} images)"
+    assert f"Best: trial 0005 (search), 15.00 % {interval}\n" in text
+    assert "  with lr 0.1, batch 64, constant, standard\n" in text
+
+
+def test_no_accuracy_has_an_interval_within_nothing_and_all() -> None:
+    assert summary.interval95(0.0, 100) == pytest.approx((0.0, 3.7), abs=0.1)
+    assert summary.interval95(100.0, 100) == pytest.approx((96.3, 100.0), abs=0.1)
+
+
+def test_it_is_compared_with_the_reference_unless_it_is_that(tmp_path: Path) -> None:
+    text = told(tmp_path, ENDS, settings(), best())
+    assert "Reference: 10.00 % after 4 epochs, finished (lr 0.1, batch 64" in text
+    assert "Reference" not in told(tmp_path, ENDS, settings(), best(trial_id="0000", origin="reference"))
+
+
+def test_a_report_that_is_not_there_is_not_told_of(tmp_path: Path) -> None:
+    assert "report.html" not in told(tmp_path, ENDS, settings(), best())
+
+
 def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -> None:
-    item = {"trial_id": "0005", "mean": 14.25, "seeds": 3, "wall_s": 12.0, "first": 15.0}
-    best = {
-        "trial_id": "0005",
-        "origin": "search",
-        "chosen": "the highest mean",
-        "confirmed": [item],
-        "deviation": None,
-    }
-    text = told(tmp_path, ENDS, settings(), best)
-    assert "trial 0005: 14.25 % over 3 other seeds, 15.00 % in the search, 12 s each" in text
-    assert f"Next: python -m tune.finalize {tmp_path.name}" in text
+    items = [
+        {"trial_id": f"000{n}", "mean": 14.25 - n, "seeds": 3, "wall_s": 12.0, "first": 15.0} for n in (5, 4, 3, 2)
+    ]
+    again = [{"trial_id": "0005", "status": "finished", "origin": "search", "epochs": 4, "seed": 1}] * 3
+    RunFolder(tmp_path).write_table("confirm.parquet", again, confirm.RERUNS)
+    text = told(tmp_path, ENDS, settings(confirm=4), best(val_acc=9.25, seeds=3, confirmed=items), spent_s=60.0)
+    assert "Best: trial 0005 (search), 9.25 % (95 % interval 8." in text
+    assert "Cost: 16 epochs in 60 s, and 12 of reruns after that; " in text
+    assert "trial 0005: 9.25 % over 3 other seeds, 15.00 % in the search, 12 s each" in text
+    assert "trial 0002" not in text
+    assert "and 1 more in confirm.parquet" in text

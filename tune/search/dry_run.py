@@ -19,8 +19,8 @@ from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
 from tune.search.expectation import Expected
-from tune.search.summary import counted
 from tune.search.warm_start import Taken
+from tune.search.wording import counted, duration
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.storage import Storage
@@ -202,10 +202,3 @@ def _short_run(settings: Settings, arguments: Sequence[str]) -> list[str]:
     again += ["--trials", "4", "--max-epochs", "1", *(["--confirm", "0"] if settings.confirm else [])]
     named = any(argument.split("=")[0] == "--name" for argument in arguments)
     return [*again, "--name", f"{settings.name}-speed"] if named else again
-
-
-def duration(seconds: float) -> str:
-    """For people: `40 s`, `25 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} h"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,9 +28,11 @@ from tune.search.experiment import Experiment
 from tune.search.journal import Journal
 from tune.search.kept import InFolder
 from tune.search.listener import Listener
+from tune.search.load import Load
 from tune.search.nodes import ship
 from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
+from tune.search.progress import Progress
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.session import started_ray
 from tune.search.tracking import tracked
@@ -104,8 +106,10 @@ def _search(
         proposer, settings.metric, past.known, past.unfinished, journal.trial_proposed, settings.trials
     )
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
-    left = settings.trials - past.ended
-    with view(title, left, console) as shown:
+    budget_s = experiment.left(settings.time_budget_s)
+    rungs = () if asha is None else asha.rungs
+    progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
+    with view(title, progress, console, before=past.trials, load=_load(plan)) as shown:
         try:
             _train(
                 plan,
@@ -114,7 +118,7 @@ def _search(
                 searcher=searcher,
                 scheduler=FIFOScheduler() if asha is None else AshaScheduler(asha),
                 listeners=[Watchdog(), journal, checkpoints, shown, experiment, *also],
-                time_budget_s=experiment.left(settings.time_budget_s),
+                time_budget_s=budget_s,
             )
         finally:
             journal.close()
@@ -135,7 +139,8 @@ def _confirm(
     settings = plan.settings
     trials = len({row["trial_id"] for row, _ in planned})
     title = f"{settings.name}: the best again, {trials} of the trials, on {settings.seeds} other seeds"
-    with view(title, len(planned), console) as shown:
+    progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
+    with view(title, progress, console, load=_load(plan), ranks=False) as shown:
         _train(
             plan,
             folder,
@@ -162,8 +167,10 @@ def _train(
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
     events = Events(listeners, asha, searcher)
     trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints))
+    trainable = tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus})
+    trainable.__qualname__ = Trial.__qualname__  # as Ray's dashboard calls the actors
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
+        trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             # Without a bound Ray draws a trial ahead of the free places; TPE is better asked late.
@@ -210,6 +217,11 @@ def _task(plan: Plan, checkpoints: Checkpoints) -> Task:
         checkpoint_every_s=CHECKPOINT_EVERY_S if isinstance(checkpoints.kept, InFolder) else REMOTE_CHECKPOINT_EVERY_S,
         shipment=None if settings.address is None else ship(arrow, weights),
     )
+
+
+def _load(plan: Plan) -> Callable[[], str]:
+    """Of this machine; on a cluster trials run elsewhere, too."""
+    return str if plan.settings.address is not None else Load(on_gpu=plan.share.gpus > 0)
 
 
 def _at_once(share: Share) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.utils import get_dashboard_dependency_error
 from rich.console import Console
 
 from tune.search import cluster, guard
@@ -49,6 +50,7 @@ def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[
     # All of Ray listens on loopback, as it does on a Mac; this process has read the variable already.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
+    dashboard = settings.dashboard and _has_dashboard(console)
     # HyperOpt takes a second to import, Ray three to start. HyperOpt has the thread, since Ray's processes end with the
     # thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
@@ -57,7 +59,7 @@ def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[
         with sigterm_kept():
             context = ray.init(
                 address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
-                include_dashboard=settings.dashboard,
+                include_dashboard=dashboard,
                 dashboard_host="127.0.0.1",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -65,6 +67,17 @@ def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[
         imports.join()
         _tell_dashboard(settings, context, console)
         yield
+
+
+def _has_dashboard(console: Console) -> bool:
+    """Whether the packages of Ray's dashboard are there; Ray would refuse to start without them."""
+    if (missing := get_dashboard_dependency_error()) is None:
+        return True
+    console.print(
+        f"No Ray dashboard, since its packages are not all there ({missing}); `pip install 'ray[default]'` adds them.",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+    return False
 
 
 def _tell_dashboard(settings: Settings, context: Any, console: Console) -> None:

@@ -3,54 +3,109 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from scipy.stats import binomtest
 
-from tune.results import Row, RunFolder
+from tune.files import short
+from tune.results import Row, RunFolder, config_of
+from tune.search import confirm, wording
+from tune.search.wording import counted, duration
 from tune.settings import Settings
 from tune.storage import Storage
 from tune.tracking import sync_command
+from tune.training import sources
+
+MOST_CONFIRMED = 3
+"""So many of --confirm's means are told; the rest lies in its table."""
 
 
 def show(folder: RunFolder, settings: Settings, console: Console) -> None:
-    """Prints what was found, what it cost, where it lies and what to do next."""
+    """Prints what was found, what it cost, where it lies and what to do next: in ten lines, as a rule."""
     rows = folder.read_rows("trials.parquet")
-    best = folder.read_json("best.json")
+    best, about = folder.read_json("best.json"), folder.read_json("experiment.json")
+    lines = [
+        f"{counted(len(rows), 'trial')}: {counts(rows)}{_repeats(about)}.",
+        *_used_up(settings, about),
+        f"Cost: {_cost(folder, rows, settings, about)}.",
+        *(_best(rows, best, settings) if best else []),
+        *_compared(rows, best),
+    ]
+    console.print()
+    for line in lines:  # whole in a file, by words in a terminal
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+    for line in _next(folder, settings, best):  # to be copied
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    say("")
-    say(f"{counted(len(rows), 'trial')}: {counts(rows)}.")
-    epochs = sum(row["epochs"] for row in rows)
-    saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
-    say(f"{counted(epochs, 'epoch')} trained; stopping the poor trials early saved {saved}.")
-    about = folder.read_json("experiment.json")
+def _next(folder: RunFolder, settings: Settings, best: dict[str, Any]) -> Iterator[str]:
+    """Where all lies, and the command to type next."""
+    yield f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)"
+    report = folder.path / "report.html"
+    if report.is_file():
+        yield f"Report: {short(report) if folder.remote is None else folder.remote.inside(report.name).uri}"
+    if settings.wandb == "offline":
+        yield f"W&B, kept offline: {sync_command(folder)}"
+    if best:
+        yield f"Next: {command('tune.finalize', folder)}"
+
+
+def _repeats(about: dict[str, Any]) -> str:
+    refused = about.get("repeats_refused")
+    return f"; {counted(refused, 'proposal')} drawn anew, as repeating an earlier one" if refused else ""
+
+
+def _used_up(settings: Settings, about: dict[str, Any]) -> Iterator[str]:
     if about.get("used_up"):
         others = "" if settings.warm_start is None else " or the warm start"
         so = f"The space is used up, short of {counted(settings.trials, 'trial')}"
-        say(f"{so}: new proposals only repeated the trials{others}.")
-    if refused := about.get("repeats_refused"):
-        were = "was" if refused == 1 else "were"
-        say(f"{counted(refused, 'proposal')} repeated an earlier configuration and {were} drawn anew.")
+        yield f"{so}: new proposals only repeated the trials{others}."
+
+
+def _cost(folder: RunFolder, rows: list[Row], settings: Settings, about: dict[str, Any]) -> str:
+    epochs = sum(row["epochs"] for row in rows)
+    saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
+    again = sum(row["epochs"] for row in confirm.reruns(folder))
+    return (
+        f"{counted(epochs, 'epoch')} in {duration(about.get('spent_s', 0.0))}"
+        + (f", and {again:,} of reruns after that" if again else "")
+        + f"; {saved:,} of {epochs + saved:,} saved by stopping the poor trials early"
+    )
+
+
+def _best(rows: list[Row], best: dict[str, Any], settings: Settings) -> Iterator[str]:
+    row = next(row for row in rows if row["trial_id"] == best["trial_id"])
+    _, images = sources.split_sizes(settings.data, settings.val_fraction, settings.train_subset)
+    accuracy, confirmed = best[settings.metric], best.get("confirmed", [])
+    low, high = interval95(accuracy, images)
+    interval = f"95 % interval {low:.1f} to {high:.1f} on {images:,} images"
+    yield f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} % ({interval})"
+    yield f"  with {wording.settings(config_of(row))}"
+    yield f"  chosen as {best['chosen']}"
+    for item in confirmed[:MOST_CONFIRMED]:
+        yield (
+            f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds, "
+            f"{item['first']:.2f} % in the search, {item['wall_s']:.0f} s each"
+        )
+    if len(confirmed) > MOST_CONFIRMED:
+        yield f"  and {len(confirmed) - MOST_CONFIRMED} more in confirm.parquet"
+
+
+def _compared(rows: list[Row], best: dict[str, Any]) -> Iterator[str]:
+    """What the best is compared with, unless it is that one itself."""
     for row in rows:
-        if row["origin"] in ("reference", "warm_start", "baseline"):
-            say(f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings_line(row)}).")
-    if best:
-        row = next(row for row in rows if row["trial_id"] == best["trial_id"])
-        say(f"Best: trial {best['trial_id']} ({best['origin']}), {outcome(row)} ({settings_line(row)}).")
-        say(f"  chosen as {best['chosen']}")
-        for item in best.get("confirmed", []):
-            say(
-                f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds, "
-                f"{item['first']:.2f} % in the search, {item['wall_s']:.0f} s each"
-            )
-    say(f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)")
-    if settings.wandb == "offline":
-        say(f"W&B, kept offline: {sync_command(folder)}")
-    if best:
-        say(f"Next: {command('tune.finalize', folder)}")
+        if row["origin"] in ("reference", "warm_start", "baseline") and row["trial_id"] != best.get("trial_id"):
+            settings = wording.settings(config_of(row))
+            yield f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings})."
+
+
+def interval95(accuracy: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy on so many images, all in per cent: what another sample might give."""
+    found = binomtest(round(accuracy / 100 * images), images).proportion_ci(0.95, method="wilson")
+    return 100 * float(found.low), 100 * float(found.high)
 
 
 def to_go_on(folder: RunFolder) -> str:
@@ -78,11 +133,6 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
     return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place}"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def counts(rows: list[Row]) -> str:
     """`9 finished, 6 stopped, 1 diverged`."""
     order = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
@@ -92,12 +142,5 @@ def counts(rows: list[Row]) -> str:
 
 def outcome(row: Row) -> str:
     """How a trial ended, and with what accuracy."""
-    accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} % validation accuracy"
+    accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} %"
     return f"{accuracy} after {counted(row['epochs'], 'epoch')}, {row['status']}"
-
-
-def settings_line(row: Row) -> str:
-    return (
-        f"lr {row['config.lr']:.4g}, batch {row['config.batch_size']}, "
-        f"{row['config.scheduler']}, {row['config.augmentation']}"
-    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ray import tune
+from ray import _raylet, tune
 
 from tune.files import Unwritable
 from tune.remote import Unreachable
@@ -89,6 +89,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         train_config = TrainConfig.from_dict(values)
         self._horizon = train_config.epochs
         self._trial_id = config["trial_id"]
+        self._name = f"{train_config.model}-{self._trial_id}"
         self._saved_at, self._due = time.monotonic(), False
         self._keeps = self._task.keeps()
         self._last: EpochResult | None = None
@@ -109,6 +110,9 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         rung it was not judged at, and what is to be stopped is not written first.
         """
         kept = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
+        # Ray names an actor once, and this one takes trial after trial; so its process tells which one it trains, on
+        # the dashboard as in ps, top and nvidia-smi. After the step Ray puts its own title back.
+        _raylet.setproctitle(f"ray::Trial {self._name}")  # type: ignore[attr-defined]
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
         self._due = not done and self._keeps and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s

@@ -1,0 +1,90 @@
+"""What is made of the final model's predictions."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.reporting import a_run
+from tune.reporting import ood_charts, pictures
+from tune.reporting.predictions import CleanPredictions, OodPredictions, calibration, read_ood, read_test
+from tune.results import RunFolder
+from tune.training import images
+
+
+def predictions(label: list[int], predicted: list[int], probability: list[float]) -> CleanPredictions:
+    return CleanPredictions(np.array(label), np.array(predicted), np.array(probability), ("a", "b", "c"))
+
+
+def test_calibration_is_the_gap_between_what_is_claimed_and_what_is_right() -> None:
+    rng = np.random.default_rng(0)
+    claimed = rng.random(200_000)
+    right = rng.random(200_000) < claimed
+    honest = CleanPredictions(np.zeros(200_000, int), np.where(right, 0, 1), claimed, ("a", "b"))
+    assert calibration(honest).error < 0.01
+    found = calibration(predictions([0] * 4, [0, 0, 1, 1], [0.9, 0.9, 0.9, 0.2]))
+    assert found.error == pytest.approx(0.75 * (0.9 - 2 / 3) + 0.25 * 0.2)
+    assert found.count.tolist() == [1, 3]
+    assert calibration(predictions([0], [0], [1.0])).error == 0
+
+
+def test_the_confusion_has_labels_as_rows() -> None:
+    assert predictions([0, 0, 2], [1, 0, 2], [1, 1, 1]).confusion().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_ood_images_are_counted_by_file_and_severity() -> None:
+    found = OodPredictions(np.array([3, 3, 7]), np.array([1, 1, 2]), np.array([0, 1, 1]), np.array([0.2, 0.4, 1.0]))
+    files, mean = ood_charts._by_file(found, found.probability)
+    assert files == ["distortion03", "distortion07"]
+    np.testing.assert_allclose(mean, [[0.3, np.nan], [np.nan, 1.0]])
+    _, classes = ood_charts._effective_classes(found, 2)
+    np.testing.assert_allclose(classes, [[2, np.nan], [np.nan, 1]])
+
+
+def test_files_that_are_not_there_and_files_that_are_none(tmp_path: Path) -> None:
+    assert read_test(tmp_path) is None
+    assert read_ood(tmp_path) is None
+    empty = pa.table({name: pa.array([], pa.int16()) for name in ("distortion", "severity", "label", "probability")})
+    pq.write_table(empty, tmp_path / "ood_predictions.parquet")
+    with pytest.raises(ValueError, match="holds no image"):
+        read_ood(tmp_path)
+    table = pa.table({name: pa.array([1], pa.int16()) for name in ("label", "predicted", "probability")})
+    pq.write_table(table, tmp_path / "test_predictions.parquet")
+    with pytest.raises(ValueError, match="does not name the classes"):
+        read_test(tmp_path)
+    pq.write_table(table.replace_schema_metadata({"classes": '["one"]'}), tmp_path / "test_predictions.parquet")
+    with pytest.raises(ValueError, match="labels without a class"):
+        read_test(tmp_path)
+
+
+def test_the_files_come_back_as_finalize_writes_them(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    a_run.finalize(folder, 500)
+    tested, ood = read_test(folder.final), read_ood(folder.final)
+    assert tested is not None
+    assert ood is not None
+    assert len(tested.label) == 500
+    assert tested.classes[98] == "maple_tree"
+    assert len(ood.label) == 19 * 5 * 200
+
+
+def test_pictures_are_the_images_of_their_rows(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    path = tmp_path / "test.arrow"
+    images.write(path, pixels, np.arange(5), {"class_names": ["a"]})
+    found = pictures.data_uris(path, [3, 1], 5)
+    assert found is not None
+    for uri, row in zip(found, (3, 1), strict=True):
+        content = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), pixels[row])
+    assert pictures.data_uris(path, [3], 6) is None, "images of another data set"
+    assert pictures.data_uris(tmp_path / "none.arrow", [3], 5) is None
+    path.write_bytes(b"no Arrow")
+    assert pictures.data_uris(path, [3], 5) is None

@@ -1,0 +1,26 @@
+"""What a search says of Ray's dashboard before Ray starts."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.search.a_view import log, text_of
+from tune.search import session
+
+
+def test_where_the_dashboards_packages_are_nothing_is_said() -> None:
+    console = log()
+    assert session._has_dashboard(console)
+    assert text_of(console) == ""
+
+
+def test_without_its_packages_a_sentence_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own check, on a Python that can not import them."""
+    monkeypatch.setitem(sys.modules, "ray.dashboard.optional_deps", None)
+    console = log()
+    assert not session._has_dashboard(console)
+    (line,) = text_of(console).splitlines()
+    assert line.startswith("No Ray dashboard, since its packages are not all there (")
+    assert line.endswith("`pip install 'ray[default]'` adds them.")

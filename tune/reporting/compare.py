@@ -1,0 +1,129 @@
+"""Several runs side by side: accuracy against cost, and how each came to its best."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+from optuna import visualization
+from optuna.trial import TrialState
+
+from tune.reporting import study
+from tune.reporting.answer import between, interval, paid, spent, test_accuracy, validation
+from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
+from tune.reporting.fates import took
+from tune.reporting.load import Run
+
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "cross")
+COLOURS = ("#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099")
+
+
+def section(runs: Mapping[str, Run]) -> Section:
+    items: list[Item] = [_table(runs)]
+    known = {label: run for label, run in runs.items() if _accuracy(run) is not None}
+    items.append(accuracy_and_cost(known) if known else Note("No run has a result yet."))
+    if (progress := _progress(runs)) is not None:
+        items.append(progress)
+    says = _sentence(known) if known else ""
+    return Section("compare", "The runs side by side", items, says)
+
+
+def _accuracy(run: Run) -> tuple[float, float, float] | None:
+    """Test accuracy if there is one, else that of validation, with its interval."""
+    if (tested := test_accuracy(run)) is not None:
+        return tested
+    value = validation(run)
+    return None if value is None else (value, *interval(value, run.val_images))
+
+
+def _kind(run: Run) -> str:
+    return "test" if test_accuracy(run) is not None else "validation"
+
+
+def _sentence(known: Mapping[str, Run]) -> str:
+    best = max(known, key=lambda label: (_accuracy(known[label]) or (0.0,))[0])
+    value, low, high = _accuracy(known[best]) or (0.0, 0.0, 0.0)
+    text = f"{best} is the most accurate: {percent(value)} in {_kind(known[best])} ({between(low, high)})."
+    if len({(run.settings["data"], run.settings.get("train_subset")) for run in known.values()}) > 1:
+        text += " The runs did not learn from the same images."
+    if len({_kind(run) for run in known.values()}) > 1:
+        text += " Not all have a final model: test and validation accuracies do not compare closely."
+    return text
+
+
+def _table(runs: Mapping[str, Run]) -> Table:
+    columns = ("run", "model", "trials", "validation", "test", "epochs trained", "search", "final training")
+    rows = []
+    for label, run in runs.items():
+        tested, train_s = test_accuracy(run), run.metrics.get("train_s")
+        rows.append(
+            (
+                label, run.model, str(len(run.trials)), percent(validation(run)),
+                percent(tested[0] if tested else None),
+                f"{paid(run):,} of {run.horizon * len(run.trials):,}", took(spent(run)),
+                took(train_s) if isinstance(train_s, int | float) else "–",
+            )
+        )  # fmt: skip
+    return Table(columns, rows)
+
+
+def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
+    figure = go.Figure()
+    for place, (label, run) in enumerate(known.items()):
+        value, low, high = _accuracy(run) or (0.0, 0.0, 0.0)
+        minutes = _cost(run) / 60
+        name = html.escape(f"{label}: {run.model} ({_kind(run)})")
+        figure.add_trace(
+            go.Scatter(
+                x=[minutes], y=[value], mode="markers", name=name,
+                error_y={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low]},
+                marker={"size": 13, "symbol": SYMBOLS[place % len(SYMBOLS)], "color": COLOURS[place % len(COLOURS)]},
+                hovertemplate="%{x:.1f} min: %{y:.2f} %<extra>" + name + "</extra>",
+            )
+        )  # fmt: skip
+    calm(figure, "search and final training (min)", "accuracy (%)", showlegend=True)
+    costs = [_cost(run) for run in known.values()]
+    if min(costs) > 0 and max(costs) / min(costs) > 20:
+        figure.update_xaxes(type="log")
+    cheapest = min(known, key=lambda label: _cost(known[label]))
+    says = (
+        f"{cheapest} cost least ({took(_cost(known[cheapest]))}). Bars are 95 % intervals over images; "
+        "times are those of each run's own machine."
+    )
+    return Chart(
+        "accuracy-cost", "Accuracy against cost", says, "A point a run: its cost and its accuracy.", figure, 380
+    )
+
+
+def _cost(run: Run) -> float:
+    train_s = run.metrics.get("train_s")
+    return spent(run) + (float(train_s) if isinstance(train_s, int | float) else 0.0)
+
+
+def _progress(runs: Mapping[str, Run]) -> Chart | None:
+    """Optuna's history, a line a run; only of runs with a finished trial."""
+    studies = {label: study.whole_trials(run, name=html.escape(label)) for label, run in runs.items()}
+    done = [found for found in studies.values() if found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    if len(done) < 2:
+        return None
+    with study.quiet():
+        figure = calm(
+            visualization.plot_optimization_history(done, target_name="accuracy"), "trial", "validation accuracy (%)"
+        )
+    for place, found in enumerate(done):
+        colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
+        points, line = {"color": colour, "symbol": symbol, "size": 9}, {"color": colour}
+        figure.update_traces(marker=points, name=found.study_name, selector={"name": f"accuracy of {found.study_name}"})
+        figure.update_traces(line=line, showlegend=False, selector={"name": f"Best Value of {found.study_name}"})
+    first = {label: found.best_trial.number for label, found in studies.items() if found in done}
+    quick = min(first, key=lambda label: first[label])
+    says = f"{quick} found its best earliest, with trial {first[quick]:04d}. Only finished trials are drawn."
+    return Chart(
+        "progress",
+        "The best so far, in each run",
+        says,
+        "Points for finished trials, and a line of the best so far, for each run.",
+        figure,
+        380,
+    )

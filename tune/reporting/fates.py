@@ -1,0 +1,73 @@
+"""How trials end, and the colour, dash and marker that stand for it in every chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tune.reporting.load import Run
+from tune.results import Row
+
+STOPPED = ("#d9a441", "#cf7f2c", "#c4602f", "#b04a3c", "#9c4a4f", "#86505f")
+"""From the first rung to the last one; legible on light and on dark ground, as the others are."""
+
+
+@dataclass(frozen=True)
+class Fate:
+    """One way to end."""
+
+    name: str
+    colour: str
+    dash: str
+    symbol: str
+
+
+FINISHED = Fate("finished", "#3a7bd5", "solid", "circle")
+DIVERGED = Fate("diverged", "#d8453e", "dash", "x")
+FAILED = Fate("failed", "#a65bc4", "dashdot", "triangle-up")
+INTERRUPTED = Fate("interrupted", "#8a9099", "longdash", "square")
+RUNNING = Fate("running", "#2f9e6b", "solid", "circle-open")
+WINNER = "#e0559a"
+"""The chosen trial, wherever it is drawn."""
+
+_OTHERS = {"diverged": DIVERGED, "failed": FAILED, "interrupted": INTERRUPTED, "running": RUNNING}
+
+
+def fate_of(row: Row, levels: Sequence[int]) -> Fate:
+    """Of a row of trials.parquet; `levels` are the rungs' epochs."""
+    if row["status"] == "stopped":
+        rung = sum(level < row["epochs"] for level in levels)
+        colour = STOPPED[min(rung, len(STOPPED) - 1)]
+        return Fate(f"stopped after {epochs(row['epochs'])}", colour, "dot", "line-ns-open")
+    return _OTHERS.get(row["status"], FINISHED)
+
+
+def by_fate(run: Run) -> list[tuple[Fate, list[Row]]]:
+    """The trials of each fate: stopped ones in the order of the rungs first, finished ones last, so on top."""
+    found: dict[Fate, list[Row]] = {}
+    for row in run.trials:
+        found.setdefault(fate_of(row, run.levels), []).append(row)
+    order = [DIVERGED, FAILED, INTERRUPTED, RUNNING, FINISHED]
+
+    def place(fate: Fate) -> tuple[int, int]:
+        return (order.index(fate), 0) if fate in order else (-1, found[fate][0]["epochs"])
+
+    return [(fate, found[fate]) for fate in sorted(found, key=place)]
+
+
+def epochs(number: int) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return counted(number, "epoch")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2,000 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def took(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

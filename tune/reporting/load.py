@@ -1,0 +1,152 @@
+"""A run as the report reads it: the rows and figures of its folder, checked. Plain data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tune.reporting.predictions import CleanPredictions, OodPredictions, read_ood, read_test
+from tune.results import EPOCHS, TRIALS, Row, RunFolder
+from tune.training import cifar100, sources, synthetic
+from tune.training.config import TrainConfig
+
+METRICS = {
+    "val_acc": "Validation accuracy (%)",
+    "val_robust_acc": "Validation accuracy under corruptions (%)",
+}
+
+ENDED = ("finished", "stopped", "diverged", "failed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What lies in a result folder."""
+
+    folder: RunFolder
+    about: dict[str, Any]
+    """experiment.json."""
+
+    trials: list[Row]
+    epochs: list[Row]
+    """In the order in which they ended."""
+
+    best: dict[str, Any]
+    rungs: dict[str, Any]
+    """rungs.json: `{}` without ASHA."""
+
+    confirm: list[Row]
+    metrics: dict[str, Any]
+    """final/metrics.json, `{}` as long as there is none."""
+
+    final_epochs: list[Row]
+    tested: CleanPredictions | None
+    ood: OodPredictions | None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        return dict(self.about["settings"])
+
+    @property
+    def model(self) -> str:
+        return str(self.settings["model"])
+
+    @property
+    def horizon(self) -> int:
+        """Epochs of a whole trial."""
+        return int(self.settings["max_epochs"])
+
+    @property
+    def metric(self) -> str:
+        return str(self.settings["metric"])
+
+    @property
+    def metric_label(self) -> str:
+        return METRICS.get(self.metric, self.metric)
+
+    @cached_property
+    def val_images(self) -> int:
+        """So many images each accuracy of the search was measured on."""
+        return sources.split_sizes(self.settings["data"], float(self.settings["val_fraction"]), None)[1]
+
+    @cached_property
+    def curves(self) -> dict[str, list[Row]]:
+        """The epochs of each trial, in order."""
+        found: dict[str, list[Row]] = {row["trial_id"]: [] for row in self.trials}
+        for row in self.epochs:
+            found.setdefault(row["trial_id"], []).append(row)
+        return {trial_id: sorted(rows, key=lambda row: row["epoch"]) for trial_id, rows in found.items()}
+
+    @property
+    def chosen(self) -> Row | None:
+        """The row of the trial that best.json names."""
+        return next((row for row in self.trials if row["trial_id"] == self.best.get("trial_id")), None)
+
+    @property
+    def levels(self) -> list[int]:
+        """The epochs at which ASHA compares."""
+        return sorted(int(level) for level in self.rungs.get("rungs", {}))
+
+    @property
+    def in_progress(self) -> bool:
+        return self.about.get("ended") is None
+
+    def test_images(self) -> Path:
+        """The Arrow file of the test part, where this machine keeps it; it may not be there."""
+        root = Path(self.settings["data_dir"])
+        drawn = self.settings["data"] == "synthetic"
+        return synthetic.arrow_file(root, "test") if drawn else cifar100.arrow_file(root, "test")
+
+
+def load(folder: RunFolder) -> Run:
+    """ValueError if a file that must be there is missing, or one that is there is damaged."""
+    about = folder.read_json("experiment.json")
+    _check_settings(folder, about.get("settings"))
+    final = RunFolder(folder.final)
+    trials = folder.read_rows("trials.parquet")
+    epochs = folder.read_rows("epochs.parquet")
+    _check_columns(folder, "trials.parquet", trials, TRIALS.names)
+    _check_columns(folder, "epochs.parquet", epochs, EPOCHS.names)
+    rungs = folder.read_json("rungs.json") if _there(folder, "rungs.json") else {}
+    if rungs and not isinstance(rungs.get("rungs"), dict):
+        raise ValueError(f"{folder.path / 'rungs.json'} is damaged: it holds no rungs.")
+    return Run(
+        folder=folder,
+        about=about,
+        trials=trials,
+        epochs=epochs,
+        best=folder.read_json("best.json") if _there(folder, "best.json") else {},
+        rungs=rungs,
+        confirm=folder.read_rows("confirm.parquet") if _there(folder, "confirm.parquet") else [],
+        metrics=final.read_json("metrics.json") if _there(final, "metrics.json") else {},
+        final_epochs=final.read_rows("epochs.parquet") if _there(final, "epochs.parquet") else [],
+        tested=read_test(folder.final),
+        ood=read_ood(folder.final),
+    )
+
+
+def _there(folder: RunFolder, name: str) -> bool:
+    return os.path.lexists(folder.path / name)
+
+
+def _check_settings(folder: RunFolder, settings: Any) -> None:
+    """Only what the report needs: a run of an older version can be looked at, too."""
+    kinds = {"model": str, "data": str, "data_dir": str, "metric": str, "max_epochs": int, "trials": int}
+    whole = isinstance(settings, dict) and all(isinstance(settings.get(name), kind) for name, kind in kinds.items())
+    if not whole or not isinstance(settings.get("val_fraction"), float | int):
+        raise ValueError(f"{folder.path / 'experiment.json'} is damaged: it does not hold the settings of a search.")
+
+
+def _check_columns(folder: RunFolder, name: str, rows: list[Row], names: list[str]) -> None:
+    config = {f"config.{field}" for field in TrainConfig.fields()}
+    missing = [column for column in names if rows and column not in rows[0] and column not in config]
+    if missing or (name == "trials.parquet" and rows and "config.lr" not in rows[0]):
+        column = missing[0] if missing else "config.lr"
+        raise ValueError(f"{folder.path / name} was written by another program: it has no column {column}.")

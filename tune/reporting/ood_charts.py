@@ -1,0 +1,133 @@
+"""The predictions of the challenge's distorted images, by file and severity. Their labels are not public."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
+from tune.reporting.load import Run
+from tune.reporting.predictions import CleanPredictions, OodPredictions
+
+HEADING = "Out of distribution"
+
+
+def section(run: Run) -> Section | None:
+    """None as long as there is no final model."""
+    if not run.metrics:
+        return None
+    if (found := run.ood) is None:
+        note = Note("final/ holds no ood_predictions.parquet; `python -m tune.finalize --ood-only` writes it.")
+        return Section("ood", HEADING, [note])
+    items: list[Item] = [confidence(found, run.tested), spread(found, run.tested)]
+    says = (
+        f"{len(found.label):,} distorted images. Their labels are not public, so the accuracy is unknown; "
+        "what follows are signs of it."
+    )
+    return Section("ood", HEADING, items, says)
+
+
+def confidence(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
+    files, grid = _by_file(found, 100 * found.probability)
+    low, high = np.unravel_index(np.nanargmin(grid), grid.shape), np.unravel_index(np.nanargmax(grid), grid.shape)
+    says = (
+        f"Least sure of {_place(files, low)} ({grid[low]:.0f} % on average), "
+        f"surest of {_place(files, high)} ({grid[high]:.0f} %)."
+    )
+    if tested is not None:
+        says += f" On the clean test images it claims {100 * tested.probability.mean():.0f} %."
+    alt = "A grid of the mean probability claimed, a row a file and a column a severity."
+    table, height = _table(files, grid, "{:.1f} %"), 120 + 24 * len(files)
+    return Chart(
+        "ood-confidence",
+        "Confidence by file and severity",
+        says,
+        alt,
+        _heatmap(files, grid, "mean<br>claim (%)"),
+        height,
+        table=table,
+    )
+
+
+def spread(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
+    """How evenly the predictions are spread over the classes: where images can not be told, few classes take all."""
+    classes = int(found.label.max()) + 1 if tested is None else len(tested.classes)
+    files, grid = _effective_classes(found, classes)
+    low = np.unravel_index(np.nanargmin(grid), grid.shape)
+    counts = np.bincount(found.label, minlength=classes)
+    top = np.argsort(-counts, kind="stable")[:3]
+    names = [tested.classes[place].replace("_", " ") if tested is not None else f"class {place}" for place in top]
+    most = ", ".join(
+        f"{name} ({100 * counts[place] / counts.sum():.1f} %)" for name, place in zip(names, top, strict=True)
+    )
+    says = (
+        f"Predicted most: {most}; an even share is {100 / classes:.1f} %. "
+        f"The most lopsided are those of {_place(files, low)}, as if there were {grid[low]:.0f} classes."
+    )
+    alt = "A grid of the number of classes that the predictions amount to, a row a file and a column a severity."
+    table, height = _table(files, grid, "{:.1f}"), 120 + 24 * len(files)
+    return Chart(
+        "ood-classes",
+        "Classes predicted, by file and severity",
+        says,
+        alt,
+        _heatmap(files, grid, "classes"),
+        height,
+        table=table,
+    )
+
+
+Grid = NDArray[np.float64]
+
+
+def _by_file(found: OodPredictions, values: NDArray[np.float64]) -> tuple[list[str], Grid]:
+    """The mean of each file (row) and severity (column); NaN where there is no image."""
+    numbers, row = np.unique(found.distortion, return_inverse=True)
+    severities = int(found.severity.max())
+    place = row * severities + found.severity - 1
+    count = np.bincount(place, minlength=len(numbers) * severities)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, values, len(count)) / count
+    return [f"distortion{number:02d}" for number in numbers], mean.reshape(len(numbers), severities)
+
+
+def _effective_classes(found: OodPredictions, classes: int) -> tuple[list[str], Grid]:
+    """The exponential of the entropy of the predicted classes: `classes` if all are predicted alike, 1 if one is."""
+    numbers, row = np.unique(found.distortion, return_inverse=True)
+    severities = int(found.severity.max())
+    place = (row * severities + found.severity - 1) * classes + found.label
+    counts = np.bincount(place, minlength=len(numbers) * severities * classes).reshape(
+        len(numbers), severities, classes
+    )
+    total = counts.sum(axis=2, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = counts / total
+        entropy = -np.sum(np.where(share > 0, share * np.log(share), 0.0), axis=2)
+    grid = np.where(total[:, :, 0] > 0, np.exp(entropy), np.nan)
+    return [f"distortion{number:02d}" for number in numbers], grid
+
+
+def _place(files: list[str], place: tuple[np.intp, ...]) -> str:
+    return f"{files[int(place[0])]} at severity {int(place[1]) + 1}"
+
+
+def _heatmap(files: list[str], grid: Grid, unit: str) -> go.Figure:
+    figure = go.Figure(
+        go.Heatmap(
+            x=[str(column + 1) for column in range(grid.shape[1])], y=files, z=np.round(grid, 2), colorscale=SCALE,
+            texttemplate="%{z:.0f}", xgap=2, ygap=2, colorbar={"title": unit, "thickness": 12, "outlinewidth": 0},
+            hovertemplate="%{y}, severity %{x}: %{z:.1f}<extra></extra>",
+        )
+    )  # fmt: skip
+    calm(figure, "severity")
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure
+
+
+def _table(files: list[str], grid: Grid, shown: str) -> Table:
+    columns = ("file", *(f"severity {column + 1}" for column in range(grid.shape[1])))
+    return Table(
+        columns, [(name, *(shown.format(value) for value in row)) for name, row in zip(files, grid, strict=True)]
+    )

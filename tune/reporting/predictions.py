@@ -1,0 +1,118 @@
+"""What the final model said of each test and OOD image: the Parquet files in final/, as columns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+BINS = 15
+"""Of confidence, as in Guo et al. (2017)."""
+
+
+@dataclass(frozen=True)
+class CleanPredictions:
+    """A value a test image, in the order of the test set."""
+
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    """Of the predicted class."""
+
+    classes: tuple[str, ...]
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Images by label (row) and predicted class (column): (classes, classes)."""
+        count = len(self.classes)
+        flat = np.bincount(self.label * count + self.predicted, minlength=count * count)
+        return flat.reshape(count, count)
+
+
+@dataclass(frozen=True)
+class OodPredictions:
+    """A value an OOD image."""
+
+    distortion: NDArray[np.int64]
+    severity: NDArray[np.int64]
+    """1 to 5."""
+
+    label: NDArray[np.int64]
+    """The predicted class: the true one is unknown."""
+
+    probability: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often the model is right where it claims a certain probability."""
+
+    confidence: NDArray[np.float64]
+    """The mean of each bin that has images."""
+
+    accuracy: NDArray[np.float64]
+    count: NDArray[np.int64]
+    error: float
+    """Expected calibration error, 0 to 1."""
+
+
+def read_test(final: Path) -> CleanPredictions | None:
+    """None if the file is not there. ValueError if it is damaged."""
+    path = final / "test_predictions.parquet"
+    if (table := _read(path, ["label", "predicted", "probability"])) is None:
+        return None
+    try:
+        classes = tuple(str(name) for name in json.loads((table.schema.metadata or {})[b"classes"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: it does not name the classes.") from error
+    found = CleanPredictions(
+        _whole(table, "label"), _whole(table, "predicted"), _fraction(table, "probability"), classes
+    )
+    both = np.concatenate([found.label, found.predicted])
+    if not len(both) or both.min() < 0 or both.max() >= len(classes):
+        raise ValueError(f"{path} is damaged: it holds no image, or labels without a class.")
+    return found
+
+
+def read_ood(final: Path) -> OodPredictions | None:
+    """None if the file is not there. ValueError if it is damaged."""
+    path = final / "ood_predictions.parquet"
+    if (table := _read(path, ["distortion", "severity", "label", "probability"])) is None:
+        return None
+    if not len(table):
+        raise ValueError(f"{path} is damaged: it holds no image.")
+    distortion, severity, label = (_whole(table, name) for name in ("distortion", "severity", "label"))
+    return OodPredictions(distortion, severity, label, _fraction(table, "probability"))
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table | None:
+    try:
+        return pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _whole(table: pa.Table, name: str) -> NDArray[np.int64]:
+    return np.asarray(table.column(name).to_numpy(), dtype=np.int64)
+
+
+def _fraction(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+
+
+def calibration(found: CleanPredictions) -> Calibration:
+    """Bins of equal width over the claimed probability; the error is the mean gap, weighted by images."""
+    right = (found.label == found.predicted).astype(np.float64)
+    place = np.minimum((found.probability * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    there = count > 0
+    accuracy = np.bincount(place, right, BINS)[there] / count[there]
+    confidence = np.bincount(place, found.probability, BINS)[there] / count[there]
+    error = float(np.sum(count[there] * np.abs(accuracy - confidence)) / count.sum())
+    return Calibration(confidence, accuracy, count[there], error)

@@ -1,0 +1,190 @@
+"""The search as it went: learning curves by fate, the rungs, what stopping saved, reruns."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune.reporting import fates
+from tune.reporting.answer import paid
+from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
+from tune.reporting.fates import WINNER, Fate, by_fate, counted, took
+from tune.reporting.load import Run
+from tune.results import Row
+
+
+def section(run: Run) -> Section:
+    items: list[Item] = []
+    if any(row[run.metric] is not None for row in run.epochs):
+        items.append(learning_curves(run))
+    else:
+        items.append(Note("No epoch has ended with an accuracy yet, so there are no learning curves."))
+    items += rungs(run)
+    if run.confirm:
+        items += [reruns(run)]
+    return Section("search", "How the search went", items)
+
+
+def learning_curves(run: Run) -> Chart:
+    figure = go.Figure()
+    for fate, rows in by_fate(run):
+        figure.add_trace(_curves(run, fate, rows))
+    for fate, rows in by_fate(run):
+        figure.add_trace(_ends(run, fate, rows))
+    if run.chosen is not None and (best := run.curves[run.chosen["trial_id"]]):
+        figure.add_trace(
+            go.Scatter(
+                x=[row["epoch"] for row in best], y=[row[run.metric] for row in best], mode="lines",
+                name=f"chosen: trial {run.chosen['trial_id']}", line={"color": WINNER, "width": 3.5},
+                hovertemplate="chosen trial, epoch %{x}: %{y:.2f} %<extra></extra>",
+            )
+        )  # fmt: skip
+    for level in run.levels:
+        figure.add_vline(x=level, line={"color": "#8a9099", "width": 1, "dash": "dot"}, opacity=0.5)
+    calm(
+        figure, "epoch (dotted lines: rungs)", run.metric_label, hovermode="closest", legend={"traceorder": "reversed"}
+    )
+    figure.update_yaxes(rangemode="tozero")
+    columns = ("trial", "origin", "end", "epochs", "accuracy", "best", "time")
+    return Chart(
+        "learning-curves", "Learning curves", _fates_in_words(run),
+        f"Lines of {run.metric_label.lower()} over epochs, one a trial, by how the trial ended.",
+        figure, 460, table=Table(columns, [_trial(run, row) for row in run.trials]),
+    )  # fmt: skip
+
+
+def _curves(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
+    """All curves of a fate in one trace, with gaps between them."""
+    x: list[Any] = []
+    y: list[Any] = []
+    ids: list[Any] = []
+    for trial in rows:
+        own = [row for row in run.curves[trial["trial_id"]] if row[run.metric] is not None]
+        x += [*(row["epoch"] for row in own), None]
+        y += [*(round(row[run.metric], 2) for row in own), None]
+        ids += [trial["trial_id"]] * (len(own) + 1)
+    return go.Scatter(
+        x=x, y=y, customdata=ids, mode="lines", name=f"{fate.name} ({len(rows)})", legendgroup=fate.name,
+        line={"color": fate.colour, "dash": fate.dash, "width": 1.6}, opacity=0.9,
+        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + fate.name + "</extra>",
+    )  # fmt: skip
+
+
+def _ends(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
+    """The last epoch of each curve, by marker: a fate can be told without its colour."""
+    last = []
+    for trial in rows:
+        own = [row for row in run.curves[trial["trial_id"]] if row[run.metric] is not None]
+        last += own[-1:]
+    return go.Scatter(
+        x=[row["epoch"] for row in last], y=[row[run.metric] for row in last], mode="markers", legendgroup=fate.name,
+        marker={"color": fate.colour, "symbol": fate.symbol, "size": 7, "line": {"width": 1.5}}, showlegend=False,
+        hoverinfo="skip", name=fate.name,
+    )  # fmt: skip
+
+
+def _fates_in_words(run: Run) -> str:
+    parts = [f"{len(rows)} {fate.name}" for fate, rows in reversed(by_fate(run))]
+    text = f"Of {counted(len(run.trials), 'trial')}: {', '.join(parts)}."
+    finished = [row[run.metric] for row in run.trials if row["status"] == "finished" and row[run.metric] is not None]
+    if len(finished) > 1:
+        text += f" Those that finished ended between {min(finished):.2f} and {max(finished):.2f} %."
+    return text
+
+
+def _trial(run: Run, row: Row) -> tuple[str, ...]:
+    end = fates.fate_of(row, run.levels).name + (f" ({row['error']})" if row["error"] else "")
+    figures = (percent(row[run.metric]), percent(row["best_val_acc"]), took(row["wall_s"] or 0))
+    return (row["trial_id"], row["origin"], end, str(row["epochs"] or 0), *figures)
+
+
+def rungs(run: Run) -> list[Item]:
+    if not run.levels:
+        return [Note("The search ran without ASHA: no trial was stopped for its accuracy.")]
+    rows = []
+    for level in run.levels:
+        values = [value for value in run.rungs["rungs"][str(level)].values() if value is not None]
+        reached = len(run.rungs["rungs"][str(level)])
+        stopped = sum(row["status"] == "stopped" and row["epochs"] == level for row in run.trials)
+        share = f"{100 * (reached - stopped) / reached:.0f} %" if reached else "–"
+        figures = (percent(max(values, default=None)), percent(statistics.median(values) if values else None))
+        rows.append(
+            (f"after {fates.epochs(level)}", str(reached), str(reached - stopped), share, str(stopped), *figures)
+        )
+    columns = ("rung", "reached it", "went on", "share", "stopped there", "best", "median")
+    first = sum(row["status"] == "stopped" and row["epochs"] == run.levels[0] for row in run.trials)
+    stopped = sum(row["status"] == "stopped" for row in run.trials)
+    says = f"{counted(stopped, 'trial')} stopped, {first} of them at the first rung. The first one on a rung goes on."
+    table = Table(columns, rows, "The rungs", says)
+    return [table, saved(run)] if paid(run) else [table]
+
+
+def saved(run: Run) -> Chart:
+    """Epochs paid, by fate, beside what the same trials would have cost whole."""
+    figure = go.Figure()
+    total = run.horizon * len(run.trials)
+    rows = []
+    for fate, trials in reversed(by_fate(run)):
+        epochs = sum(row["epochs"] or 0 for row in trials)
+        figure.add_trace(_bar(fate.name, epochs, fate.colour, ""))
+        rows.append((fate.name, str(len(trials)), f"{epochs:,}"))
+    left = max(0, total - paid(run))
+    figure.add_trace(_bar("not trained", left, "rgba(138,144,153,0.25)", "/"))
+    calm(figure, "epochs", barmode="stack", bargap=0.5, legend={"traceorder": "normal"})
+    figure.update_yaxes(showticklabels=False)
+    says = (
+        f"{paid(run):,} of {total:,} epochs were trained ({100 * paid(run) / total:.0f} %): "
+        f"{counted(len(run.trials), 'trial')} for the price of {paid(run) / run.horizon:.1f} whole ones."
+    )
+    table = Table(("fate", "trials", "epochs"), [*rows, ("not trained", "", f"{left:,}")])
+    alt = "One bar of all epochs, in parts by how their trials ended, and those not trained."
+    return Chart("saved", "What ASHA saved", says, alt, figure, 270, table=table)
+
+
+def _bar(name: str, value: int, colour: str, pattern: str) -> go.Bar:
+    return go.Bar(
+        x=[value], y=[""], orientation="h", name=name, marker={"color": colour, "pattern": {"shape": pattern}},
+        hovertemplate="%{x:,} epochs<extra>" + name + "</extra>",
+    )  # fmt: skip
+
+
+def reruns(run: Run) -> Chart:
+    """The best trials on other seeds, beside the accuracy that each was picked for."""
+    first = {row["trial_id"]: row[run.metric] for row in run.trials}
+    done = [row for row in run.confirm if row["status"] == "finished" and row.get(run.metric) is not None]
+    ids = sorted({row["trial_id"] for row in run.confirm})
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(
+            x=[f"trial {row['trial_id']}" for row in done], y=[row[run.metric] for row in done], mode="markers",
+            name="reruns on other seeds", marker={"color": "#3a7bd5", "size": 9}, customdata=[r["seed"] for r in done],
+            hovertemplate="seed %{customdata}: %{y:.2f} %<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=[f"trial {trial_id}" for trial_id in ids], y=[first.get(trial_id) for trial_id in ids], mode="markers",
+            name="in the search",
+            marker={"color": "#d9822b", "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
+            hovertemplate="in the search: %{y:.2f} %<extra></extra>",
+        )
+    )  # fmt: skip
+    calm(figure, None, run.metric_label)
+    figure.update_xaxes(type="category")
+    rows = [
+        (r["trial_id"], str(r["seed"]), r["status"], percent(r.get(run.metric)), took(r["wall_s"] or 0))
+        for r in run.confirm
+    ]
+    lost = [first[r["trial_id"]] - r[run.metric] for r in done if first.get(r["trial_id"]) is not None]
+    says = f"{len(done)} of {counted(len(run.confirm), 'rerun')} finished."
+    if lost:
+        mean = statistics.fmean(lost)
+        side = "below" if mean >= 0 else "above"
+        says += f" On average they are {abs(mean):.2f} points {side} what the search saw of the same trials."
+    alt = "For each of the best trials, points for its reruns and one for its accuracy in the search."
+    return Chart(
+        "reruns", "The best again, on other seeds", says, alt, figure, 340,
+        table=Table(("trial", "seed", "end", "accuracy", "time"), rows),
+    )  # fmt: skip

@@ -1,0 +1,61 @@
+"""Writes a report, and what goes with it, where it belongs; after a search, in a line at most."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tune.results import RunFolder, replace_file
+
+if TYPE_CHECKING:
+    from tune.reporting.chart import Chart
+    from tune.reporting.load import Run
+
+NAME = "report.html"
+
+
+def labelled(runs: Sequence[Run]) -> dict[str, Run]:
+    """Runs by their names; those of one name by where they lie, too."""
+    names = [run.name for run in runs]
+    return {run.name if names.count(run.name) == 1 else f"{run.name} ({run.folder.place})": run for run in runs}
+
+
+def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, Chart]]:
+    """The report of these runs; returns its charts by anchor. Unwritable if it can not be written."""
+    from tune.reporting import page
+
+    places = " ".join(shlex.quote(run.folder.address) for run in runs.values())
+    shown = page.parts(runs)
+    replace_file(path, page.render(runs, shown, f"python -m tune.report {places}").encode())
+    return [(anchor, chart) for part in shown for anchor, chart in part.charts().items()]
+
+
+def after(folder: RunFolder, console: Console) -> None:
+    """The report of a run whose command has come to its end. It is no part of the work: if it fails, a line says so."""
+    try:
+        from tune.reporting.load import load
+
+        write({folder.name: load(folder)}, folder.path / NAME)
+        if folder.remote is not None:
+            upload(folder, [folder.path / NAME])
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = f"No report was written ({why}); `python -m tune.report {shlex.quote(folder.address)}` tries again."
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return
+    place = folder.path / NAME if folder.remote is None else folder.remote.inside(NAME).uri
+    console.print(f"Report: {place}", highlight=False, markup=False, soft_wrap=True)
+
+
+def upload(folder: RunFolder, files: Sequence[Path]) -> None:
+    """Puts files of the folder to the run's URI. Unreachable if that fails."""
+    assert folder.remote is not None
+    with ThreadPoolExecutor(1) as thread:  # see RemoteFolder.write
+        for path in files:
+            name = path.relative_to(folder.path).as_posix()
+            thread.submit(folder.remote.write, name, path.read_bytes()).result()

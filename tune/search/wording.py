@@ -1,0 +1,44 @@
+"""How figures and settings are said to people."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from tune.training.config import TrainConfig
+
+_SAID_FIRST = ("lr", "batch_size", "scheduler", "augmentation")
+
+_NO_SETTING = ("model", "epochs", "seed")
+"""The same for all trials of a search."""
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `25 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} h"
+
+
+def settings(config: TrainConfig) -> str:
+    """What a configuration is: rate, batch, schedule, augmentation, and whatever is not at its default."""
+    first = [f"lr {config.lr:.3g}", f"batch {config.batch_size}", config.scheduler, config.augmentation]
+    return ", ".join([*first, *other_settings(config)])
+
+
+def other_settings(config: TrainConfig) -> Iterator[str]:
+    """What `settings` says after the first four."""
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if name in (*_SAID_FIRST, *_NO_SETTING):
+            continue
+        if name == "gamma":
+            if config.scheduler == "step":
+                yield f"gamma {value:.3g}"
+        elif value != field.default:
+            yield name if value is True else f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
