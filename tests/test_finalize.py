@@ -11,7 +11,7 @@ import torch
 
 from tests.a_search import settings
 from tests.search.wandb_file import read_run
-from tune import cli, finalize, results
+from tune import cli, final_checks, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
 from tune.training import checkpoint, data, images, ood, synthetic
@@ -119,7 +119,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     final = Final(run_folder, torch.device("cpu"))
     asked = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
     options = finalize.parse([str(run_folder.path), "--epochs", "2"])
-    request = finalize.make_request(final, run_folder, asked, Path(asked.data_dir), options)
+    request = final_checks.make_request(final, run_folder, asked, Path(asked.data_dir), options)
     epochs = final.train(request)
     next(epochs)
     epochs.close()  # killed here, between two epochs

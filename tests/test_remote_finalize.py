@@ -51,7 +51,10 @@ def test_a_final_training_goes_from_machine_to_machine(
     assert "epoch 1:" not in said
     assert f"Model: s3://bucket/trained/run/final/model.pt?endpoint_override={s3.endpoint}" in said
     finals = {name.removeprefix("run/final/") for name in s3.names("trained") if "final/" in name}
-    assert finals == {"epochs.parquet", "metrics.json", "model.pt", "submission_ood.csv"}
+    assert finals == {
+        "epochs.parquet", "metrics.json", "model.pt", "submission_ood.csv", "test_looks.json",
+        "test_predictions.parquet", "ood_predictions.parquet",
+    }  # fmt: skip
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
     assert cli.run(finalize.prepare, again) == cli.WRONG_INPUT

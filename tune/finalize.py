@@ -11,28 +11,28 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import argparse
 import shlex
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tune import cli, final_run, results, storage, wandb_mode
+from tune import cli, final_checks, final_run, progress, results, storage, wandb_mode
 from tune.cli import at_least
-from tune.files import Claim, Unwritable, obstacle, sha256
+from tune.files import Claim, Unwritable, sha256
+from tune.final_checks import EPOCHS
 from tune.final_run import FinalRun
 from tune.reporting import write
-from tune.results import RunFolder, config_of
+from tune.results import RunFolder
 from tune.settings import Settings
-from tune.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from tune.training.final import Final, Request
+    from tune.training.final import Final
+    from tune.training.request import Request
 
-EPOCHS = 50
+MOST_SEEDS = 100
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -40,10 +40,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("run", nargs="?", metavar="RUN", help="name or path of a run (default: the newest)")
     parser.add_argument("--trial", metavar="ID", help="this trial's configuration instead of the best")
     parser.add_argument("--epochs", type=at_least(1), metavar="E", help=f"epochs to train (default: {EPOCHS})")
+    parser.add_argument("--seeds", type=at_least(1, MOST_SEEDS), metavar="K",
+                        help="train on K seeds; the mean of their probabilities is tested (default: 1)")  # fmt: skip
     parser.add_argument("--train-on", choices=("all", "train"),
                         help="all labelled images, or the search's training part (default: all)")  # fmt: skip
     parser.add_argument("--ood-dir", type=Path, metavar="DIR",
                         help="holds distortion00.npy to distortion18.npy (default: data/ood-test)")  # fmt: skip
+    parser.add_argument("--tta", action="store_true",
+                        help="test-time augmentation: the mean over shifted and mirrored views")  # fmt: skip
+    parser.add_argument("--adapt-batch-norm", action="store_true",
+                        help="take batch norm's statistics from each OOD file, of which all is seen then")  # fmt: skip
     parser.add_argument("--ood-only", action="store_true", help="predict with the model.pt that is there")
     parser.add_argument("--resume", action="store_true", help="go on from the last epoch's checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace a final/ that is there")
@@ -64,42 +70,26 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # What needs torch comes after what may be wrong without it.
     import torch
 
-    from tune.training import data, host, images, ood, synthetic_ood
+    from tune.training import data, host, images
     from tune.training.architecture import find_weights
     from tune.training.final import Final
 
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)
-    check_folder(final, options)
-    ood_dir = options.ood_dir
-    if ood_dir is None:
-        ood_dir = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
-    try:
-        files = ood.locate(ood_dir)
-    except ood.OodMissing as error:
-        if options.ood_only:
-            raise ValueError(str(error)) from error
-        console.print(f"No OOD predictions: {error}", highlight=False, markup=False)
-        console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
-        files = []
+    final_checks.check_folder(final, options)
+    files = ood_files(options, settings, data_dir, console)
     if options.ood_only:
-        check_model(final)
-        claim = final.claim()
-
-        def predict_only() -> None:
-            with tracked() as run:
-                run.goes_on()
-                predict(final, files, console, run)
-
-        return lambda: resumable(predict_only, final, arguments, console, claim)
-    request = make_request(final, folder, settings, data_dir, options)
+        return only_predict(final, files, options, tracked, arguments, console)
+    request = final_checks.make_request(final, folder, settings, data_dir, options)
+    if options.adapt_batch_norm:
+        final_checks.check_batch_norm(request.config.model)
     weights = find_weights(request.config.model, request.weights)
     arrow = data.prepare(settings.data, data_dir, "train")
     data.prepare(settings.data, data_dir, "test")
     fingerprint = images.read_metadata(arrow)["fingerprint"]
     results.check_origin(folder, fingerprint, None if weights is None else sha256(weights))
     claim = final.claim()
-    check_folder(final, options)  # once more: another command may have worked there meanwhile
+    final_checks.check_folder(final, options)  # once more: another command may have worked there meanwhile
 
     def work() -> None:
         if options.overwrite:
@@ -109,9 +99,49 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
                 train(final, request, folder, console, run)
             if files:
-                predict(final, files, console, run)
+                predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
+
+
+def only_predict(
+    final: Final,
+    files: list[Path],
+    options: argparse.Namespace,
+    tracked: Callable[[], AbstractContextManager[FinalRun]],
+    arguments: list[str],
+    console: Console,
+) -> Callable[[], None]:
+    """Checks the model that is there, and returns the work of --ood-only."""
+    model = final_checks.check_model(final).config.model
+    if options.adapt_batch_norm:
+        final_checks.check_batch_norm(model)
+    claim = final.claim()
+    tta = options.tta or final.tested_with_views()
+
+    def work() -> None:
+        with tracked() as run:
+            run.goes_on()
+            predict(final, files, tta, options.adapt_batch_norm, console, run)
+
+    return lambda: resumable(work, final, arguments, console, claim)
+
+
+def ood_files(options: argparse.Namespace, settings: Settings, data_dir: Path, console: Console) -> list[Path]:
+    """The files of the challenge; none, and a sentence, if they are not to be had and there is more to do."""
+    from tune.training import ood, synthetic_ood
+
+    folder = options.ood_dir
+    if folder is None:
+        folder = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
+    try:
+        return ood.locate(folder)
+    except ood.OodMissing as error:
+        if options.ood_only:
+            raise ValueError(str(error)) from error
+        console.print(f"No OOD predictions: {error}", highlight=False, markup=False)
+        console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
+        return []
 
 
 def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
@@ -135,146 +165,84 @@ def to_go_on(final: Final, arguments: list[str]) -> str:
     options = parse(arguments)
     places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
     again = [final.run.address, *(str(part) for place in places if place[1] for part in place)]
+    again += ["--adapt-batch-norm"] if options.adapt_batch_norm else []
     if final.checkpoint.is_file():
         again += ["--resume"]
     elif final.model.is_file():
-        again += ["--ood-only"]
+        again += ["--ood-only", *(["--tta"] if options.tta else [])]
     else:  # not an epoch is done
         again = arguments
     return f"To go on: python -m tune.finalize {shlex.join(again)}"
-
-
-def check_folder(final: Final, options: argparse.Namespace) -> None:
-    """ValueError if what lies in final/ and what is asked for do not go together."""
-    if why := obstacle(final.folder.path):
-        raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
-    there = final.folder.path.is_dir() and any(final.folder.path.iterdir())
-    if options.resume and options.overwrite:
-        raise ValueError("--resume goes on and --overwrite starts anew; give one of them.")
-    if options.ood_only:
-        if options.resume or options.overwrite or options.trial or options.epochs or options.train_on:
-            raise ValueError("--ood-only predicts with the model that is there; give it no option of the training.")
-        if not final.model.is_file():
-            raise ValueError(f"{final.model} is not there; run `python -m tune.finalize` without --ood-only first.")
-    elif options.resume:
-        if not final.checkpoint.is_file():
-            raise ValueError(f"{final.folder.path} holds no checkpoint to go on from; leave --resume out.")
-        final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
-    elif there and not options.overwrite:
-        raise ValueError(
-            f"{final.folder.path} is there already; --overwrite replaces it"
-            + (", --resume goes on with it." if final.checkpoint.is_file() else ", --ood-only only predicts.")
-        )
-
-
-def check_model(final: Final) -> None:
-    """ValueError if the model that is there can not predict."""
-    from tune.training import checkpoint
-
-    try:
-        checkpoint.load_model(final.model, final.device)
-    except ValueError as error:
-        why = textwrap.shorten(str(error), 250).rstrip(".")
-        raise ValueError(f"{final.model} can not be used; --overwrite trains it anew. ({why})") from error
-
-
-def make_request(
-    final: Final, folder: RunFolder, settings: Settings, data_dir: Path, options: argparse.Namespace
-) -> Request:
-    """Which configuration to train, for how long, on what. ValueError if a checkpoint was made for something else."""
-    from tune.training.final import Request, at_horizon
-
-    trial_id, config = pick(folder, options.trial)
-    request = Request(
-        config=at_horizon(config, options.epochs or EPOCHS),
-        trial_id=trial_id,
-        train_on=options.train_on or "all",
-        data=settings.data,
-        data_dir=data_dir,
-        val_fraction=settings.val_fraction,
-        split_seed=settings.seed,
-        weights=None if settings.weights is None else Path(settings.weights),
-    )
-    if not options.resume:
-        return request
-    try:
-        resumed = request.resumed(final.kept_request())
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{final.checkpoint} is no checkpoint of a training; --overwrite starts anew.") from error
-    asked = {"--trial": options.trial and trial_id, "--epochs": options.epochs, "--train-on": options.train_on}
-    kept = {"--trial": resumed.trial_id, "--epochs": resumed.config.epochs, "--train-on": resumed.train_on}
-    for option, value in asked.items():
-        if value is not None and value != kept[option]:
-            raise ValueError(f"The checkpoint was made for {option} {kept[option]}, not {value}; leave {option} out.")
-    return resumed
-
-
-def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
-    """The id and configuration of the best trial, or of the one asked for."""
-    if trial is not None:
-        rows = {str(row.get("trial_id")): row for row in folder.read_rows("trials.parquet")}
-        row = rows.get(trial.zfill(4) if trial.isdecimal() else trial)
-        if row is None:
-            raise ValueError(f"{folder.name} has no trial {trial}; it has {', '.join(rows) or 'none'}.")
-        return row["trial_id"], config_of(row)
-    best = folder.read_json("best.json")
-    if not best:
-        raise ValueError(f"No trial of {folder.name} has a result; search again, or name one with --trial.")
-    try:
-        return str(best["trial_id"]), TrainConfig.from_dict(best["config"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"best.json of {folder.name} is damaged; name a trial with --trial.") from error
 
 
 def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
     """Trains and tests, and says so."""
     from tune.training.final import Diverged
 
+    seeds = "" if request.seeds == 1 else f" on {request.seeds} seeds"
     console.print(
         f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
-        f"{request.config.epochs} epochs on {request.train_on} images, {final.device}",
+        f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}",
         highlight=False,
+        soft_wrap=True,
     )
     try:
-        with progress(console) as bar:
-            task = bar.add_task("training", total=request.config.epochs)
-            for result in final.train(request):
-                run.epoch_ended(result)
-                accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
-                line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
-                bar.console.print(f"{line}{accuracy}, {result.wall_s:.1f} s", highlight=False)
-                bar.update(task, completed=result.epoch)
+        learn(final, request, console, run)
     except Diverged as error:
         run.ends("diverged")
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
-    metrics = final.test(request)
+    with progress.shown("test", "images", console) as work:
+        metrics = final.test(request, work.advance)
     run.tested(metrics, final.model)
+    for line in figures(metrics):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Model: {named(final, final.model)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def learn(final: Final, request: Request, console: Console, run: FinalRun) -> None:
+    """Trains, a line an epoch."""
+    configs, epochs = request.configs(), request.config.epochs
+    with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
+        for result in final.train(request):
+            config = result.training.config
+            run.epoch_ended(result, config.seed if request.seeds > 1 else None)
+            which = "" if request.seeds == 1 else f"seed {config.seed}, "
+            accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
+            rate = f"{result.images_per_s:,.0f} images/s"
+            line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
+            told = "" if console.is_terminal else f", {rate}"  # beside the bar otherwise
+            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{told}")
+            work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
+
+
+def figures(metrics: dict[str, Any]) -> Iterator[str]:
+    """The test's figures, in sentences."""
+    if "over_seeds" in metrics:
+        seeds = metrics["over_seeds"]["test_acc"]
+        low, high = seeds["interval95"]
+        mean = f"{seeds['mean']:.2f} % (95 % interval {low:.2f} to {high:.2f})"
+        yield f"A single seed: {mean} in the mean, standard deviation {seeds['sd']:.2f}"
+    validation = metrics["validation"] or {}
+    if "val_acc_tta" in validation:
+        yield (
+            f"Test-time augmentation on the validation images: {validation['val_acc_tta']:.2f} %, "
+            f"without it {validation['val_acc']:.2f} %"
+        )
     low, high = metrics["test_acc_interval95"]
-    console.print(
-        f"Test accuracy {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
-        f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images",
-        highlight=False,
+    together = " of the seeds together" if "over_seeds" in metrics else ""
+    yield (
+        f"Test accuracy{together} {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
+        f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images"
     )
-    console.print(f"Model: {named(final, final.model)}", highlight=False, soft_wrap=True)
 
 
-def predict(final: Final, files: list[Path], console: Console, run: FinalRun) -> None:
+def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
     """Predicts the OOD files, and says so."""
-    from tune.training import ood
-
-    with progress(console) as bar:
-        task = bar.add_task("OOD files", total=len(files) * ood.SEVERITIES)
-
-        def counted() -> Iterator[ood.Prediction]:
-            for prediction in final.predictions(files):
-                yield prediction
-                bar.advance(task)
-
-        images = ood.write_submission(final.submission, counted())
+    with progress.shown("OOD", "images", console) as work:
+        images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
     run.predicted(final.submission)
-    console.print(
-        f"OOD predictions: {named(final, final.submission)} ({images:,} rows)", highlight=False, soft_wrap=True
-    )
+    line = f"OOD predictions: {named(final, final.submission)} ({images:,} rows)"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def teller(console: Console) -> Callable[[str], None]:
@@ -285,14 +253,6 @@ def teller(console: Console) -> Callable[[str], None]:
 def named(final: Final, path: Path) -> str:
     """Of a file in final/, where it lies when all is done."""
     return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri
-
-
-def progress(console: Console) -> Progress:
-    """A bar in a terminal, nothing elsewhere."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, disable=not console.is_terminal,
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -90,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
                        help="W&B project (default: cifar100-tune)")  # fmt: skip
     group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,
                        help="Ray's dashboard (default: on)")  # fmt: skip
+    parser.add_argument("--then-finalize", action="store_true",
+                        help="then train, test and use the best configuration, as by tune.finalize")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="check all but the data, tell what the search will cost, start nothing")  # fmt: skip
     return parser
@@ -109,6 +111,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     search_space, digest = space.load(options.space)
     name, console = default_name(search_space.model), Console()
     if "dry_run" in given:
+        if "then_finalize" in given:
+            raise ValueError("--dry-run tells what a search costs, and no final training; leave --then-finalize out.")
         from tune.search import dry_run
 
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
@@ -132,7 +136,10 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return partial(_search, prepared, folder, so_far, console, claim)
+    search = partial(_search, prepared, folder, so_far, console, claim)
+    if "then_finalize" in given:
+        return partial(_then_finalize, partial(search, and_then=" --then-finalize"), folder)
+    return search
 
 
 def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse.Namespace, Settings]:
@@ -144,11 +151,33 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argpar
         raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
     before = resume.settings_of(folder)
     resume.check_folder(folder)
+    if "then_finalize" in given:
+        storage.fetch_final(folder)
+        if folder.final.is_dir() and any(folder.final.iterdir()):
+            raise ValueError(f"{folder.final} is there already; leave --then-finalize out, or remove it.")
     return resume.options(given, folder, before), before
 
 
-def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim) -> None:
-    """Searches, and says what was found."""
+def _then_finalize(search: Callable[[], None], folder: RunFolder) -> None:
+    """Searches, then makes the final model of what was found."""
+    from tune import finalize
+    from tune.search import summary
+
+    search()
+    try:
+        finish = finalize.prepare([folder.address])
+    except ValueError as error:
+        raise cli.WorkFailed(f"the search is done, but there will be no final model: {error}") from error
+    except KeyboardInterrupt:
+        print(f"Interrupted. To go on: {summary.command('tune.finalize', folder)}")
+        raise
+    finish()
+
+
+def _search(
+    prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim, and_then: str = ""
+) -> None:
+    """Searches, and says what was found. `and_then`: the options to go on with, beside --resume."""
     from tune.search import confirm, past, summary
     from tune.search.launch import search
     from tune.search.mirror import mirrored
@@ -163,15 +192,15 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
             else:
                 search(prepared, folder, so_far, console, mirror)
     except KeyboardInterrupt:
-        how_to_go_on = _cut_off(folder, prepared.settings, console)
+        how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
         if folder.path.is_dir():  # something had begun
             write.after(folder, console)
         raise
     except SystemExit as error:  # of rich, when nobody reads the output any more
-        raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}") from error
+        raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}{and_then}") from error
     except (RayDied, Unwritable) as error:
-        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console)}") from error
+        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console, and_then)}") from error
     finally:
         claim.release()
     summary.show(folder, prepared.settings, console)
@@ -180,7 +209,7 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
         raise cli.WorkFailed(reason)
 
 
-def _cut_off(folder: RunFolder, settings: Settings, console: Console) -> str:
+def _cut_off(folder: RunFolder, settings: Settings, console: Console, and_then: str) -> str:
     """Says what there is of a search that did not come to its end; returns how it goes on."""
     from tune.search import summary
 
@@ -191,7 +220,7 @@ def _cut_off(folder: RunFolder, settings: Settings, console: Console) -> str:
                 folder.remote.remove()
         return "Nothing had begun, and nothing is left of it."
     summary.show(folder, settings, console)
-    return summary.to_go_on(folder)
+    return summary.to_go_on(folder) + and_then
 
 
 def default_name(model: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.asking import HERE, Prepare
-from tune import cli, finalize, run
+from tune import cli, finalize, predict, run
 
 # Exit codes.
 
@@ -97,19 +97,24 @@ def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
         "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
         "--gpus-per-trial", "--cpus-per-trial", "--address",
         "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
-        "--dry-run",
+        "--dry-run", "--then-finalize",
     }  # fmt: skip
 
 
 def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
     assert options_of(finalize.prepare, capsys) == {
         "-h", "--help",
-        "--trial", "--epochs", "--train-on", "--ood-dir", "--ood-only", "--resume", "--overwrite",
+        "--trial", "--epochs", "--seeds", "--train-on", "--tta", "--adapt-batch-norm",
+        "--ood-dir", "--ood-only", "--resume", "--overwrite",
         "--data-dir", "--wandb", "--storage",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["run", "finalize"])
+def test_the_options_of_predict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert options_of(predict.prepare, capsys) == {"-h", "--help", "--json", "--tta", "--export", "--storage"}
+
+
+@pytest.mark.parametrize("command", ["run", "finalize", "predict"])
 def test_help_comes_at_once(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", f"tune.{command}", "--help"],

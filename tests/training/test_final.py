@@ -10,18 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from tune.results import EPOCHS, RunFolder
+from tune.results import RunFolder
 from tune.training import checkpoint
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.final import Diverged, Final, Request, at_horizon
-from tune.training.final import tested as figures_of
+from tune.training.figures import judge
+from tune.training.final import FINAL_EPOCHS, Diverged, Final
 from tune.training.images import ImageSet
 from tune.training.loop import fit
+from tune.training.request import Request, at_horizon
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +32,8 @@ CONFIG = TrainConfig(
 )  # fmt: skip
 EXPECTED_METRICS = {
     "test_acc", "test_acc_interval95", "test_loss", "test_loss_interval95", "test_images", "trial_id", "seeds",
-    "epochs", "train_on", "train_s", "device", "data", "finished", "config",
+    "epochs", "train_on", "train_s", "device", "data", "finished", "config", "tta", "submitted", "validation",
+    "test_opened", "test_opened_at", "fixed_before",
 }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def test_an_epochs_row_is_what_was_yielded(final: Final, asked: Request) -> None
     results = list(final.train(asked))
     rows = final.folder.read_rows("epochs.parquet")
     for result, row in zip(results, rows, strict=True):
-        assert list(row) == EPOCHS.names
+        assert list(row) == FINAL_EPOCHS.names
         assert row["trial_id"] == "0007"
         for name in ("epoch", "train_loss", "train_acc", "lr", "wall_s", "images_per_s"):
             assert row[name] == getattr(result, name)
@@ -187,10 +188,6 @@ def test_a_checkpoint_for_another_configuration_is_refused(trained: Final, asked
         next(trained.train(other))
 
 
-def test_a_horizon_changes_the_epochs_only() -> None:
-    assert at_horizon(CONFIG, 50).to_dict() == CONFIG.to_dict() | {"epochs": 50}
-
-
 # Tested
 
 
@@ -238,7 +235,8 @@ def test_the_interval_is_wilsons_to_its_ends(hits: int, uninterrupted: Path, tin
     classifier = checkpoint.load_model(uninterrupted / "model.pt", CPU)
     labels = classifier.logits(tiny_test.pixels).argmax(1)
     labels[hits:] = (labels[hits:] + 1) % 100
-    told = figures_of(classifier, dataclasses.replace(tiny_test, labels=labels, index=torch.arange(25)))
+    images = dataclasses.replace(tiny_test, labels=labels, index=torch.arange(25))
+    told = judge(classifier.predictor(), images).figures()
     assert told["test_acc"] == 100 * hits / 25
     assert told["test_acc_interval95"] == pytest.approx(wilson(hits, 25), abs=1e-9)
     assert 0 <= told["test_acc_interval95"][0] <= told["test_acc"] <= told["test_acc_interval95"][1] <= 100
@@ -247,26 +245,11 @@ def test_the_interval_is_wilsons_to_its_ends(hits: int, uninterrupted: Path, tin
 def test_the_checkpoint_goes_when_the_test_is_done(trained: Final, asked: Request) -> None:
     assert trained.checkpoint.is_file()
     trained.test(asked)
-    assert {path.name for path in trained.folder.path.iterdir()} == {"epochs.parquet", "metrics.json", "model.pt"}
+    assert {path.name for path in trained.folder.path.iterdir()} == {
+        "epochs.parquet", "metrics.json", "model.pt", "test_looks.json", "test_predictions.parquet",
+    }  # fmt: skip
 
 
 def test_testing_again_tells_the_same(trained: Final, asked: Request) -> None:
     first, second = (trained.test(asked) | {"finished": None} for _ in range(2))
     assert first == second
-
-
-# Out of distribution
-
-
-def test_ood_files_are_predicted_by_the_model_in_their_order(trained: Final, tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5 * 4, 32, 32, 3), dtype=np.uint8)
-    files = [tmp_path / f"distortion{number:02d}.npy" for number in range(2)]
-    np.save(files[0], pixels)
-    np.save(files[1], pixels[::-1])
-    predictions = list(trained.predictions(files))
-    assert [(one.name, one.severity) for one in predictions] == [
-        (name, severity) for name in ("distortion00", "distortion01") for severity in range(1, 6)
-    ]
-    labels = checkpoint.load_model(trained.model, CPU).logits(torch.from_numpy(pixels)).argmax(1).numpy()
-    assert np.concatenate([one.labels for one in predictions[:5]]).tolist() == labels.tolist()
-    assert np.concatenate([one.labels for one in predictions[5:]]).tolist() == labels[::-1].tolist()

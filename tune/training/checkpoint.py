@@ -6,7 +6,7 @@ import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from cifar_models import Preprocessing
 from cifar_models.weights import read_tensors
 from tune.files import written
-from tune.training import evaluate
 from tune.training.config import TrainConfig
 from tune.training.loop import Training
 from tune.training.model import build_model
+from tune.training.predictor import Predictor
+
+CPU = torch.device("cpu")
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -58,31 +60,50 @@ class Classifier:
     config: TrainConfig
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
+    others: tuple[nn.Module, ...] = ()
+    """Of an ensemble: the same trained on other seeds."""
 
+    def predictor(self, *, tta: bool = False, exact: bool = False) -> Predictor:
+        """What judges images, in eval mode: all networks, with test-time augmentation and in float32 if asked."""
+        return Predictor((self.model, *self.others), self.preprocessing, tta=tta, exact=exact).eval()
+
+    @torch.inference_mode()
     def logits(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) on the model's device -> float32 (B, 100)."""
-        return evaluate.logits(self.model, pixels, self.preprocessing)
+        """uint8 (B, H, W, 3) on the model's device -> float32 (B, 100), as the logarithms of probabilities."""
+        return cast(Tensor, self.predictor()(pixels))
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) on the model's device -> float32 (B, 100); each row adds up to 1."""
+        return self.logits(pixels).exp()
 
 
-def save_model(path: Path, training: Training, class_names: tuple[str, ...]) -> None:
-    """Writes a finished model: its state_dict, TrainConfig, preprocessing and class names."""
-    content = {
+def save_model(
+    path: Path, training: Training, class_names: tuple[str, ...], others: dict[int, dict[str, Tensor]] | None = None
+) -> None:
+    """Writes a finished model: its state_dict, TrainConfig, preprocessing and class names.
+
+    `others`: of an ensemble, the state_dicts of the other trainings by their seeds.
+    """
+    content: dict[str, Any] = {
         "model": {key: value.cpu() for key, value in training.model.state_dict().items()},
         "config": training.config.to_dict(),
         "preprocessing": dataclasses.asdict(training.preprocessing),
         "class_names": list(class_names),
     }
-    save(path, content)
+    save(path, content | ({"others": others} if others else {}))
 
 
-def load_model(path: Path, device: torch.device) -> Classifier:
+def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
     """Reads what `save_model` wrote, in eval mode. ValueError if the file is no such thing."""
-    content = load(path)
+    content = load(Path(path))
     try:
         config = TrainConfig.from_dict(content["config"])
-        model = build_model(config, device)
-        model.load_state_dict(content["model"])
+        networks = []
+        for state in (content["model"], *content.get("others", {}).values()):
+            network = build_model(config, device)
+            network.load_state_dict(state)
+            networks.append(network.eval())
         preprocessing = Preprocessing(**content["preprocessing"])
-        return Classifier(model.eval(), config, preprocessing, tuple(content["class_names"]))
-    except (KeyError, TypeError, RuntimeError) as error:
+        return Classifier(networks[0], config, preprocessing, tuple(content["class_names"]), tuple(networks[1:]))
+    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} is no model that tune.finalize wrote: {error}") from error

@@ -1,12 +1,11 @@
-"""The out-of-distribution challenge: 19 files of distorted images, predicted into one CSV file to submit.
+"""The out-of-distribution challenge: 19 files of distorted images, found, fetched, read and predicted.
 
-Nothing here knows how a model sees: the caller hands over a function from pixels to logits.
+Nothing here knows how a model sees: the caller hands over a function from pixels to probabilities.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tune.files import written
 from tune.training import images
 from tune.training.download import Unreachable, fetch
 
@@ -64,6 +62,17 @@ class Prediction:
 
     labels: NDArray[np.int64]
     """(n,), in the order of the images."""
+
+    top5: NDArray[np.int64]
+    """(n, 5), the likeliest class first."""
+
+    top5_probability: NDArray[np.float32]
+    """(n, 5), of those."""
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """(n,), of the labels."""
+        return np.ascontiguousarray(self.top5_probability[:, 0])
 
 
 def locate(folder: Path, *, download: bool = True) -> list[Path]:
@@ -135,46 +144,34 @@ def _is_lfs_pointer(path: Path) -> bool:
     return False
 
 
-def predict(files: Iterable[Path], logits_of: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Prediction]:
-    """Classifies `files`, one Prediction a file and severity, in the order of the submission.
+def predict(path: Path, log_probabilities_of: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Prediction]:
+    """Classifies the images of a file, one Prediction a severity, in the order of the submission.
 
-    `logits_of` maps pixels uint8 (B, 32, 32, 3), on the CPU, to logits (B, classes) on any device; it brings the
-    evaluation transform, and its own no_grad. No more than a batch of pixels is copied into memory at a time.
+    `log_probabilities_of` maps pixels uint8 (B, 32, 32, 3), on the CPU, to logarithms of probabilities (B, classes) on
+    any device; it brings the evaluation transform, and its own no_grad. No more than a batch of pixels is copied into
+    memory at a time.
     """
-    for path in files:
-        pixels = read(path)
-        n = len(pixels) // SEVERITIES
-        for severity in range(1, SEVERITIES + 1):
-            labels = _classify(pixels[(severity - 1) * n : severity * n], logits_of, batch_size)
-            yield Prediction(path.stem, severity, labels)
+    pixels = read(path)
+    n = len(pixels) // SEVERITIES
+    for severity in range(1, SEVERITIES + 1):
+        rows = pixels[(severity - 1) * n : severity * n]
+        yield Prediction(path.stem, severity, *_classify(rows, log_probabilities_of, batch_size))
 
 
-def _classify(pixels: NDArray[np.uint8], logits_of: Callable[[Tensor], Tensor], batch_size: int) -> NDArray[np.int64]:
-    labels = []
+def _classify(
+    pixels: NDArray[np.uint8], log_probabilities_of: Callable[[Tensor], Tensor], batch_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Labels (n,), the five likeliest classes (n, 5) and their probabilities (n, 5)."""
+    likely, classes = [], []
     for start in range(0, len(pixels), batch_size):
         batch = torch.from_numpy(np.array(pixels[start : start + batch_size]))
-        logits = logits_of(batch)
-        assert logits.ndim == 2
-        assert len(logits) == len(batch)
-        labels.append(logits.argmax(dim=1))
+        answer = log_probabilities_of(batch)
+        assert answer.ndim == 2
+        assert len(answer) == len(batch)
+        most, which = answer.sort(dim=1, descending=True, stable=True)  # topk breaks ties as it likes
+        likely.append(most[:, :5])
+        classes.append(which[:, :5])
     # They stay on the device until here: fetched batch by batch, each would wait for its own.
-    answer: NDArray[np.int64] = torch.cat(labels).cpu().numpy()
-    return answer
-
-
-def write_submission(path: Path, predictions: Iterable[Prediction]) -> int:
-    """Writes the CSV file to submit, whole or not at all, as the predictions come in; the number of its rows.
-
-    A row's id is file, severity and the image's number within the severity: `distortion00_1_0,42`.
-    """
-    rows = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.StringIO()
-    content.write("id,label\n")
-    for prediction in predictions:
-        stem = f"{prediction.name}_{prediction.severity}"
-        content.writelines(f"{stem}_{i},{label}\n" for i, label in enumerate(prediction.labels.tolist()))
-        rows += len(prediction.labels)
-    with written(path) as sink:
-        sink.write(content.getvalue().encode("ascii"))
-    return rows
+    top5: NDArray[np.int64] = torch.cat(classes).cpu().numpy()
+    probability: NDArray[np.float32] = torch.cat(likely).float().exp().cpu().numpy()
+    return np.ascontiguousarray(top5[:, 0]), top5, probability

@@ -1,0 +1,67 @@
+"""One command from the space to the submission: real Ray, real trials, and the ways in which it ends early."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.a_small_data import small
+from tests.commands.asking import SPACE
+from tests.test_finalize import searched
+from tune import cli, final_checks, run
+from tune.results import RunFolder
+from tune.training import final
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_search_then_its_final_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(final_checks, "EPOCHS", 2)
+    data_dir, storage = small(tmp_path / "data"), tmp_path / "results"
+    (tmp_path / "space.py").write_text(SPACE)
+    given = ["--space", str(tmp_path / "space.py"), "--data", "synthetic", "--data-dir", str(data_dir), "--name", "one"]
+    given += ["--storage", str(storage), "--trials", "1", "--max-epochs", "1", "--train-subset", "200"]
+    given += ["--val-fraction", "0.1", "--gpus-per-trial", "0", "--wandb", "disabled", "--no-dashboard"]
+
+    save = final.checkpoint.save
+
+    def interrupted(path: Path, state: dict[str, object]) -> None:
+        save(path, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(final.checkpoint, "save", interrupted)
+        assert cli.run(run.prepare, [*given, "--then-finalize"]) == cli.INTERRUPTED
+    folder = RunFolder(storage / "one")
+    said = capsys.readouterr().out
+    assert said.index("Best: trial 0000") < said.index("Final model of one: trial 0000")
+    assert f"To go on: python -m tune.finalize {folder.path} --resume" in said
+    assert folder.read_json("experiment.json")["ended"]
+
+    assert cli.run(run.prepare, ["--resume", str(folder.path), "--then-finalize"]) == cli.WRONG_INPUT
+    assert f"{folder.final} is there already; leave --then-finalize out" in capsys.readouterr().err
+    (folder.final / "checkpoint.pt").unlink()
+    (folder.final / "epochs.parquet").unlink()
+    assert cli.run(run.prepare, ["--resume", str(folder.path), "--then-finalize"]) == cli.DONE
+    assert RunFolder(folder.final).read_json("metrics.json")["epochs"] == 2
+    assert (folder.final / "submission_ood.csv").is_file()
+
+
+def test_a_search_whose_final_model_can_not_be_made_has_failed(tmp_path: Path) -> None:
+    folder = searched(tmp_path, small(tmp_path / "data"))
+    folder.write_json("best.json", {})
+    with pytest.raises(cli.WorkFailed, match=r"the search is done, but .* No trial of run has a result"):
+        run._then_finalize(lambda: None, folder)
+
+
+def test_an_interrupted_search_is_not_finished(tmp_path: Path) -> None:
+    folder = searched(tmp_path, small(tmp_path / "data"))
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run._then_finalize(interrupted, folder)
+    assert not folder.final.exists()

@@ -1,0 +1,122 @@
+"""What must be right before a final training begins, and what exactly is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cifar_models
+from tune.files import obstacle
+from tune.results import RunFolder, config_of
+from tune.settings import Settings
+from tune.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tune.training.checkpoint import Classifier
+    from tune.training.final import Final
+    from tune.training.request import Request
+
+EPOCHS = 50
+
+
+def check_folder(final: Final, options: argparse.Namespace) -> None:
+    """ValueError if what lies in final/ and what is asked for do not go together."""
+    if why := obstacle(final.folder.path):
+        raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
+    there = final.folder.path.is_dir() and any(final.folder.path.iterdir())
+    if options.resume and options.overwrite:
+        raise ValueError("--resume goes on and --overwrite starts anew; give one of them.")
+    if options.ood_only:
+        training = (options.resume, options.overwrite, options.trial, options.epochs, options.train_on, options.seeds)
+        if any(training):
+            raise ValueError("--ood-only predicts with the model that is there; give it no option of the training.")
+        if not final.model.is_file():
+            raise ValueError(f"{final.model} is not there; run `python -m tune.finalize` without --ood-only first.")
+    elif options.resume:
+        if not final.checkpoint.is_file():
+            raise ValueError(f"{final.folder.path} holds no checkpoint to go on from; leave --resume out.")
+        final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
+    elif there and not options.overwrite:
+        raise ValueError(
+            f"{final.folder.path} is there already; --overwrite replaces it"
+            + (", --resume goes on with it." if final.checkpoint.is_file() else ", --ood-only only predicts.")
+        )
+
+
+def check_model(final: Final) -> Classifier:
+    """The model that is there. ValueError if it can not predict."""
+    from tune.training import checkpoint
+
+    try:
+        return checkpoint.load_model(final.model, final.device)
+    except ValueError as error:
+        why = textwrap.shorten(str(error), 250).rstrip(".")
+        raise ValueError(f"{final.model} can not be used; --overwrite trains it anew. ({why})") from error
+
+
+def check_batch_norm(model: str) -> None:
+    """ValueError if the architecture has no batch normalisation, whose statistics could be adapted."""
+    from tune.training import batch_norm
+
+    if not batch_norm.has_batch_norm(cifar_models.load(model).build(None)):
+        raise ValueError(
+            f"{model} has no batch normalisation, so there is nothing to adapt: leave --adapt-batch-norm out."
+        )
+
+
+def make_request(
+    final: Final, folder: RunFolder, settings: Settings, data_dir: Path, options: argparse.Namespace
+) -> Request:
+    """Which configuration to train, for how long, on what. ValueError if a checkpoint was made for something else."""
+    from tune.training.request import Request, at_horizon
+
+    trial_id, config = pick(folder, options.trial)
+    request = Request(
+        config=at_horizon(config, options.epochs or EPOCHS),
+        trial_id=trial_id,
+        train_on=options.train_on or "all",
+        data=settings.data,
+        data_dir=data_dir,
+        val_fraction=settings.val_fraction,
+        split_seed=settings.seed,
+        weights=None if settings.weights is None else Path(settings.weights),
+        seeds=options.seeds or 1,
+        tta=options.tta,
+    )
+    if not options.resume:
+        return request
+    try:
+        resumed = request.resumed(final.kept_request())
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{final.checkpoint} is no checkpoint of a training; --overwrite starts anew.") from error
+    if options.tta and not resumed.tta:
+        raise ValueError("The checkpoint was made for a test without --tta; leave it out.")
+    asked = {
+        "--trial": (options.trial and trial_id, resumed.trial_id),
+        "--epochs": (options.epochs, resumed.config.epochs),
+        "--train-on": (options.train_on, resumed.train_on),
+        "--seeds": (options.seeds, resumed.seeds),
+    }
+    for option, (value, kept) in asked.items():
+        if value is not None and value != kept:
+            raise ValueError(f"The checkpoint was made for {option} {kept}, not {value}; leave {option} out.")
+    return resumed
+
+
+def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
+    """The id and configuration of the best trial, or of the one asked for."""
+    if trial is not None:
+        rows = {str(row.get("trial_id")): row for row in folder.read_rows("trials.parquet")}
+        row = rows.get(trial.zfill(4) if trial.isdecimal() else trial)
+        if row is None:
+            raise ValueError(f"{folder.name} has no trial {trial}; it has {', '.join(rows) or 'none'}.")
+        return row["trial_id"], config_of(row)
+    best = folder.read_json("best.json")
+    if not best:
+        raise ValueError(f"No trial of {folder.name} has a result; search again, or name one with --trial.")
+    try:
+        return str(best["trial_id"]), TrainConfig.from_dict(best["config"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"best.json of {folder.name} is damaged; name a trial with --trial.") from error

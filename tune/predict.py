@@ -1,0 +1,177 @@
+"""Use a finished model: python -m tune.predict MODEL IMAGE_OR_FOLDER ..."""
+
+from __future__ import annotations
+
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A Ctrl-C while the rest is imported ends it without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tune import cli, pictures, progress, storage
+from tune.files import obstacle, printable, short
+
+if TYPE_CHECKING:
+    from tune.training.checkpoint import Classifier
+
+AT_ONCE = 64
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of a picture."""
+
+    path: Path
+    labels: list[str]
+    """The likeliest first."""
+
+    probabilities: list[float]
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = cli.parser("predict", "Classify images with a finished model, or export it.")
+    parser.add_argument("model", metavar="MODEL", help="a model.pt, or the name or path of a finalized run")
+    parser.add_argument("places", nargs="*", type=Path, metavar="IMAGE_OR_FOLDER",
+                        help="images of any size, and folders of them")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="a line of JSON an image in the place of a table")
+    parser.add_argument("--tta", action="store_true", help="the mean over shifted and mirrored views")
+    parser.add_argument("--export", type=Path, metavar="FILE",
+                        help="write the model and its preprocessing as a .pt2 file for torch.export.load")  # fmt: skip
+    cli.add_storage(parser)
+    return parser.parse_intermixed_args(arguments)
+
+
+def prepare(arguments: list[str]) -> Callable[[], None]:
+    """Checks everything, and returns the work."""
+    options = parse(arguments)
+    if not options.places and options.export is None:
+        raise ValueError("There is nothing to do; give an image or a folder of images, or --export FILE.")
+    path = find_model(options.model, options.storage)
+    if options.export is not None and (why := obstacle(options.export.parent)):
+        raise ValueError(f"{options.export} can not be written ({why}); choose another place for --export.")
+    found = pictures.find(options.places)
+    if options.places and not found:
+        raise ValueError(f"{', '.join(map(str, options.places))} holds no files; give a folder of images.")
+    named = {place: pictures.read(place) for place, is_named in found if is_named}
+    # What needs torch comes after what may be wrong without it.
+    import torch
+
+    from tune.training.checkpoint import load_model
+
+    device = torch.device("cuda" if torch.cuda.is_available() and not options.export else "cpu")
+    return partial(work, load_model(path, device), [place for place, _ in found], named, options)
+
+
+def find_model(given: str, where: str) -> Path:
+    """The file of a model: that itself, or that of a run. ValueError if there is none."""
+    if Path(given).is_file():
+        return Path(given)
+    try:
+        folder = storage.resolve(where).find(given)
+    except ValueError as error:
+        raise ValueError(f"{given} is no model's file, and no run: {error}") from error
+    storage.fetch_final(folder)
+    if not (folder.final / "model.pt").is_file():
+        raise ValueError(f"{folder.name} has no final model; make it with `python -m tune.finalize {folder.address}`.")
+    return folder.final / "model.pt"
+
+
+def work(
+    classifier: Classifier, places: list[Path], named: dict[Path, NDArray[np.uint8]], options: argparse.Namespace
+) -> None:
+    """Exports, predicts, and says so."""
+    if options.export is not None:
+        from tune.training.export import export
+
+        export(options.export, classifier, tta=options.tta)
+        print(f"Exported: {options.export}", file=sys.stderr if options.json else sys.stdout)
+    if not places:
+        return
+    skipped: list[Path] = []
+    answers = predictions(classifier, places, named, skipped, options.tta)
+    if options.json:
+        for answer in answers:
+            print(json.dumps(as_json(answer)))
+    else:
+        with progress.shown("predict", "images", Console(stderr=True)) as bar:
+            table = as_table(counted(answers, bar, len(places)))
+        console = Console()
+        # Nothing is cut off where it is not read on a screen.
+        console.print(table, width=None if console.is_terminal else 10_000)
+    if skipped:
+        print(f"{len(skipped)} files are no images that can be read, {printable(short(skipped[0]))} the first of them.",
+              file=sys.stderr)  # fmt: skip
+
+
+def predictions(
+    classifier: Classifier,
+    places: list[Path],
+    named: dict[Path, NDArray[np.uint8]],
+    skipped: list[Path],
+    tta: bool,
+) -> Iterator[Answer]:
+    """An answer a picture, in order; what is none is left out, and added to `skipped`."""
+    import torch
+
+    predictor = classifier.predictor(tta=tta, exact=True)
+    device = next(predictor.parameters()).device
+    for start in range(0, len(places), AT_ONCE):
+        seen = []
+        for place in places[start : start + AT_ONCE]:
+            try:
+                seen.append((place, named[place] if place in named else pictures.read(place)))
+            except pictures.NoPicture:
+                skipped.append(place)
+        if not seen:
+            continue
+        with torch.inference_mode():
+            shares = predictor(torch.from_numpy(np.stack([picture for _, picture in seen])).to(device)).exp()
+            most, which = (part.cpu().tolist() for part in shares.topk(TOP, dim=1))
+        for (place, _), probabilities, labels in zip(seen, most, which, strict=True):
+            yield Answer(place, [classifier.class_names[label] for label in labels], probabilities)
+
+
+def counted(answers: Iterator[Answer], bar: progress.Work, total: int) -> Iterator[Answer]:
+    for answer in answers:
+        yield answer
+        bar.advance(1, total)
+
+
+def as_json(answer: Answer) -> dict[str, object]:
+    top = [
+        {"label": label, "probability": round(share, 6)}
+        for label, share in zip(answer.labels, answer.probabilities, strict=True)
+    ]
+    return {"image": str(answer.path), "top5": top}
+
+
+def as_table(answers: Iterator[Answer]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in ("image", *map(str, range(1, TOP + 1))):
+        table.add_column(heading, overflow="fold")
+    for answer in answers:
+        cells = [
+            f"{label} {100 * share:.1f} %" for label, share in zip(answer.labels, answer.probabilities, strict=True)
+        ]
+        table.add_row(*map(Text, [printable(short(answer.path)), *cells]))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(prepare))

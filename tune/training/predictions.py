@@ -1,0 +1,123 @@
+"""What a model says of each image, written as tables: the submission as CSV, and the probabilities as Parquet."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune.files import Unwritable, short, whole, written
+from tune.results import replace_file
+from tune.training.figures import Judged
+from tune.training.ood import NAMES, Prediction
+
+TEST = pa.schema(
+    [
+        ("index", pa.int32()),
+        ("label", pa.int16()),
+        ("predicted", pa.int16()),
+        ("probability", pa.float32()),
+        ("probability_of_label", pa.float32()),
+    ]
+)
+"""One row a test image, in order; `probability` is that of the class predicted."""
+
+OOD = pa.schema(
+    [
+        ("id", pa.string()),
+        ("distortion", pa.int16()),
+        ("severity", pa.int16()),
+        ("index", pa.int32()),
+        ("label", pa.int16()),
+        ("probability", pa.float32()),
+        ("top5", pa.list_(pa.int16())),
+        ("top5_probability", pa.list_(pa.float32())),
+    ]
+)
+"""One row an image of the challenge, in the order of the submission; `label` is the class predicted."""
+
+
+def write_test(path: Path, judged: Judged, class_names: Iterable[str], about: dict[str, Any]) -> None:
+    """Writes the predictions for the test images, whole or not at all. Unwritable if the disk is full."""
+    columns = [
+        np.arange(len(judged.labels)), judged.labels.numpy(), judged.predicted.numpy(), judged.probability.numpy(),
+        judged.probability_of_label.numpy(),
+    ]  # fmt: skip
+    arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, TEST, strict=True)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays, schema=_described(TEST, class_names, about)), sink)
+    replace_file(path, sink.getvalue())
+
+
+def write_ood(
+    submission: Path, table: Path, predictions: Iterable[Prediction], class_names: Iterable[str], about: dict[str, Any]
+) -> int:
+    """Writes the CSV file to submit and the same with probabilities; returns the number of rows.
+
+    Both are whole or not at all. The table is written as the predictions come in. A row's id is file, severity and
+    the image's number within the severity: `distortion00_1_0,42`. Unwritable if the disk is full.
+    """
+    rows = 0
+    submission.parent.mkdir(parents=True, exist_ok=True)
+    content = io.StringIO()
+    content.write("id,label\n")
+    with whole(table) as unfinished:
+        with _told_of(table):
+            writer = pq.ParquetWriter(unfinished, _described(OOD, class_names, about))
+        try:
+            for prediction in predictions:
+                ids = [f"{prediction.name}_{prediction.severity}_{i}" for i in range(len(prediction.labels))]
+                content.writelines(f"{id},{label}\n" for id, label in zip(ids, prediction.labels.tolist(), strict=True))
+                with _told_of(table):
+                    writer.write_batch(_rows(prediction, ids))
+                rows += len(ids)
+        finally:
+            with _told_of(table):
+                writer.close()
+    with written(submission) as sink:
+        sink.write(content.getvalue().encode("ascii"))
+    return rows
+
+
+def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
+    n = len(ids)
+    # Strictly a list of five each, but the reader is promised plain lists.
+    top5, shares = (
+        pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), pa.array(flat))
+        for values in (prediction.top5.astype(np.int16), prediction.top5_probability)
+        for flat in [values.reshape(-1)]
+    )
+    number = NAMES.index(prediction.name)
+    return pa.record_batch(
+        [
+            pa.array(ids),
+            pa.array(np.full(n, number, np.int16)),
+            pa.array(np.full(n, prediction.severity, np.int16)),
+            pa.array(np.arange(n, dtype=np.int32)),
+            pa.array(prediction.labels.astype(np.int16)),
+            pa.array(prediction.probability),
+            top5,
+            shares,
+        ],
+        schema=OOD,
+    )
+
+
+def _described(schema: pa.Schema, class_names: Iterable[str], about: dict[str, Any]) -> pa.Schema:
+    """The schema with what the numbers mean: the names of the classes, and how the predictions were made."""
+    return schema.with_metadata({"classes": json.dumps(list(class_names)), "about": json.dumps(about)})
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unwritable(f"{short(path)} can not be written: {error.strerror or error}") from error
