@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.stats import binomtest, norm, t
+from scipy.stats import t
 from torch import Tensor
 
+from tune.intervals import Z95, wilson95
 from tune.training.evaluate import batch_size_at
 from tune.training.images import ImageSet
 from tune.training.predictor import Predictor
@@ -63,11 +64,10 @@ class Judged:
     def figures(self) -> dict[str, Any]:
         """Accuracy (%) and loss, each with its 95 % interval (Wilson's; the normal one for the mean)."""
         n, losses = len(self.labels), self.losses.double()
-        interval = binomtest(self._hits, n).proportion_ci(0.95, method="wilson")
-        loss, half = losses.mean().item(), float(norm.ppf(0.975)) * losses.std().item() / n**0.5
+        loss, half = losses.mean().item(), Z95 * losses.std().item() / n**0.5
         return {
             "test_acc": self.accuracy,
-            "test_acc_interval95": [100 * float(interval.low), 100 * float(interval.high)],
+            "test_acc_interval95": list(wilson95(self.accuracy, n)),
             "test_loss": loss,
             "test_loss_interval95": [loss - half, loss + half],
             "test_images": n,
