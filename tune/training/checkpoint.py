@@ -16,8 +16,8 @@ from cifar_models.weights import read_tensors
 from tune.files import written
 from tune.training import evaluate
 from tune.training.config import TrainConfig
-from tune.training.loop import Training
 from tune.training.model import build_model
+from tune.training.state import Training
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -67,7 +67,7 @@ class Classifier:
 def save_model(path: Path, training: Training, class_names: tuple[str, ...]) -> None:
     """Writes a finished model: its state_dict, TrainConfig, preprocessing and class names."""
     content = {
-        "model": {key: value.cpu() for key, value in training.model.state_dict().items()},
+        "model": {key: value.cpu() for key, value in training.eval_model.state_dict().items()},
         "config": training.config.to_dict(),
         "preprocessing": dataclasses.asdict(training.preprocessing),
         "class_names": list(class_names),
