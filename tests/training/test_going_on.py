@@ -96,9 +96,9 @@ def test_it_goes_on_after_any_epoch_of_a_freezing_resnet(
 
 @pytest.mark.parametrize("changes", [RANDOM, AVERAGED], ids=["random", "averaged"])
 def test_the_models_are_the_same_bit_by_bit(changes: dict[str, Any], tiny: TrainingData, tmp_path: Path) -> None:
-    trained = config(**changes)
-    first, *_, whole = ((result, kept(result, tmp_path)) for result in fit(trained, tiny, CPU))
-    *_, resumed = fit(trained, tiny, CPU, first[1])
+    trained, data = config(**changes), beginning(tiny, 80)
+    first, *_, whole = ((result, kept(result, tmp_path)) for result in fit(trained, data, CPU))
+    *_, resumed = fit(trained, data, CPU, first[1])
     assert_same(whole[1] | {"wall_s": 0}, resumed.training.state_dict() | {"wall_s": 0})
 
 
@@ -107,7 +107,7 @@ GROWING = {"initial_scale": 0.5, "backbone_lr": 0.1, "ema": 0.9, "scheduler": "o
 
 def test_a_resnet_that_grows_its_images_goes_on_after_any_epoch(tiny: TrainingData, tmp_path: Path) -> None:
     """Averaged, its classifier at a rate of its own."""
-    trained, data = config(model="resnet18", batch_size=16, epochs=3, **GROWING), beginning(tiny, 32)
+    trained, data = config(model="resnet18", image_size=24, batch_size=16, epochs=3, **GROWING), beginning(tiny, 32)
     whole, states = [], []
     for result in fit(trained, data, CPU):
         whole.append(figures(result))

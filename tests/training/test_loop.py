@@ -66,16 +66,16 @@ def test_it_learns_from_the_rows_of_the_training_side_only(tiny: TrainingData) -
 def test_it_learns_from_views_and_averages(tiny: TrainingData) -> None:
     *_, last = fit(config(**AVERAGED | LEARNS), tiny, CPU)
     assert last.val_acc is not None
-    assert last.val_acc > 90
+    assert last.val_acc > 60
 
 
 def test_views_cost_the_loss_their_divergence(tiny: TrainingData) -> None:
     """Of the untrained network, by the weight; where nothing makes views differ there are none."""
     plain, light, heavy = (
         next(fit(config(batch_size=160, augmentation="augmix", jsd=weight), tiny, CPU)).batch_loss[0]
-        for weight in (1e-9, 10.0, 20.0)
+        for weight in (1e-9, 500.0, 1000.0)
     )
-    assert 0 < light - plain == pytest.approx((heavy - plain) / 2, rel=1e-3)
+    assert 0 < light - plain == pytest.approx((heavy - plain) / 2, rel=1e-2)
     assert next(fit(config(jsd=12.0), tiny, CPU)).batch_loss == next(fit(config(), tiny, CPU)).batch_loss
 
 
