@@ -22,7 +22,7 @@ WORKERS = this_machine().cpus
 """Trials side by side: one a core, for ours and for the peers."""
 
 PEERS = {"plain_ray_tune": "Ray Tune", "plain_optuna": "Optuna"}
-SPACE = ROOT / "search_spaces" / "simple_cnn.py"
+SPACE = ROOT / "benchmarks" / "space.py"
 
 
 @dataclass(frozen=True)

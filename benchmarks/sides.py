@@ -41,7 +41,7 @@ ACCURACY: dict[str, Any] = {
     "warmup": 0.1,
     "augmentation": "crop_flip",
 }
-"""The setting on which both sides must be equally good: the reference of search_spaces/simple_cnn.py."""
+"""The setting on which both sides must be equally good: the reference of the benchmarks' space."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ def test_a_configuration_comes_back_from_its_row(folder: RunFolder) -> None:
     assert config_of(row) == CONFIG
 
 
+@pytest.mark.parametrize("absent", [{}, {"config.ema": None, "config.jsd": None}])
+def test_fields_that_an_older_version_did_not_have_are_at_their_defaults(absent: dict[str, None]) -> None:
+    row = {name: value for name, value in trial().items() if name not in ("config.ema", "config.jsd")}
+    assert config_of(row | absent) == CONFIG
+
+
 # Nulls.
 
 

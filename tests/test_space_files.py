@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,9 @@ def test_the_reference_runs_first_then_the_reports_own_settings(model: str, lr: 
     assert (report.scheduler, report.gamma, report.warmup) == ("step", 0.9, 0.0)
     assert (report.optimizer, report.momentum, report.nesterov, report.weight_decay) == ("sgd", 0.9, False, 0.0)
     # The report used none of what came later.
-    extras = ("random_erasing", "label_smoothing", "mixup", "cutmix", "dropout", "freeze_epochs")
+    extras = ("distortion", "jsd", "random_erasing", "label_smoothing", "mixup", "cutmix", "dropout", "ema")
     assert [getattr(report, name) for name in extras] == [0] * len(extras)
+    assert (report.freeze_epochs, report.backbone_lr, report.initial_scale) == (0, 1, 1)
     assert report.augmentation == ("none" if model == "simple_cnn" else "standard")
     assert report.image_size in (0, {"simple_cnn": 32, "resnet18": 32, "resnet50": 224}[model])
 
@@ -44,11 +46,19 @@ def test_the_reference_runs_first_then_the_reports_own_settings(model: str, lr: 
 @pytest.mark.parametrize("model", NAMES)
 def test_a_shipped_space_searches_what_the_report_left_to_future_work(model: str) -> None:
     loaded, _ = space.load(SPACES / f"{model}.py")
-    varied = {name for name, value in domains.leaves(loaded.parameters) if len(domains.extremes(value)) > 1}
-    wanted = {"lr", "batch_size", "weight_decay", "augmentation", "label_smoothing", "mixup", "cutmix", "dropout"}
-    assert wanted <= varied
-    schedules = {value for name, value in domains.leaves(loaded.parameters) if name == "scheduler"}
-    assert {"step", "cosine", "one_cycle"} <= schedules
+    tried: dict[str, set[Any]] = {}
+    for name, value in domains.leaves(loaded.parameters):
+        tried.setdefault(name, set()).update(domains.extremes(value))
+    wanted = {"lr", "batch_size", "weight_decay", "label_smoothing", "mixup", "cutmix", "dropout", "distortion", "ema"}
+    assert {name for name in wanted if len(tried[name]) < 2} == set()
+    assert {"step", "cosine", "one_cycle"} <= tried["scheduler"]
+    assert {"trivialaugment", "augmix"} <= tried["augmentation"]
+
+
+def test_resnet50s_space_varies_how_it_is_fine_tuned() -> None:
+    parameters = space.load(SPACES / "resnet50.py")[0].parameters
+    assert domains.extremes(parameters["image_size"]) == [64, 128, 160, 224]
+    assert {"freeze_epochs", "backbone_lr", "initial_scale"} <= set(parameters)
 
 
 def test_a_space_makes_the_config_of_a_point() -> None:

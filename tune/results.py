@@ -66,11 +66,11 @@ Row = dict[str, Any]
 
 
 def config_of(row: Mapping[str, Any]) -> TrainConfig:
-    """The TrainConfig in a row of trials.parquet."""
-    missing = [name for name in TrainConfig.fields() if f"config.{name}" not in row]
-    if missing:
-        raise ValueError(f"trials.parquet was written by another version: it has no column config.{missing[0]}.")
-    return TrainConfig.from_dict({name: row[f"config.{name}"] for name in TrainConfig.fields()})
+    """The TrainConfig in a row of trials.parquet. What an older version did not have is at its default, as it was."""
+    if "config.model" not in row:
+        raise ValueError("trials.parquet was written by another version: it has no column config.model.")
+    given = {name: row.get(f"config.{name}") for name in TrainConfig.fields()}
+    return TrainConfig.from_dict({name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,8 @@ class SearchSpace:
                 raise ValueError(f"parameter {name} holds a value that no trial can take: {error}") from error
             smallest_batch = min(smallest_batch, *(item.batch_size for item in tried))
         for name, parameter in (("image_size", config.image_size), *domains.leaves(self.parameters)):
-            for value in domains.samples(parameter) if name == "image_size" else []:
-                preprocessing_of(replace(config, image_size=value, batch_size=smallest_batch))
+            for value in domains.samples(parameter) if name in ("image_size", "initial_scale") else []:
+                preprocessing_of(replace(config, batch_size=smallest_batch, **{name: value}))
 
 
 def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from benchmarks.fused.networks import Forward
-from tune.training import augment, evaluate, loop
+from tune.training import augment, evaluate, loop, mixing
 from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.images import ImageSet
@@ -170,7 +170,7 @@ def rates(config: TrainConfig, steps_per_epoch: int) -> Tensor:
 
 
 def _drawn(data: ImageSet, config: TrainConfig, generator: Generator) -> Iterator[Batch]:
-    """A member's batches, several steps at once, (steps, B, ...): the draws of `batches.shuffled` and `augment.mix`."""
+    """A member's batches, several steps at once, (steps, B, ...): the draws of `batches.shuffled` and `mixing.mix`."""
     preprocessing, size, device = preprocessing_of(config), config.batch_size, data.pixels.device
     steps = len(data) // size
     order = data.index[torch.randperm(len(data), generator=generator, device=device)][: steps * size]
@@ -180,10 +180,10 @@ def _drawn(data: ImageSet, config: TrainConfig, generator: Generator) -> Iterato
         labels = data.labels[rows]
         if config.mixup or config.cutmix:
             parts = zip(torch.split(images, size), torch.split(labels, size), strict=True)
-            mixed = [augment.mix(some, own, config, generator) for some, own in parts]
+            mixed = [mixing.mix(some, own, config, generator) for some, own in parts]
             images, partner, share = (torch.cat(part) for part in zip(*mixed, strict=True))
         else:
-            images, partner, share = augment.mix(images, labels, config, generator)
+            images, partner, share = mixing.mix(images, labels, config, generator)
         channels_last = images.permute(0, 2, 3, 1)
         pixels, *others = (each.reshape(-1, size, *each.shape[1:]) for each in (channels_last, labels, partner, share))
         yield pixels, others[0], others[1], others[2]

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.cuda_graph import StepOf
-from tune.training import augment, batches, loop
+from tune.training import batches, loop, mixing
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.loop import Training, fit
+from tune.training.loop import fit
 from tune.training.model import set_training_mode
+from tune.training.state import Training
 
 
 class Turns:
@@ -55,7 +56,7 @@ class Turns:
         set_training_mode(training.model, config, training.epoch)
         drawn = batches.shuffled(self._data, config, training.preprocessing, config.batch_size, generator)
         for images, labels in drawn:
-            images, partner, share = augment.mix(images, labels, config, generator)
+            images, partner, share = mixing.mix(images, labels, config, generator)
             loss, _ = self._steps[index](images, labels, partner, share)
             training.schedule.step()
             yield loss

@@ -56,7 +56,7 @@ from tune.training import data, loop
 from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
-from tune.training.loop import Training
+from tune.training.state import Training
 
 EPOCH_GOALS = {("simple_cnn", 512): 0.15, ("resnet18", 512): 1.0, ("resnet50", 128): 15.0, ("resnet50", 64): 15.0}
 """Seconds."""

@@ -14,8 +14,8 @@ from benchmarks.gpu.cuda_graph import Step, StepOf, eager_step
 from benchmarks.gpu.session import Session, float32
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.loop import Training
 from tune.training.loop import step as engine_step
+from tune.training.state import Training
 
 CHECKS: dict[str, dict[str, Any]] = {
     "sgd": {},

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from tune.training.loop import Training
 from tune.training.loop import step as engine_step  # by name: `EachTraining` may stand in its place
+from tune.training.state import Training
 
 
 class Step(Protocol):
     """What takes a training a step further."""
 
     def __call__(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """What `augment.mix` made of a batch -> the loss, (), and the guessed classes, (B,). Neither has a gradient."""
+        """What `mixing.mix` made of a batch -> the loss, (), and the guessed classes, (B,). Neither has a gradient."""
 
 
 StepOf = Callable[[Training], Step]

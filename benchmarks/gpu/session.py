@@ -22,10 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.cuda_graph import CapturedStep, EachTraining, StepOf
 from tune.files import whole
-from tune.training import augment, batches, evaluate, loop
+from tune.training import batches, evaluate, loop, mixing
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.loop import EpochResult, Training, fit
+from tune.training.loop import EpochResult, fit
+from tune.training.state import Training
 
 T = TypeVar("T")
 Sign = Literal["<=", ">="]
@@ -159,7 +160,7 @@ class Session:
         training = next(fit(config, few, self.device)).training
         generator = torch.Generator(self.device).manual_seed(0)
         images, labels = next(batches.shuffled(few.train, config, training.preprocessing, batch_size, generator))
-        images, partner, share = augment.mix(images, labels, config, generator)
+        images, partner, share = mixing.mix(images, labels, config, generator)
         return training, (images, labels, partner, share)
 
     def seconds(self, run: Callable[[], object]) -> float:

@@ -99,7 +99,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.replay.record", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("CIFAR100_ROOT", "data")), metavar="DIR",
                         help="holds cifar-100-python/ (default: CIFAR100_ROOT, or data)")  # fmt: skip
-    parser.add_argument("--space", type=Path, default=ROOT / "search_spaces" / "simple_cnn.py", metavar="FILE")
+    parser.add_argument("--space", type=Path, default=ROOT / "benchmarks" / "space.py", metavar="FILE")
     parser.add_argument("--configurations", type=int, default=240, metavar="N", help="in all (default: 240)")
     parser.add_argument("--guided", type=int, default=0, metavar="N", help="more, picked by a surrogate (default: 0)")
     parser.add_argument("--epochs", type=int, default=27, metavar="E", help="of each (default: 27)")

@@ -70,7 +70,7 @@ def ends(domain: Any) -> tuple[Any, ...]:
     return (domain.lower, domain.upper) if hasattr(domain, "lower") else (domain.low, domain.high)
 
 
-def test_the_peers_search_the_shipped_space() -> None:
+def test_the_peers_search_the_same_space() -> None:
     shipped = space.load(searches.SPACE)[0]
     ours = {name: ends(domain) for name, domain in shipped.parameters.items() if name not in ("momentum", "schedule")}
     step, cosine, one_cycle = shipped.parameters["schedule"].categories
@@ -87,7 +87,7 @@ def test_the_peers_search_the_shipped_space() -> None:
     assert {name: ends(distribution) for name, distribution in drawn.items()} == ours
 
 
-def test_the_peers_begin_with_the_shipped_points() -> None:
+def test_the_peers_begin_with_the_same_points() -> None:
     shipped = space.load(searches.SPACE)[0]
     for first in (plain_ray_tune.FIRST, plain_optuna.FIRST):
         for ours, theirs in zip([shipped.reference, *shipped.baselines], first, strict=True):

@@ -23,7 +23,7 @@ from benchmarks.gpu.session import Report, Session, float32, waits
 from tests.training.conftest import draw_pairs
 from tune.training import data, images, synthetic
 from tune.training.config import TrainConfig
-from tune.training.loop import Training
+from tune.training.state import Training
 
 EXACT = [name for name in check.CHECKS if name != "bfloat16"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import searches
 from benchmarks.replay import curves, methods, record
 from benchmarks.replay.curves import Curve, Recorded
 from benchmarks.replay.methods import PlainRayTune
@@ -28,8 +29,8 @@ HORIZON = 27
 
 
 @functools.cache
-def shipped() -> SearchSpace:
-    return space.load(Path(__file__).parents[2] / "search_spaces" / "simple_cnn.py")[0]
+def searched() -> SearchSpace:
+    return space.load(searches.SPACE)[0]
 
 
 def made_up(config: TrainConfig) -> Curve:
@@ -58,7 +59,7 @@ def known_to(found: Replay) -> set[tuple[str, int, float]]:
 
 
 def test_a_worker_takes_the_next_trial_when_its_last_one_ends() -> None:
-    found = replay(methods.random_whole(shipped(), 3, 0), made_up, workers=2, trials=6)
+    found = replay(methods.random_whole(searched(), 3, 0), made_up, workers=2, trials=6)
     assert list(found.configs) == [f"{n:04d}" for n in range(6)]
     times = [item.time for item in found.epochs]
     assert times == sorted(times)
@@ -72,13 +73,13 @@ def test_a_worker_takes_the_next_trial_when_its_last_one_ends() -> None:
 
 
 def test_an_epoch_budget_cuts_what_runs() -> None:
-    found = replay(methods.random_whole(shipped(), HORIZON, 0), made_up, workers=4, epochs=40)
+    found = replay(methods.random_whole(searched(), HORIZON, 0), made_up, workers=4, epochs=40)
     assert len(found.epochs) == 40
     assert any(item.status == "running" for item in found.last().values())
 
 
 def test_the_simulator_drives_ray_s_own_scheduler_and_searcher() -> None:
-    found = replay(PlainRayTune(shipped(), HORIZON, 0), made_up, workers=4, trials=30)
+    found = replay(PlainRayTune(searched(), HORIZON, 0), made_up, workers=4, trials=30)
     ended = [item.epoch for item in found.last().values() if item.status == "stopped"]
     assert set(ended) <= {1, 4, 16}, "the rungs of Ray's defaults"
     assert ended
@@ -86,7 +87,7 @@ def test_the_simulator_drives_ray_s_own_scheduler_and_searcher() -> None:
 
 @pytest.mark.parametrize("method", [methods.optuna_halving, methods.optuna_hyperband])
 def test_the_simulator_drives_optuna_s_own_pruners(method: methods.Maker) -> None:
-    found = replay(method(shipped(), HORIZON, 0), made_up, workers=4, trials=30)
+    found = replay(method(searched(), HORIZON, 0), made_up, workers=4, trials=30)
     assert {"stopped", "finished"} <= {item.status for item in found.last().values()}
     first = list(found.configs.values())[:2]
     assert [config.lr for config in first] == [0.04, 0.1], "the reference and the baseline, as in ours"
@@ -96,7 +97,7 @@ def test_the_simulator_drives_optuna_s_own_pruners(method: methods.Maker) -> Non
 
 
 def mortal(seed: int, folder: Path, deaths: Iterable[int]) -> Mortal:
-    proposer = Proposer(shipped(), epochs=HORIZON, seed=seed)
+    proposer = Proposer(searched(), epochs=HORIZON, seed=seed)
     begun = Past(asha=Asha(HORIZON))
     return Mortal(proposer, begun, RunFolder(folder), set(deaths))
 
@@ -104,7 +105,7 @@ def mortal(seed: int, folder: Path, deaths: Iterable[int]) -> Mortal:
 @pytest.mark.parametrize("deaths", [[100], range(0, 1000, 9)], ids=["once", "every nine epochs"])
 def test_a_search_whose_driver_dies_decides_as_one_that_lives(deaths: Iterable[int], tmp_path: Path) -> None:
     """Four workers, twenty trials, TPE and ASHA; all that the next driver knows is what lies in the folder."""
-    whole = replay(methods.ours(shipped(), HORIZON, 1), made_up, workers=4, trials=20)
+    whole = replay(methods.ours(searched(), HORIZON, 1), made_up, workers=4, trials=20)
     died = replay(mortal(1, tmp_path, deaths), made_up, workers=4, trials=20)
     assert len(whole.epochs) > 120
     assert died.configs == whole.configs
@@ -113,8 +114,8 @@ def test_a_search_whose_driver_dies_decides_as_one_that_lives(deaths: Iterable[i
 
 def test_rungs_that_are_lost_change_the_decisions() -> None:
     """What the test above would show if the rungs were not kept."""
-    whole = replay(methods.ours(shipped(), HORIZON, 1), made_up, workers=4, trials=20)
-    forgetful = methods.ours(shipped(), HORIZON, 1)
+    whole = replay(methods.ours(searched(), HORIZON, 1), made_up, workers=4, trials=20)
+    forgetful = methods.ours(searched(), HORIZON, 1)
     report = forgetful.report
     count = iter(range(1000))
 
@@ -131,7 +132,7 @@ def test_rungs_that_are_lost_change_the_decisions() -> None:
 def test_a_diverged_trial_ends_at_once_and_stands_below_all_others() -> None:
     diverged = 0
     for seed in range(3):
-        method = methods.ours(shipped(), HORIZON, seed)
+        method = methods.ours(searched(), HORIZON, seed)
         found = replay(method, made_up, workers=4, trials=40)
         assert isinstance(method.searcher, ProposalSearcher)
         scores = {f"{number:04d}": known.score for number, known in method.searcher.known.items()}
@@ -145,13 +146,13 @@ def test_a_diverged_trial_ends_at_once_and_stands_below_all_others() -> None:
 
 
 def test_no_configuration_is_trained_twice() -> None:
-    found = replay(methods.ours(shipped(), HORIZON, 0), made_up, workers=4, trials=80)
+    found = replay(methods.ours(searched(), HORIZON, 0), made_up, workers=4, trials=80)
     assert len(set(found.configs.values())) == 80
 
 
 def test_workers_do_not_change_the_reference_the_baseline_and_the_random_starts() -> None:
     first = [
-        list(replay(methods.ours(shipped(), HORIZON, 0), made_up, workers=workers, trials=12).configs.values())[:10]
+        list(replay(methods.ours(searched(), HORIZON, 0), made_up, workers=workers, trials=12).configs.values())[:10]
         for workers in (1, 2, 7)
     ]
     assert first[0] == first[1] == first[2]
@@ -161,8 +162,8 @@ def test_one_slow_worker_does_not_spoil_the_search() -> None:
     """A worker at a tenth of the others' speed brings its trials to each rung last."""
     even, uneven = [], []
     for seed in range(5):
-        even.append(best_of(replay(methods.ours(shipped(), HORIZON, seed), made_up, workers=4, trials=32)))
-        slow = replay(methods.ours(shipped(), HORIZON, seed), made_up, workers=4, trials=32, speeds=(1, 1, 1, 0.1))
+        even.append(best_of(replay(methods.ours(searched(), HORIZON, seed), made_up, workers=4, trials=32)))
+        slow = replay(methods.ours(searched(), HORIZON, seed), made_up, workers=4, trials=32, speeds=(1, 1, 1, 0.1))
         uneven.append(best_of(slow))
     assert statistics.fmean(uneven) > statistics.fmean(even) - 1.5
     assert min(uneven) > 15
@@ -170,7 +171,7 @@ def test_one_slow_worker_does_not_spoil_the_search() -> None:
 
 def test_the_best_survives_whatever_the_order_and_the_worst_order_costs_most() -> None:
     """The same 32 configurations, one worker. The first on a rung always goes on, so each of a rising row does."""
-    drawn = replay(methods.random_whole(shipped(), HORIZON, 3), made_up, trials=32).configs
+    drawn = replay(methods.random_whole(searched(), HORIZON, 3), made_up, trials=32).configs
     falling = sorted(drawn.values(), key=lambda config: -(made_up(config).val_acc[-1] or 0))
     best = made_up(falling[0]).val_acc[-1]
     cost = []
@@ -195,16 +196,16 @@ def recorded(number: int, config: TrainConfig) -> Recorded:
 
 
 def test_curves_come_back_as_they_were_written(tmp_path: Path) -> None:
-    drawn = record.draws(shipped(), 12, HORIZON)
+    drawn = record.draws(searched(), 12, HORIZON)
     written = [recorded(number, config) for number, config in enumerate(drawn)]
     curves.write(tmp_path / "curves.parquet", reversed(written))
     assert curves.read(tmp_path / "curves.parquet") == written
 
 
 def test_the_draws_begin_with_the_space_s_own_points_and_do_not_depend_on_their_number() -> None:
-    few, many = record.draws(shipped(), 5, HORIZON), record.draws(shipped(), 9, HORIZON)
+    few, many = record.draws(searched(), 5, HORIZON), record.draws(searched(), 9, HORIZON)
     assert many[:5] == few
-    assert few[0] == shipped().config(shipped().reference, epochs=HORIZON, seed=record.SEED)
+    assert few[0] == searched().config(searched().reference, epochs=HORIZON, seed=record.SEED)
 
 
 def test_a_recording_goes_on_where_it_was(
@@ -212,7 +213,7 @@ def test_a_recording_goes_on_where_it_was(
 ) -> None:
     path = tmp_path / "curves.parquet"
     arrow = data.prepare("cifar100", cifar100_root, "train")
-    first = record.record(0, record.draws(shipped(), 1, 1)[0], arrow, 100)
+    first = record.record(0, record.draws(searched(), 1, 1)[0], arrow, 100)
     assert len(first.val_acc) == 1
     assert 0 < (first.val_acc[0] or 0) < 5
     curves.write(path, [first])
@@ -223,12 +224,13 @@ def test_a_recording_goes_on_where_it_was(
     assert "1 curves are in" in capsys.readouterr().out
 
 
-def test_the_recorded_curves_are_of_the_shipped_space() -> None:
+def test_the_recorded_curves_are_of_the_benchmarks_space() -> None:
     found = curves.read(Path(__file__).parents[2] / "results" / "curves.parquet")
     assert len(found) >= 200
-    drawn = record.draws(shipped(), 20, HORIZON)
-    assert [curve.config for curve in found[:20]] == drawn, "the space has changed since"
+    drawn = record.draws(searched(), 20, HORIZON)
+    for curve, config in zip(found, drawn, strict=False):  # numbers of another processor differ in their last digit
+        assert curve.config.to_dict() == pytest.approx(config.to_dict(), rel=1e-12), "the space has changed since"
     for curve in found:
-        domains.locate(shipped().parameters, curve.config.to_dict())
+        domains.locate(searched().parameters, curve.config.to_dict())
         assert curve.diverged or len(curve.val_acc) == HORIZON
         assert all(value is None or 0 < value < 40 for value in curve.val_acc)

@@ -132,6 +132,12 @@ def test_tables_of_another_version_are_told(folder: RunFolder, name: str) -> Non
         resume.check_folder(folder)
 
 
+def test_trials_from_before_a_field_was_there_go_on(folder: RunFolder) -> None:
+    table = pq.read_table(folder.path / "trials.parquet")
+    pq.write_table(table.drop_columns(["config.ema", "config.initial_scale"]), folder.path / "trials.parquet")
+    resume.check_folder(folder)
+
+
 @pytest.mark.parametrize("change", [{"trial_id": "best"}, {"config.lr": None}, {"status": None}, {"epochs": None}])
 def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any]) -> None:
     rows = folder.read_rows("trials.parquet")

@@ -18,8 +18,9 @@ from tune.training import augment, checkpoint
 from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.loop import Training, fit
+from tune.training.loop import fit
 from tune.training.model import build_model, build_optimizer, build_schedule
+from tune.training.state import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

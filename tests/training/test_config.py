@@ -24,11 +24,16 @@ FLOATS = {
     "weight_decay": (0.0, 10.0),
     "gamma": (1e-6, 1.0),
     "warmup": (0.0, 0.9),
+    "distortion": (0.0, 1.0),
+    "jsd": (0.0, 1000.0),
     "random_erasing": (0.0, 1.0),
     "label_smoothing": (0.0, 0.99),
     "mixup": (0.0, 100.0),
     "cutmix": (0.0, 100.0),
     "dropout": (0.0, 0.99),
+    "ema": (0.0, 0.99999),
+    "backbone_lr": (0.001, 1.0),
+    "initial_scale": (0.25, 1.0),
 }
 INTEGERS = {
     "batch_size": (1, 65_536),
@@ -41,7 +46,7 @@ CHOICES = {
     "model": ("simple_cnn", "resnet18", "resnet50"),
     "optimizer": ("sgd", "adamw"),
     "scheduler": ("constant", "step", "cosine", "one_cycle"),
-    "augmentation": ("none", "standard", "crop_flip", "randaugment", "trivialaugment"),
+    "augmentation": ("none", "standard", "crop_flip", "randaugment", "trivialaugment", "augmix"),
 }
 FLAGS = ("nesterov",)
 
@@ -70,8 +75,8 @@ def test_the_tables_above_cover_every_field() -> None:
 EVERYTHING = TrainConfig(
     model="resnet50", lr=0.03, batch_size=64, epochs=50, optimizer="adamw", momentum=0.5, nesterov=True,
     weight_decay=5e-4, scheduler="one_cycle", gamma=0.7, warmup=0.1, augmentation="trivialaugment",
-    random_erasing=0.25, label_smoothing=0.1, mixup=0.2, cutmix=1.0, dropout=0.3, freeze_epochs=2, image_size=96,
-    seed=7,
+    distortion=0.5, jsd=12.0, random_erasing=0.25, label_smoothing=0.1, mixup=0.2, cutmix=1.0, dropout=0.3, ema=0.99,
+    backbone_lr=0.1, freeze_epochs=2, image_size=96, initial_scale=0.5, seed=7,
 )  # fmt: skip
 
 

@@ -177,6 +177,36 @@ def test_every_parameter_is_optimised(name: str) -> None:
     assert [id(parameter) for parameter in group["params"]] == [id(parameter) for parameter in model.parameters()]
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", cifar_models.NAMES)
+def test_the_backbone_has_its_share_of_the_rate(name: str, optimizer: str) -> None:
+    with torch.device("meta"):
+        model = cifar_models.load(name).build(None)
+    head, backbone = build_optimizer(model, config(model=name, backbone_lr=0.1, optimizer=optimizer)).param_groups
+    assert (head["lr"], backbone["lr"]) == (LR, pytest.approx(LR / 10))
+    of_head = {id(parameter) for parameter in model.get_submodule(cifar_models.load(name).head).parameters()}
+    assert {id(parameter) for parameter in head["params"]} == of_head
+    assert len(of_head) == 2
+    grouped = [id(parameter) for parameter in head["params"] + backbone["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("name", [*AFTER_WARMUP, "one_cycle"])
+def test_the_schedule_multiplies_both_rates(name: str, share: float) -> None:
+    both = config(scheduler=name, gamma=GAMMA, warmup=share, backbone_lr=0.1)
+    optimizer = build_optimizer(build_model(both, CPU), both)
+    schedule = build_schedule(optimizer, both, STEPS)
+    seen = []
+    for _ in range(5 * STEPS):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    alone = rates(config(scheduler=name, gamma=GAMMA, warmup=share))[:-1]
+    assert [head for head, _ in seen] == pytest.approx(alone, rel=1e-9)
+    assert [backbone for _, backbone in seen] == pytest.approx([rate / 10 for rate in alone], rel=1e-9)
+
+
 # The network
 
 

@@ -8,11 +8,19 @@ import cifar_models
 from cifar_models import Preprocessing
 from tune.training.config import TrainConfig
 
+FULL_SIZE_FROM = 0.8
+"""Share of the epochs after which training images have their whole size."""
+
 
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
     """The architecture's own, at the configuration's image size. ValueError if it can not train on that."""
     architecture = cifar_models.load(config.model)
     own, smallest = architecture.preprocessing, architecture.smallest_image_size
+    if config.initial_scale < 1 and smallest is None:
+        raise ValueError(
+            f"initial_scale is {config.initial_scale}, but {config.model} takes {own.image_size} px only; "
+            "leave it at 1."
+        )
     if config.image_size in (0, own.image_size):
         return own
     if smallest is None:
@@ -27,6 +35,21 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
             f"batch_size is 1 at image_size {smallest}, where {config.model} needs at least 2; raise one of them."
         )
     return own.at(config.image_size)
+
+
+def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> Preprocessing:
+    """What training images pass in `epoch` (from 1): smaller ones at first, with `initial_scale`.
+
+    Progressive resizing (Howard 2018, Tan & Le 2021). Sides are multiples of 8, and large enough for a last feature map
+    of more than a pixel.
+    """
+    smallest = cifar_models.load(config.model).smallest_image_size
+    whole = preprocessing.image_size
+    if config.initial_scale == 1 or smallest is None:
+        return preprocessing
+    grown = min(1.0, (epoch - 1) / (FULL_SIZE_FROM * config.epochs))
+    side = 8 * round(whole * (config.initial_scale + (1 - config.initial_scale) * grown) / 8)
+    return preprocessing.at(min(whole, max(side, smallest + 8)))
 
 
 def weights_path(model: str, given: Path | None) -> Path | None:

@@ -1,7 +1,7 @@
 """From uint8 pixels to the batch a network trains on or is judged by, on whatever device the pixels are.
 
 Every image of a batch has its own draw, and no step loops over images or makes the host wait for a CUDA device
-(constants are copied there once, then kept). The order: operators, crop and flip, normalise, resize, erase.
+(constants are copied there once, then kept). The order: operators, crop and flip, distort, normalise, resize, erase.
 Inside, images keep their channels last, (B, H, W, 3): the result, seen as (B, 3, H, W), is then
 `torch.channels_last` without a copy. Call it outside autocast, which would resample at half precision.
 """
@@ -15,8 +15,11 @@ import torch
 from torch import Generator, Tensor
 
 from cifar_models.architecture import Preprocessing, StandardAugmentation
-from tune.training import operators
+from tune.training import augmix, distortions, operators
 from tune.training.config import TrainConfig
+
+POLICIES = ("randaugment", "trivialaugment", "augmix")
+"""Augmentations that change each image by drawn operators."""
 
 PADDING = 4
 """Black pixels on each side, for the random crop of `crop_flip`."""
@@ -27,25 +30,54 @@ ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (1 / 3.3, 1 / 0.3)
 BOX_TRIES = 10
 
 
+VIEWS = 3
+"""Of an image, for the consistency loss."""
+
+
 def training_batch(pixels: Tensor, config: TrainConfig, preprocessing: Preprocessing, generator: Generator) -> Tensor:
     """uint8 (B, 32, 32, 3) -> float32 (B, 3, S, S), channels last: augmented as `config` says, and normalised.
 
+    With views, (B, VIEWS, 3, S, S): the first is neither changed by the policy nor distorted, and all of an image's
+    have the same crop, flip and erasure, as in AugMix (Hendrycks et al. 2020).
     `generator` lives on the pixels' device; the pixels are left as they are.
     """
-    # The operators see the small image, not the resized one: 49 times fewer pixels than at 224, and one translation
-    # in pixels for every image_size. They come before the crop, as in Fast AutoAugment's code for CIFAR.
-    if config.augmentation == "randaugment" or config.augmentation == "trivialaugment":
-        pixels = operators.draw_and_apply(pixels, config.augmentation, generator)
+    if not has_views(config):
+        return _view(pixels, config, preprocessing, generator, generator)
+    start = generator.clone_state()
+    first = _view(pixels, config, preprocessing, generator, generator, clean=True)
+    others = [_view(pixels, config, preprocessing, generator, start.clone_state()) for _ in range(VIEWS - 1)]
+    views = [first, *others]
+    return torch.stack([view.permute(0, 2, 3, 1) for view in views], 1).permute(0, 1, 4, 2, 3)
+
+
+def has_views(config: TrainConfig) -> bool:
+    """Whether a step sees views of each image: for a consistency loss, where there is something to differ in."""
+    return config.jsd > 0 and (config.augmentation in POLICIES or config.distortion > 0)
+
+
+def _view(
+    pixels: Tensor,
+    config: TrainConfig,
+    preprocessing: Preprocessing,
+    generator: Generator,
+    placing: Generator,
+    clean: bool = False,
+) -> Tensor:
+    """(B, 3, S, S); `placing` draws the crop, the flip and what is erased. `clean`: neither policy nor distortion."""
+    if config.augmentation in POLICIES and not clean:
+        pixels = _operated(pixels, config, generator)
     geometry = _geometry(config, preprocessing)
     if geometry == "crop_flip":
-        pixels = _crop_flip(pixels, generator)
+        pixels = _crop_flip(pixels, placing)
+    if config.distortion > 0 and not clean:  # the padding too, as of an image that was degraded whole
+        pixels = distortions.draw_and_apply(pixels, config.distortion, generator)
     images = _normalised(pixels, preprocessing)
     if geometry == "resized_crop_flip":
-        images = _resized_crop_flip(images, preprocessing.image_size, generator)
+        images = _resized_crop_flip(images, preprocessing.image_size, placing)
     else:
         images = _fitted(images, preprocessing)
     if config.random_erasing > 0:
-        images = _erased(images, config.random_erasing, generator)
+        images = _erased(images, config.random_erasing, placing)
     return images.permute(0, 3, 1, 2)
 
 
@@ -54,44 +86,25 @@ def evaluation_batch(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     return _fitted(_normalised(pixels, preprocessing), preprocessing).permute(0, 3, 1, 2)
 
 
-def mix(images: Tensor, labels: Tensor, config: TrainConfig, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """MixUp (Zhang et al. 2017) and CutMix (Yun et al. 2019), each image with its own partner and share.
-
-    Images (B, 3, S, S) and labels (B,) -> mixed images, the partners' labels, and the share of an image's own label,
-    float32 (B,): the loss is `share * loss(labels) + (1 - share) * loss(partner_labels)`.
-    """
-    batch, side, device = len(images), images.shape[-1], images.device
-    if config.mixup == 0 and config.cutmix == 0:
-        return images, labels, _all_their_own(batch, device)
-    partner = torch.randperm(batch, generator=generator, device=device)
-    # How much of each pixel is the image's own, (B, 1, 1, 1) or (B, S, S, 1), and of its label, (B,).
-    share = torch.ones(batch, device=device)
-    own = share[:, None, None, None]
-    if config.mixup > 0:
-        share = _beta(config.mixup, batch, generator)
-        own = share[:, None, None, None]
-    if config.cutmix > 0:
-        inside = _cutmix_boxes(_beta(config.cutmix, batch, generator), side, generator)
-        cuts = torch.rand(batch, generator=generator, device=device) < (0.5 if config.mixup > 0 else 1.0)
-        own = torch.where(cuts[:, None, None, None], (~inside[..., None]).float(), own)
-        share = torch.where(cuts, 1 - inside.sum((1, 2)) / side**2, share)
-    rows = images.permute(0, 2, 3, 1)  # channels last stays channels last
-    mixed = torch.lerp(rows.index_select(0, partner), rows, own)
-    return mixed.permute(0, 3, 1, 2), labels[partner], share
-
-
-@lru_cache(maxsize=16)  # it would be one more launch a step
-def _all_their_own(batch: int, device: torch.device) -> Tensor:
-    return torch.ones(batch, device=device)
-
-
 def _geometry(config: TrainConfig, preprocessing: Preprocessing) -> StandardAugmentation:
     """The crop and flip that the policy means for this network."""
     if config.augmentation == "none" or config.augmentation == "crop_flip":
         return config.augmentation
-    if config.augmentation != "standard" and preprocessing.standard == "none":
+    if config.augmentation in POLICIES and preprocessing.standard == "none":
         return "crop_flip"
     return preprocessing.standard
+
+
+def _operated(pixels: Tensor, config: TrainConfig, generator: Generator) -> Tensor:
+    """Under the policy's operators: uint8, of the same shape.
+
+    They see the small image, not the resized one: 49 times fewer pixels than at 224, and one translation in pixels for
+    every image_size. They come before the crop, as in Fast AutoAugment's code for CIFAR.
+    """
+    if config.augmentation == "augmix":
+        return augmix.draw_and_apply(pixels, generator)
+    assert config.augmentation in ("randaugment", "trivialaugment")
+    return operators.draw_and_apply(pixels, config.augmentation, generator)
 
 
 @lru_cache(maxsize=16)
@@ -196,8 +209,8 @@ def _erased(images: Tensor, probability: float, generator: Generator) -> Tensor:
     height, width, fits = _box_sizes(batch, side, side - 1, ERASED_AREA, ERASED_ASPECT, generator)
     top, left = _below(side - height + 1, generator), _below(side - width + 1, generator)
     chosen = fits & (torch.rand(batch, generator=generator, device=images.device) < probability)
-    inside = _inside(top, left, top + height, left + width, side)
-    return images.masked_fill_((inside & chosen[:, None, None])[..., None], 0.0)
+    erased = inside(top, left, top + height, left + width, side) & chosen[:, None, None]
+    return images.masked_fill_(erased[..., None], 0.0)
 
 
 def _box_sizes(
@@ -230,30 +243,9 @@ def _below(limit: Tensor, generator: Generator) -> Tensor:
     return torch.minimum((uniform * limit).floor(), limit - 1)
 
 
-def _inside(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, side: int) -> Tensor:
+def inside(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, side: int) -> Tensor:
     """Which pixels lie in each image's box, bottom and right excluded: (B,) each -> bool (B, side, side)."""
     along = torch.arange(side, device=top.device)
     rows = (along >= top[:, None]) & (along < bottom[:, None])
     columns = (along >= left[:, None]) & (along < right[:, None])
     return rows[:, :, None] & columns[:, None, :]
-
-
-def _cutmix_boxes(share: Tensor, side: int, generator: Generator) -> Tensor:
-    """Where the partner shows, bool (B, side, side): squares of area 1 - share, cut off at the image's border."""
-    half = (0.5 * (1 - share).sqrt() * side).floor()
-    y, x = torch.randint(side, (2, len(share)), generator=generator, device=share.device)
-    return _inside(y - half, x - half, y + half, x + half, side)
-
-
-def _beta(alpha: float, count: int, generator: Generator) -> Tensor:
-    """Draws of Beta(alpha, alpha), float32 (count,). torch.distributions would not take the generator.
-
-    The share of one Gamma(alpha) draw in the sum of two. Each is a Gamma(alpha + 1) draw times U^(1 / alpha)
-    (Marsaglia & Tsang 2000), kept as a logarithm: for a small alpha the draws themselves underflow to 0 / 0.
-    """
-    device = generator.device
-    alpha = max(alpha, 1e-6)  # of any smaller one the draws are 0 and 1 just the same, but not to float32
-    gamma = torch._standard_gamma(torch.full((2, count), alpha + 1.0, device=device), generator=generator)
-    uniform = 1 - torch.rand(2, count, generator=generator, device=device)  # 0 excluded, for the logarithm
-    logarithm = gamma.log() + uniform.log() / alpha
-    return (logarithm[0] - logarithm[1]).sigmoid()

@@ -18,6 +18,7 @@ def shuffled(
     data: ImageSet, config: TrainConfig, preprocessing: Preprocessing, batch_size: int, generator: Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images float32 (B, 3, S, S), channels last, and labels int64 (B,); an image at most once, each B full.
+    With views images are (B, V, 3, S, S), as `augment.training_batch` makes them.
 
     Small batches are augmented several at once, since at batch 8 the calls cost more than the arithmetic. Each
     image has its own draw, so it is all the same to it.

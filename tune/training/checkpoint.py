@@ -15,9 +15,9 @@ from cifar_models import Preprocessing
 from cifar_models.weights import read_tensors
 from tune.files import written
 from tune.training.config import TrainConfig
-from tune.training.loop import Training
 from tune.training.model import build_model
 from tune.training.predictor import Predictor
+from tune.training.state import Training
 
 CPU = torch.device("cpu")
 
@@ -85,7 +85,7 @@ def save_model(
     `others`: of an ensemble, the state_dicts of the other trainings by their seeds.
     """
     content: dict[str, Any] = {
-        "model": {key: value.cpu() for key, value in training.model.state_dict().items()},
+        "model": {key: value.cpu() for key, value in training.eval_model.state_dict().items()},
         "config": training.config.to_dict(),
         "preprocessing": dataclasses.asdict(training.preprocessing),
         "class_names": list(class_names),

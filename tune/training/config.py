@@ -18,7 +18,7 @@ MOST_SEED = 2**31 - 1
 
 Optimizer = Literal["sgd", "adamw"]
 Scheduler = Literal["constant", "step", "cosine", "one_cycle"]
-Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "trivialaugment"]
+Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "trivialaugment", "augmix"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,16 @@ class TrainConfig:
     """Share of all steps over which the rate rises linearly to `lr`; for `one_cycle` 0 means torch's own 0.3."""
 
     augmentation: Augmentation = "standard"
-    """`standard` is the architecture's own, `crop_flip` a padded random crop and a flip;
-    `randaugment` and `trivialaugment` come on top of the standard one (of crop_flip where that is none)."""
+    """`standard` is the architecture's own, `crop_flip` a padded random crop and a flip; `randaugment`,
+    `trivialaugment` and `augmix` come on top of the standard one (of crop_flip where that is none)."""
+
+    distortion: float = 0.0
+    """Probability that an image is degraded: by noise, blur or coarse quantisation (`training/distortions.py`)."""
+
+    jsd: float = 0.0
+    """Weight of AugMix's consistency loss (Hendrycks et al. 2020: 12): the Jensen-Shannon divergence of what is said
+    of three views of an image, a clean one among them. A step costs three; 0 is off. Where neither an augmentation
+    policy nor `distortion` makes the views differ, it is off too. MixUp and CutMix mix all views alike."""
 
     random_erasing: float = 0.0
     """Probability that a rectangle of an image is erased (Zhong et al. 2017)."""
@@ -78,11 +86,22 @@ class TrainConfig:
     dropout: float = 0.0
     """Probability, before the classifier."""
 
+    ema: float = 0.0
+    """Decay, a step, of the exponential moving average of the weights (Polyak & Juditsky 1992), which is then what is
+    validated, tested and saved; the first steps decay faster. 0 is off."""
+
+    backbone_lr: float = 1.0
+    """The rate of all layers but the classifier, as a share of `lr`."""
+
     freeze_epochs: int = 0
     """The architecture's early layers do not learn during the first so many epochs."""
 
     image_size: int = 0
     """Side the network sees, in pixels; 0 is the architecture's own."""
+
+    initial_scale: float = 1.0
+    """Progressive resizing: training images begin at this share of `image_size`, and grow linearly to the whole of it
+    over the first 80 % of the epochs. Validation is at `image_size` always."""
 
     seed: int = 42
 
@@ -128,13 +147,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0.0, 10.0),
     "gamma": (1e-6, 1.0),
     "warmup": (0.0, 0.9),
+    "distortion": (0.0, 1.0),
+    "jsd": (0.0, 1000.0),
     "random_erasing": (0.0, 1.0),
     "label_smoothing": (0.0, 0.99),
     "mixup": (0.0, 100.0),
     "cutmix": (0.0, 100.0),
     "dropout": (0.0, 0.99),
+    "ema": (0.0, 0.99999),
+    "backbone_lr": (0.001, 1.0),
     "freeze_epochs": (0, 10_000),
     "image_size": (0, 1024),
+    "initial_scale": (0.25, 1.0),
     "seed": (0, MOST_SEED),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import resource
 import sys
@@ -13,64 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from cifar_models import Preprocessing
-from tune.training import augment, batches, host
-from tune.training.architecture import preprocessing_of
+from tune.training import batches, host, mixing
+from tune.training.architecture import at_epoch, preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.evaluate import evaluate, mixed_precision
 from tune.training.images import ImageSet
+from tune.training.losses import training_loss
 from tune.training.model import (
     build_model,
     build_optimizer,
     build_schedule,
     set_training_mode,
 )
-
-
-@dataclass
-class Training:
-    """What changes while a model learns. Everything random is drawn anew from (seed, epoch), so it holds no RNG."""
-
-    config: TrainConfig
-    preprocessing: Preprocessing
-    model: nn.Module
-    optimizer: Optimizer
-    schedule: LRScheduler
-    epoch: int = 0
-    """Epochs completed."""
-
-    wall_s: float = 0.0
-    """Seconds they took, validation included."""
-
-    micro_batches: int = 1
-    """Into so many parts each batch is split; it grows when memory runs out."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a later process needs to go on as if nothing had happened."""
-        return {
-            "config": self.config.to_dict(),
-            "epoch": self.epoch,
-            "wall_s": self.wall_s,
-            "micro_batches": self.micro_batches,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The reverse. ValueError if the state belongs to another configuration."""
-        if state["config"] != self.config.to_dict():
-            raise ValueError("The checkpoint was written by another configuration; start without it.")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would train on the caller's tensors
-        self.schedule.load_state_dict(state["schedule"])
-        self.epoch, self.wall_s, self.micro_batches = state["epoch"], state["wall_s"], state["micro_batches"]
+from tune.training.state import Training
 
 
 @dataclass(frozen=True)
@@ -161,7 +118,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
     # The last step may have spoilt the weights after a finite loss.
     diverged = not math.isfinite(train_loss) or not _finite(training.model)
     if data.val is not None and not diverged:
-        each_loss, each_correct = evaluate(training.model, data.val, training.preprocessing)
+        each_loss, each_correct = evaluate(training.eval_model, data.val, training.preprocessing)
         val_loss, val_acc = each_loss.mean().item(), 100 * each_correct.double().mean().item()
         if not math.isfinite(val_loss):
             diverged, val_loss, val_acc = True, None, None
@@ -192,10 +149,13 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
     set_training_mode(training.model, config, training.epoch)
     # Nothing in the loop waits for the device; what is only counted is counted after the last step.
     losses, hits = [], []
-    for images, labels in batches.shuffled(data, config, training.preprocessing, batch_size, generator):
-        images, partner, share = augment.mix(images, labels, config, generator)
+    preprocessing = at_epoch(config, training.preprocessing, training.epoch)
+    for images, labels in batches.shuffled(data, config, preprocessing, batch_size, generator):
+        images, partner, share = mixing.mix(images, labels, config, generator)
         lr = float(training.optimizer.param_groups[0]["lr"])
         loss, guess = step(training, images, labels, partner, share)
+        if training.average is not None:
+            training.average.update()
         training.schedule.step()
         losses.append(loss)
         hits.append((guess, labels, partner, share))
@@ -205,7 +165,7 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
 
 
 def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Learns from a batch as `augment.mix` hands it over -> its loss, (), and the guessed classes, (B,).
+    """Learns from a batch as `mixing.mix` hands it over -> its loss, (), and the guessed classes, (B,).
 
     Where memory does not suffice, the batch is split into micro-batches, from then on. The gradient stays that of the
     whole batch, except through batch normalisation, which sees the parts.
@@ -233,24 +193,15 @@ def _backward(
     parts = (torch.tensor_split(whole, training.micro_batches) for whole in (images, labels, partner, share))
     for some, own, other, own_share in zip(*parts, strict=True):
         with mixed_precision(images.device):
-            out = training.model(some)
-        loss = _loss(out.float(), own, other, own_share, training.config)
+            out = training.model(some.flatten(0, -4))  # views are images, too
+        out = out.unflatten(0, some.shape[:-3])
+        loss = training_loss(out.float(), own, other, own_share, training.config)
         if training.micro_batches > 1:
             loss = loss * (len(out) / len(images))
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-        guesses.append(out.detach().argmax(1))
+        guesses.append(out.detach().argmax(-1).view(len(some), -1)[:, 0])
     return (losses[0], guesses[0]) if len(losses) == 1 else (torch.stack(losses).sum(), torch.cat(guesses))
-
-
-def _loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
-    """Mean cross-entropy of logits (B, C) against labels (B,), mixed with the partner's by `share` (B,)."""
-    smoothing = config.label_smoothing
-    if not config.mixup and not config.cutmix:
-        return F.cross_entropy(out, labels, label_smoothing=smoothing)
-    own = F.cross_entropy(out, labels, label_smoothing=smoothing, reduction="none")
-    other = F.cross_entropy(out, partner, label_smoothing=smoothing, reduction="none")
-    return (share * own + (1 - share) * other).mean()
 
 
 def _finite(model: nn.Module) -> bool:

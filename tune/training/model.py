@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,11 +51,11 @@ def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """SGD or AdamW over every parameter; frozen ones have no gradient and are passed over."""
-    parameters = list(model.parameters())
+    groups = _parameter_groups(model, config)
     if config.optimizer == "adamw":
-        return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        return AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     optimizer = SGD(
-        parameters,
+        groups,
         lr=config.lr,
         momentum=config.momentum,
         nesterov=config.nesterov and config.momentum > 0,  # torch refuses Nesterov without momentum
@@ -64,17 +65,30 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     if config.momentum:
         # torch's fused SGD can not take a parameter that joins later, when the others have momentum already. A
         # momentum of zero is what it would begin with, so each has its own from the start.
-        for parameter in parameters:
+        for parameter in model.parameters():
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
+def _parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """The classifier, whose rate is `lr`, and all other layers at theirs; one group where that is the same."""
+    if config.backbone_lr == 1:
+        return [{"params": list(model.parameters())}]
+    head = list(model.get_submodule(cifar_models.load(config.model).head).parameters())
+    others = [parameter for parameter in model.parameters() if not any(parameter is own for own in head)]
+    return [{"params": head}, {"params": others, "lr": config.lr * config.backbone_lr}]
+
+
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
-    """torch's schedule for the configuration; it is stepped after each batch, over the whole horizon."""
+    """torch's schedule for the configuration; it is stepped after each batch, over the whole horizon.
+
+    It multiplies the rate of each of the optimiser's groups alike.
+    """
     total = config.epochs * steps_per_epoch
     if config.scheduler == "one_cycle":
         share = max(config.warmup or 0.3, 2 / (total + 1))  # torch divides by the steps of the rise, less one
-        return OneCycleLR(optimizer, config.lr, total_steps=total + 1, pct_start=share, cycle_momentum=False)
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, peaks, total_steps=total + 1, pct_start=share, cycle_momentum=False)
     warmup = min(round(config.warmup * total), total - 1)
     schedule: LRScheduler
     if config.scheduler == "cosine":

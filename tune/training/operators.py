@@ -1,4 +1,4 @@
-"""The image operators of RandAugment and TrivialAugment, on a batch in which every image has an operator of its own.
+"""The image operators of the augmentation policies, on a batch in which every image has an operator of its own.
 
 They agree with `torchvision.transforms.v2`, whose transforms draw one operator and one magnitude for a whole batch:
 on batches that would be another, weaker augmentation. A loop over images would cost more than a small network's step.

@@ -1,0 +1,51 @@
+"""The exponential moving average of a network's weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """A second network whose weights follow those that learn: `average += (1 - decay) * (weight - average)` a step.
+
+    Polyak & Juditsky 1992, with an exponential window. In step t the decay is at most (1 + t) / (10 + t), so that the
+    first, random weights have no share in what a short training ends with (as in TensorFlow's).
+
+    The running statistics of batch normalisation are averaged likewise. They are means of activations over the last
+    steps, and activations of averaged weights are near the averaged activations; the latest statistics would be those
+    of the latest weights. Whole numbers (the count of batches) are copied.
+    """
+
+    def __init__(self, learning: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(learning).requires_grad_(False).eval()
+        self._decay = decay
+        self._steps = 0
+        pairs = list(zip(_tensors(self.model), _tensors(learning), strict=True))
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Follows the network that learns, after a step of it. Nothing waits for the device."""
+        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
+        self._steps += 1
+        torch._foreach_lerp_([own for own, _ in self._floats], [new for _, new in self._floats], 1 - decay)
+        for own, new in self._others:
+            own.copy_(new)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later process needs to go on as if nothing had happened."""
+        return {"model": self.model.state_dict(), "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The reverse."""
+        self.model.load_state_dict(state["model"])
+        self._steps = state["steps"]
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
