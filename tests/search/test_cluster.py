@@ -6,24 +6,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
-from benchmarks.survival import life
 from tests.a_cluster import Cluster, free_port
 from tests.commands.asking import HERE
+from tests.search.on_a_cluster import Search, asked_of, trials_of, until
 from tune import cli, run
-from tune.results import RunFolder
 from tune.search import cluster as joining
 from tune.search import nodes
 from tune.search.calibrate import Calibration
@@ -31,18 +26,6 @@ from tune.search.devices import Machine, Share, resolve
 from tune.search.kept import InFolder
 from tune.search.trial import Task
 from tune.training import data, images
-
-SPACE = """
-from ray import tune
-from tune.space import SearchSpace
-
-SPACE = SearchSpace(
-    model="simple_cnn", epochs=8, trials=5,
-    parameters={"lr": tune.loguniform(1e-3, 0.3), "batch_size": 64},
-    reference={"lr": 0.05, "batch_size": 64},
-)
-"""
-
 
 # What may be wrong.
 
@@ -137,59 +120,6 @@ def cluster(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield running
     finally:
         running.stop()
-
-
-def asked_of(cluster: Cluster, data_dir: Path, name: str, *more: str) -> list[str]:
-    storage = cluster.hidden[-1]
-    (storage / "space.py").write_text(SPACE)
-    asked = ["--space", storage / "space.py", "--data", "synthetic", "--data-dir", data_dir, "--storage", storage]
-    asked += ["--train-subset", "500", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
-    return [*map(str, asked), "--wandb", "disabled", "--address", cluster.address, "--name", name, *more]
-
-
-class Search:
-    """The command in a process, and what it says."""
-
-    def __init__(self, cluster: Cluster, data_dir: Path, name: str, *more: str) -> None:
-        environment = os.environ | {"PYTHONPATH": str(HERE), "RAY_AUTH_MODE": "disabled", "CLUSTER": cluster.mark}
-        self.folder, self.lines = RunFolder(cluster.hidden[-1] / name), list[str]()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tune.run", *asked_of(cluster, data_dir, name, *more)],
-            cwd=HERE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self._ear = threading.Thread(target=self._listen)
-        self._ear.start()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as said:
-            for line in said:
-                self.lines.append(line)
-
-    def told(self, words: str) -> int:
-        return sum(words in line for line in self.lines)
-
-    def code(self, within_s: float = 60) -> int:
-        code = self.process.wait(within_s)
-        self._ear.join()
-        return code
-
-
-def until(happened: Callable[[], bool], within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def trials_of(cluster: Cluster) -> dict[str, psutil.Process]:
-    """The process of the trial on each node that runs one."""
-    found = {}
-    for process in cluster.processes():
-        with suppress(psutil.Error):
-            if life.TRIAL.match(process.cmdline()[0]):
-                found[process.environ()["NODE"]] = process
-    return found
 
 
 @pytest.mark.alone
