@@ -13,7 +13,7 @@ from ray.tune import Callback
 
 from tune.results import EPOCHS, RunFolder
 from tune.search.watchdog import Watchdog
-from tune.settings import Settings
+from tune.settings import METRICS, Settings
 
 UPLOAD_TIMEOUT_S = 60
 """How long the end of a search waits for uploads; Ray would wait for half an hour."""
@@ -56,7 +56,7 @@ class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray shi
         run.define_metric("step")
         run.define_metric("batch_loss", step_metric="step")
         run.define_metric("epoch")
-        for name in ("train_loss", "val_loss", "train_acc", "val_acc", "lr"):
+        for name in ("train_loss", "val_loss", "train_acc", "val_acc", "val_robust_acc", "lr"):
             run.define_metric(name, step_metric="epoch")
         while True:
             kind, result = self.queue.get()
@@ -66,9 +66,10 @@ class WandbActor(ray_wandb._WandbLoggingActor):  # type: ignore[misc]  # Ray shi
             for point, loss in enumerate(losses, start=1):
                 step = (result["epoch"] - 1) * steps + steps * point // len(losses)
                 run.log({"batch_loss": loss, "step": step})
-            measured = {name: result[name] for name in LOGGED if name in result}
+            measured = {name: result[name] for name in LOGGED if result.get(name) is not None}
             if result["diverged"]:
-                del measured["val_acc"]  # a verdict for the searchers, not a measurement
+                for name in METRICS:  # verdicts for the searchers, not measurements
+                    del measured[name]
             run.log(measured)
         run.finish()
 
