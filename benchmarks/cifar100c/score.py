@@ -41,11 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def score(classifier: Classifier, folder: Path, device: torch.device) -> dict[str, Any]:
-    """Accuracies in per cent: the mean, and of each family at severities 1 to 5. ValueError without the files."""
+def check(folder: Path) -> list[Path]:
+    """The families' files. ValueError if one of them, or labels.npy, is missing."""
     files = [folder / f"{name}.npy" for name in FAMILIES]
     if missing := [path.name for path in (*files, folder / "labels.npy") if not path.is_file()]:
         raise ValueError(f"{folder} lacks {missing[0]}; python -m benchmarks.cifar100c --out {folder} writes it.")
+    return files
+
+
+def score(classifier: Classifier, folder: Path, device: torch.device) -> dict[str, Any]:
+    """Accuracies in per cent: the mean, and of each family at severities 1 to 5. ValueError as of `check`."""
+    files = check(folder)
     labels: NDArray[np.int64] = np.load(folder / "labels.npy")
     families: dict[str, list[float]] = {name: [] for name in FAMILIES}
     batch_size = batch_size_at(classifier.preprocessing.image_size, device)

@@ -17,10 +17,10 @@ SEED = 42
 
 VAL_FRACTION = 0.2
 
-TRAIN_IMAGES, TRUTH_IMAGES = 10_000, 2_000
+TRAIN_IMAGES, TRUTH_IMAGES = 5_000, 2_000
 """Both from the training side of the split, from its two ends."""
 
-EPOCHS = 6
+EPOCHS = 5
 
 AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crop_flip", "randaugment", "trivialaugment")
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.robust.train", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where the models lie")
-    parser.add_argument("--configurations", type=int, default=40, metavar="N", help="(default: 40)")
+    parser.add_argument("--configurations", type=int, default=32, metavar="N", help="(default: 32)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # before torch starts threads; see host.at_full_speed
