@@ -29,7 +29,7 @@ from tune.remote import Unreachable
 from tune.reporting import write
 from tune.results import RunFolder
 from tune.search import resume
-from tune.settings import Method, Settings, Source
+from tune.settings import METRICS, Method, Settings, Source
 
 if TYPE_CHECKING:
     from tune.search.past import Past
@@ -54,7 +54,8 @@ def parser() -> argparse.ArgumentParser:
         help="end the search after 90s, 30m or 2h with what there is (--confirm comes on top)")  # fmt: skip
     add("--search", choices=get_args(Method), default="hyperopt", help="who proposes (default: hyperopt)")
     add("--scheduler", choices=("asha", "none"), default="asha", help="who stops poor trials (default: asha)")
-    add("--metric", choices=("val_acc",), default="val_acc", help="what is maximised (default: val_acc)")
+    add("--metric", choices=METRICS, default="val_acc",
+        help="what is maximised: accuracy on clean or on corrupted validation images (default: val_acc)")  # fmt: skip
     add("--confirm", type=at_least(0, space.MOST_TRIALS), default=0, metavar="K",
         help="train the K best again on other seeds before one is chosen (default: 0)")  # fmt: skip
     add(

@@ -9,6 +9,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "optuna", "random"]
 
+Metric = Literal["val_acc", "val_robust_acc"]
+"""Accuracy on the validation images, as they are or under corruption."""
+
+METRICS: tuple[str, ...] = get_args(Metric)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -30,7 +35,7 @@ class Settings:
     cpus_per_trial: int
     search: Method
     scheduler: Literal["asha", "none"]
-    metric: Literal["val_acc"]
+    metric: Metric
     confirm: int
     """So many of the best are trained again in the end; 0 is none."""
 

@@ -41,7 +41,8 @@ SETTINGS = wandb.Settings(
     disable_code=True,
 )
 
-AXES = {"batch_loss": "step"} | dict.fromkeys(("train_loss", "val_loss", "train_acc", "val_acc", "lr"), "epoch")
+OVER_EPOCHS = ("train_loss", "val_loss", "train_acc", "val_acc", "val_robust_acc", "lr")
+AXES = {"batch_loss": "step"} | dict.fromkeys(OVER_EPOCHS, "epoch")
 """What each of the report's metrics is drawn over."""
 
 

@@ -51,7 +51,7 @@ class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
             file.write(f"{self.running()}\n")
         self.mark.unlink()
         training: Any = SimpleNamespace(wall_s=0.4)
-        result = EpochResult(1, 1.0, 1.0, 1.0, 1.0, 0.1, 0.4, 1.0, 1.0, 1, False, (1.0,), training)
+        result = EpochResult(1, 1.0, 1.0, 1.0, 1.0, None, 0.1, 0.4, 1.0, 1.0, 1, False, (1.0,), training)
         return {**metrics(result), "done": True, "checkpoint_due": False, "checkpoint_error": "", "checkpoint_late": ""}
 
     def running(self) -> int:

@@ -31,6 +31,7 @@ def test_what_is_written_of_the_winner() -> None:
         "origin": "reference",
         "chosen": "the highest val_acc after the last epoch, among 1 finished trials",
         "val_acc": 50.0,
+        "val_robust_acc": None,
         "val_loss": 2.5,
         "train_acc": 33.0,
         "epochs": 10,

@@ -111,6 +111,8 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types 
         self.asha = asha
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if result[self.metric] is None:  # val_robust_acc, which is measured at rungs
+            return str(TrialScheduler.CONTINUE)
         # The reference is what the winner is compared with, and a whole trial early on.
         spared = trial.config["origin"] == "reference"
         goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric], spared=spared)

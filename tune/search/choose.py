@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tune.results import Row, config_of
+from tune.settings import METRICS
 
 
 def choose(rows: Iterable[Row], metric: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def choose(rows: Iterable[Row], metric: str) -> dict[str, Any]:
         "trial_id": best["trial_id"],
         "origin": best["origin"],
         "chosen": how,
-        metric: best[metric],
+        **{name: best.get(name) for name in METRICS},
         "val_loss": best["val_loss"],
         "train_acc": best["train_acc"],
         "epochs": best["epochs"],

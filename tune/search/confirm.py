@@ -23,7 +23,7 @@ from tune.search.choose import choose as search_choice
 from tune.search.journal import add_note
 from tune.search.listener import Listener
 from tune.search.past import ENDED
-from tune.settings import Settings
+from tune.settings import METRICS, Settings
 from tune.training.config import TrainConfig
 
 LEVEL = 0.95
@@ -36,7 +36,7 @@ RERUNS = pa.schema(
     [
         *(TRIALS.field(name) for name in ("trial_id", "status", "origin", "epochs")),
         ("seed", pa.int64()),
-        *(TRIALS.field(name) for name in ("train_loss", "train_acc", "val_loss", "val_acc", "wall_s", "error")),
+        *(TRIALS.field(name) for name in ("train_loss", "train_acc", "val_loss", *METRICS, "wall_s", "error")),
     ]
 )
 """confirm.parquet: one row a rerun, with the figures of its last epoch."""
@@ -115,10 +115,10 @@ class RerunJournal(Listener):
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         row = self._running[trial_id]
-        row |= {name: metrics[name] for name in ("train_loss", "train_acc", "val_loss", "val_acc")}
+        row |= {name: metrics.get(name) for name in ("train_loss", "train_acc", "val_loss", *METRICS)}
         row |= {"epochs": metrics["epoch"], "wall_s": metrics["trained_s"]}
         if metrics["diverged"]:
-            row["val_acc"] = None  # the 0 that was reported is a verdict for the searchers, not a measurement
+            row |= dict.fromkeys(METRICS)  # the 0 that was reported is a verdict for the searchers, no measurement
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         row = self._running.pop(trial_id)
@@ -138,20 +138,18 @@ def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict
     A configuration that diverged on one seed is left out. The best mean ties with those that differ from it by less
     than what seeds alone make likely: Tukey's honestly significant difference, on the deviation pooled over all.
     """
-    values: dict[str, list[float]] = defaultdict(list)
-    seconds: dict[str, list[float]] = defaultdict(list)
+    rows: dict[str, list[Row]] = defaultdict(list)
     unstable = set()
     for row in again:
         if row["status"] == "finished":
-            values[row["trial_id"]].append(row[metric])
-            seconds[row["trial_id"]].append(row["wall_s"])
+            rows[row["trial_id"]].append(row)
         elif row["status"] == "diverged":
             unstable.add(row["trial_id"])
-    stable = {trial_id: found for trial_id, found in values.items() if trial_id not in unstable}
+    stable = {of: [row[metric] for row in found] for of, found in rows.items() if of not in unstable}
     if not stable:
         return {}
     mean = {trial_id: statistics.fmean(found) for trial_id, found in stable.items()}
-    cost = {trial_id: statistics.fmean(seconds[trial_id]) for trial_id in stable}
+    cost = {trial_id: statistics.fmean(row["wall_s"] for row in rows[trial_id]) for trial_id in stable}
     leader = max(mean, key=lambda trial_id: mean[trial_id])
     deviation, freedom = pooled_deviation(list(stable.values()))
     error = deviation * critical_range(len(stable), freedom)
@@ -167,7 +165,7 @@ def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict
         "trial_id": best,
         "origin": trials[best]["origin"],
         "chosen": _how(best, leader, tied, len(stable)) + _left_out(unstable),
-        metric: mean[best],
+        **{name: _mean(rows[best], name) for name in METRICS},
         "seeds": len(stable[best]),
         "deviation": deviation,
         "tied_with": [trial_id for trial_id in tied if trial_id != best],
@@ -180,6 +178,12 @@ def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict
         "epochs": trials[best]["epochs"],
         "config": config_of(trials[best]).to_dict(),
     }
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    """None where earlier versions did not measure it."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return statistics.fmean(values) if len(values) == len(rows) else None
 
 
 def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:

@@ -80,6 +80,7 @@ def show(
         f"Trials: {_trials(settings, space, taken)}",
         f"Horizon: {counted(settings.max_epochs, 'epoch')} a trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",
+        *_metric(settings),
         *_confirm(settings, confirm),
         *_time(checked, runs, machine, expected, confirm, arguments),
         f"Nothing was started. Without --dry-run the search goes to {runs.folder(settings.name).place}.",
@@ -153,6 +154,12 @@ def _epochs(settings: Settings, expected: Expected) -> str:
     share = 100 * expected.epochs / whole
     between = f"{expected.low:,.0f} to {expected.high:,.0f}"
     return f"about {expected.epochs:,.0f} of {whole:,} ({share:.0f} %) with ASHA; {between} in 8 searches of 10"
+
+
+def _metric(settings: Settings) -> Iterator[str]:
+    if settings.metric != "val_acc":
+        when = "in the end" if settings.scheduler == "none" else "at ASHA's rungs and in the end"
+        yield f"Metric: {settings.metric}, measured {when}"
 
 
 def _confirm(settings: Settings, confirm: Expected | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ from tune.results import EPOCHS, TRIALS, Origin, Row, RunFolder, Status
 from tune.search.choose import choose
 from tune.search.listener import Listener
 from tune.search.past import Past
+from tune.settings import METRICS
 from tune.training.config import TrainConfig
 
 WRITE_EVERY_S = 1.0
@@ -46,7 +47,7 @@ class Journal(Listener):
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         known = {name: metrics[name] for name in EPOCHS.names if name in metrics}
         if metrics["diverged"]:
-            known["val_acc"] = None  # the 0 that was reported is a verdict for the searchers, not a measurement
+            known |= dict.fromkeys(METRICS)  # the 0 that was reported is a verdict for the searchers, no measurement
         row, epoch = self.trials[trial_id], metrics["epoch"]
         # What was trained before a crash and is trained again; epochs.parquet may know it, and trials.parquet not yet.
         self.epochs = [old for old in self.epochs if old["trial_id"] != trial_id or old["epoch"] < epoch]
@@ -56,6 +57,7 @@ class Journal(Listener):
         if metrics["micro_batches"] > 1:
             add_note(row, f"out of memory: each batch split into {metrics['micro_batches']}")
         row["best_val_acc"], row["best_epoch"] = self._best(trial_id)
+        row["val_robust_acc"] = self._latest_robust(trial_id)
         self._unwritten = True
         # Ray acts on ASHA's decision, and the trial is kept, only when Ray's callbacks have returned.
         if metrics["checkpoint_due"] or (self.asha is not None and epoch in self.asha.rungs):
@@ -75,6 +77,11 @@ class Journal(Listener):
         own = [row for row in self.epochs if row["trial_id"] == trial_id and row["val_acc"] is not None]
         best = max(own, key=lambda row: row["val_acc"], default=None)  # the first of equals
         return (None, None) if best is None else (best["val_acc"], best["epoch"])
+
+    def _latest_robust(self, trial_id: str) -> float | None:
+        """It is measured at rungs and in the end, so that between them the last rung's stands."""
+        own = (row for row in reversed(self.epochs) if row["trial_id"] == trial_id)
+        return next((row["val_robust_acc"] for row in own if row.get("val_robust_acc") is not None), None)
 
     def tick(self) -> None:
         if self._unwritten and time.monotonic() - self._written_at > WRITE_EVERY_S:

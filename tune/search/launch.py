@@ -17,7 +17,7 @@ from rich.console import Console
 from tune.remote import Unreachable
 from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary
-from tune.search.asha import AshaScheduler
+from tune.search.asha import Asha, AshaScheduler
 from tune.search.attempts import Attempts
 from tune.search.checkpoints import Checkpoints
 from tune.search.cluster import head_watched
@@ -166,7 +166,7 @@ def _train(
     settings, share = plan.settings, plan.share
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
     events = Events(listeners, asha, searcher)
-    trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints))
+    trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints, asha))
     trainable = tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus})
     trainable.__qualname__ = Trial.__qualname__  # as Ray's dashboard calls the actors
     tuner = tune.Tuner(
@@ -203,7 +203,7 @@ def _train(
         raise
 
 
-def _task(plan: Plan, checkpoints: Checkpoints) -> Task:
+def _task(plan: Plan, checkpoints: Checkpoints, asha: Asha | None) -> Task:
     settings = plan.settings
     arrow, weights = plan.arrow.absolute(), None if settings.weights is None else Path(settings.weights)
     return Task(
@@ -215,6 +215,7 @@ def _task(plan: Plan, checkpoints: Checkpoints) -> Task:
         share=plan.share,
         checkpoints=checkpoints.kept,
         checkpoint_every_s=CHECKPOINT_EVERY_S if isinstance(checkpoints.kept, InFolder) else REMOTE_CHECKPOINT_EVERY_S,
+        robust_at=frozenset([settings.max_epochs, *(() if asha is None else asha.rungs)]),
         shipment=None if settings.address is None else ship(arrow, weights),
     )
 

@@ -182,5 +182,5 @@ class ProposalSearcher(Attempts):
     def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
         if result is not None and "epoch" in result:
             number = int(trial_id)
-            how = score(result["epoch"], result[self.metric], result["diverged"])
+            how = score(result["epoch"], result[self.metric] or 0.0, result["diverged"])
             self.known[number] = Known(self.known[number].config, how)

@@ -137,4 +137,6 @@ def counts(rows: list[Row]) -> str:
 def outcome(row: Row) -> str:
     """How a trial ended, and with what accuracy."""
     accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} %"
+    if (robust := row.get("val_robust_acc")) is not None:
+        accuracy += f" ({robust:.2f} % under corruption)"
     return f"{accuracy} after {counted(row['epochs'], 'epoch')}, {row['status']}"

@@ -16,7 +16,7 @@ from tune import tracking
 from tune.results import Origin, RunFolder, Status
 from tune.search.listener import Listener
 from tune.search.watchdog import Watchdog
-from tune.settings import Settings
+from tune.settings import METRICS, Settings
 from tune.tracking import Tracker
 from tune.training.config import TrainConfig
 
@@ -38,8 +38,8 @@ class TrialRuns(Listener):
         if metrics["epoch"] <= self._logged.get(trial_id, 0):
             return
         self._logged[trial_id] = metrics["epoch"]
-        # Of a diverged one it is a verdict for the searchers, not a measurement.
-        measured = metrics | {"val_acc": None} if metrics["diverged"] else metrics
+        # Of a diverged one they are verdicts for the searchers, not measurements.
+        measured = metrics | dict.fromkeys(METRICS) if metrics["diverged"] else metrics
         self._tracker.log(self._run(trial_id), tracking.epoch_rows(measured, metrics["batch_loss"], metrics["steps"]))
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:

@@ -50,6 +50,9 @@ class Task:
     """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
+    robust_at: frozenset[int]
+    """After these epochs a trial is judged on the validation images under corruption, too."""
+
     shipment: Shipment | None = None
     """On a cluster: the files for nodes that do not have them."""
 
@@ -100,6 +103,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
             _load(self._task.checkpoints, self._trial_id, train_config),
             weights=weights_of(self._task.weights, self._task.shipment),
             micro_batches=config.get(MICRO_BATCHES, 1),
+            robust_at=self._task.robust_at,
         )
 
     def step(self) -> dict[str, Any]:
@@ -159,8 +163,9 @@ def metrics(result: EpochResult) -> dict[str, Any]:
         "train_loss": result.train_loss,
         "train_acc": result.train_acc,
         "val_loss": math.nan if result.val_loss is None else result.val_loss,
-        # The searchers compare this one: a diverged trial must be the worst, and NaN compares with nothing.
+        # The searchers compare these: a diverged trial must be the worst, and NaN compares with nothing.
         "val_acc": 0.0 if result.val_acc is None else result.val_acc,
+        "val_robust_acc": 0.0 if result.diverged else result.val_robust_acc,
         "lr": result.lr,
         "wall_s": result.wall_s,
         "trained_s": result.training.wall_s,

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class EpochResult:
     val_acc: float | None
     """None without validation images, or if the training diverged."""
 
+    val_robust_acc: float | None
+    """On the validation images under corruption; None at epochs where nobody asked for it, too."""
+
     lr: float
     """Learning rate of the last step."""
 
@@ -80,12 +83,14 @@ def fit(
     *,
     weights: Path | None = None,
     micro_batches: int = 1,
+    robust_at: Collection[int] = (),
 ) -> Iterator[EpochResult]:
     """Trains, and yields after each epoch; ends after `config.epochs`, or at once when the loss is not finite.
 
     `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
     (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
     `micro_batches`: into how many parts a batch is split at least.
+    `robust_at`: after which epochs the validation images under corruption are judged, too.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # an actor's earlier trials are not this one's
@@ -101,27 +106,28 @@ def fit(
     training.micro_batches = max(training.micro_batches, micro_batches)
     while training.epoch < config.epochs:
         with host.at_full_speed():
-            result = _epoch(training, data, batch_size)
+            result = _epoch(training, data, batch_size, robust=training.epoch + 1 in robust_at)
         yield result
         if result.diverged:
             return
 
 
-def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResult:
+def _epoch(training: Training, data: TrainingData, batch_size: int, *, robust: bool) -> EpochResult:
     """Trains on each image once, then validates."""
     began = time.perf_counter()
     training.epoch += 1
     losses, train_acc, lr = _learn(training, data.train, batch_size)
     train_loss = losses.mean().item()
     trained = time.perf_counter()
-    val_loss = val_acc = None
+    val_loss = val_acc = val_robust_acc = None
     # The last step may have spoilt the weights after a finite loss.
     diverged = not math.isfinite(train_loss) or not _finite(training.model)
     if data.val is not None and not diverged:
-        each_loss, each_correct = evaluate(training.eval_model, data.val, training.preprocessing)
-        val_loss, val_acc = each_loss.mean().item(), 100 * each_correct.double().mean().item()
+        val_loss, val_acc = _judged(training, data.val)
         if not math.isfinite(val_loss):
             diverged, val_loss, val_acc = True, None, None
+        elif robust:
+            _, val_robust_acc = _judged(training, data.corrupted_val)
     wall_s = time.perf_counter() - began
     training.wall_s += wall_s
     return EpochResult(
@@ -130,6 +136,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
         train_acc=train_acc,
         val_loss=val_loss,
         val_acc=val_acc,
+        val_robust_acc=val_robust_acc,
         lr=lr,
         wall_s=wall_s,
         images_per_s=len(losses) * batch_size / (trained - began),
@@ -139,6 +146,12 @@ def _epoch(training: Training, data: TrainingData, batch_size: int) -> EpochResu
         batch_loss=tuple(losses.tolist()),
         training=training,
     )
+
+
+def _judged(training: Training, images: ImageSet) -> tuple[float, float]:
+    """Mean loss and accuracy in per cent."""
+    losses, correct = evaluate(training.eval_model, images, training.preprocessing)
+    return losses.mean().item(), 100 * correct.double().mean().item()
 
 
 def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor, float, float]:

@@ -1,0 +1,86 @@
+"""Measures what was trained and compares the rankings: python -m benchmarks.robust --data-dir DIR --models DIR
+
+Writes results/robust.json and the tables of docs/robust.md. Models that were measured before are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import marks
+from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.robust import ranking
+from benchmarks.robust.configurations import TRUTH_IMAGES, parts
+from benchmarks.robust.truth import corrupted_truth, of_each_family
+from tune.results import now
+from tune.training import checkpoint, corruptions
+from tune.training.checkpoint import Classifier
+from tune.training.evaluate import evaluate
+from tune.training.images import ImageSet
+
+COMMAND = "python -m benchmarks.robust"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parse(given)
+    marks.check(options.text, COMMAND)
+    before: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    measured = {item["number"]: item for item in before.get("configurations", [])}
+    images = parts(options.data_dir)
+    sets = {"clean": images.val, "robust": corruptions.corrupted(images.val), "truth": corrupted_truth(images.truth)}
+    for path in sorted(options.models.glob("*.pt")):
+        if (number := int(path.stem)) not in measured:
+            measured[number] = {"number": number, **measure(checkpoint.load_model(path, torch.device("cpu")), sets)}
+            print(number, *(round(measured[number][name], 2) for name in ranking.FIGURES), flush=True)
+    rows = [item for _, item in sorted(measured.items())]
+    found = {
+        "measured": now(), "commit": commit(), "command": shlex.join([*COMMAND.split(), *given]), **machine(),
+        "truth_images": TRUTH_IMAGES, **ranking.compare(rows), "configurations": rows,
+    }  # fmt: skip
+    write(options.out, found)
+    marks.put(options.text, COMMAND, ranking.render(found))
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    assert __doc__
+    parser = argparse.ArgumentParser(COMMAND, description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
+    parser.add_argument(
+        "--models", type=Path, required=True, metavar="DIR", help="of python -m benchmarks.robust.train"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "robust.json", metavar="FILE")
+    parser.add_argument("--text", type=Path, default=ROOT / "docs" / "robust.md", metavar="FILE")
+    return parser.parse_args(arguments)
+
+
+def measure(classifier: Classifier, sets: dict[str, ImageSet]) -> dict[str, Any]:
+    """Accuracies in per cent: clean, under our corruptions, under Hendrycks's, and of each family of both."""
+    hits = {name: evaluate(classifier.model, images, classifier.preprocessing)[1] for name, images in sets.items()}
+    kind, _ = corruptions.draw(sets["clean"].index)
+    ours = {name: _per_cent(hits["robust"][kind == at]) for at, name in enumerate(corruptions.CORRUPTIONS)}
+    truth = {name: _per_cent(some) for name, some in of_each_family(hits["truth"]).items()}
+    return {
+        "val_acc": _per_cent(hits["clean"]),
+        "val_robust_acc": _per_cent(hits["robust"]),
+        "truth": sum(truth.values()) / len(truth),
+        "ours_by_family": ours,
+        "truth_by_family": truth,
+        "config": classifier.config.to_dict(),
+    }
+
+
+def _per_cent(correct: torch.Tensor) -> float:
+    return 100 * correct.double().mean().item()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What val_robust_acc costs a SimpleCNN on one CPU core: python -m benchmarks.robust.cost --data-dir DIR
+
+CPU seconds, which other work on the machine hardly touches. Training is timed on some of the images and scaled to all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.robust.configurations import draws, parts
+from tune.search.asha import Asha
+from tune.training import corruptions, host
+from tune.training.architecture import preprocessing_of
+from tune.training.data import TrainingData
+from tune.training.evaluate import evaluate
+from tune.training.loop import fit
+from tune.training.model import build_model
+
+TIMED, WHOLE = 2_560, 40_000
+"""Training images."""
+
+HORIZON = 27
+"""Of search_spaces/simple_cnn.py."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    assert __doc__
+    parser = argparse.ArgumentParser("python -m benchmarks.robust.cost", description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
+    images = parts(parser.parse_args(arguments).data_dir)
+    torch.set_num_threads(1)
+    config = draws(2)[1]  # crop and flip
+    model = build_model(config, torch.device("cpu"))
+    with host.at_full_speed():
+        began = time.process_time()
+        corrupted = corruptions.corrupted(images.val)
+        made = time.process_time()
+        evaluate(model, corrupted, preprocessing_of(config))
+        judged = time.process_time()
+    some = TrainingData(images.train.select(torch.arange(TIMED)), None)
+    epochs = [time.process_time() for _ in fit(config, some, torch.device("cpu"))]
+    training = (epochs[-1] - epochs[0]) / (len(epochs) - 1) * WHOLE / TIMED
+    making, judging = made - began, judged - made
+    times = len({*Asha(HORIZON).rungs, HORIZON})
+    whole = HORIZON * (training + judging)  # clean validation costs what the corrupted one does
+    share = 100 * judging / training
+    print(f"made once a process: {making:.1f} s; judged each time: {judging:.1f} s")
+    print(f"the training of an epoch: {training:.0f} s, of which that is {share:.1f} %")
+    print(f"of a whole trial, {times} times in {HORIZON} epochs: {100 * times * judging / whole:.2f} %")
+    print(f"and of a process's first trial {100 * making / whole:.2f} % more")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
