@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.a_deaf_server import DeafServer, deaf
 from tests.an_s3 import Bucket, served
 
 # Before anything imports torch or Ray: the tests share two cores.
@@ -71,6 +72,15 @@ def s3() -> Iterator[Bucket]:
     """An S3 server with a bucket."""
     with served() as bucket:
         yield bucket
+
+
+@pytest.fixture
+def deaf_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeafServer]:
+    """W&B's server takes connections, and never answers; and there is a key for it."""
+    with deaf() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.a_deaf_server import DeafServer
 from tests.a_search import settings
 from tests.search.wandb_file import read_runs
 from tune import results, tracking
 from tune.results import RunFolder
-from tune.tracking import Wandb, epoch_rows, opened, run_id, sync_command, thinned
+from tune.tracking import Wandb, epoch_rows, opened, run_ids, sync_command, thinned
 
 
 @pytest.fixture
@@ -27,15 +26,6 @@ def folder(tmp_path: Path) -> RunFolder:
     made = results.create(tmp_path, "a search of mine")
     made.write_json("experiment.json", {"started": results.now()})
     return made
-
-
-@pytest.fixture
-def deaf_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """W&B's server takes connections, and never answers; and there is a key for it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "5eacde55")
-        yield
 
 
 def epoch(number: int) -> list[dict[str, object]]:
@@ -46,12 +36,12 @@ def test_two_runs_side_by_side_take_one_process_and_end_with_their_tags(folder: 
     said: list[str] = []
     with opened("offline", settings(name=folder.name), folder, said.append) as tracker:
         for number in ("0000", "0001"):
-            tracker.start(run_id(folder, number), number, "trial", {"lr": 0.1, "origin": "search"})
+            tracker.start(run_ids(folder)(number), number, "trial", {"lr": 0.1, "origin": "search"})
         for number in ("0001", "0000"):
-            tracker.log(run_id(folder, number), epoch(1))
-        tracker.end(run_id(folder, "0000"), "stopped")
-        tracker.log(run_id(folder, "0000"), epoch(2))  # too late to be heard
-        tracker.log(run_id(folder, "0001"), epoch(2))
+            tracker.log(run_ids(folder)(number), epoch(1))
+        tracker.end(run_ids(folder)("0000"), "stopped")
+        tracker.log(run_ids(folder)("0000"), epoch(2))  # too late to be heard
+        tracker.log(run_ids(folder)("0001"), epoch(2))
         assert isinstance(tracker, Wandb)
         logger = psutil.Process(tracker._logger.pid)
         while not (children := logger.children(recursive=True)):
@@ -69,7 +59,7 @@ def test_two_runs_side_by_side_take_one_process_and_end_with_their_tags(folder: 
 
 def test_the_command_that_is_printed_finds_the_runs(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened("offline", settings(name=folder.name), folder, print) as tracker:
-        tracker.start(run_id(folder, "0000"), "0000", "trial", {})
+        tracker.start(run_ids(folder)("0000"), "0000", "trial", {})
     monkeypatch.chdir(folder.path.parent)
     command = sync_command(folder)
     assert command == "wandb sync 'a search of mine'/wandb/*run-*"
@@ -80,25 +70,29 @@ def test_the_command_that_is_printed_finds_the_runs(folder: RunFolder, monkeypat
     assert path.name in done.stdout + done.stderr
 
 
-def test_who_interrupts_waits_for_seconds_and_is_told_what_is_missing(folder: RunFolder, deaf_server: None) -> None:
+def test_who_interrupts_waits_for_seconds_and_is_told_what_is_missing(
+    folder: RunFolder, deaf_server: DeafServer
+) -> None:
     said: list[str] = []
     began = time.monotonic()
     with suppress(KeyboardInterrupt), opened("online", settings(name=folder.name), folder, said.append) as tracker:
-        tracker.start(run_id(folder, "0000"), "0000", "trial", {})
+        tracker.start(run_ids(folder)("0000"), "0000", "trial", {})
         raise KeyboardInterrupt
     assert time.monotonic() - began < tracking.INTERRUPTED_TIMEOUT_S + 10
     assert said == [f"Warning: W&B has not taken all in time. What it lacks: {sync_command(folder)}"]
+    assert deaf_server.asked()
+    assert deaf_server.key_in(folder.path) == []
 
 
 @pytest.mark.slow
-def test_what_a_deaf_server_does_not_take_lies_here(folder: RunFolder, deaf_server: None) -> None:
+def test_what_a_deaf_server_does_not_take_lies_here(folder: RunFolder, deaf_server: DeafServer) -> None:
     said: list[str] = []
     began = time.monotonic()
     with opened("online", settings(name=folder.name), folder, said.append) as tracker:
         for number in ("0000", "0001"):
-            tracker.start(run_id(folder, number), number, "trial", {})
-            tracker.log(run_id(folder, number), epoch(1))
-            tracker.end(run_id(folder, number), "finished")
+            tracker.start(run_ids(folder)(number), number, "trial", {})
+            tracker.log(run_ids(folder)(number), epoch(1))
+            tracker.end(run_ids(folder)(number), "finished")
     assert time.monotonic() - began < tracking.END_TIMEOUT_S + 10
     assert said[0].startswith("Waiting for W&B")
     assert said[1].startswith("Warning: W&B could not be reached (")
@@ -106,6 +100,8 @@ def test_what_a_deaf_server_does_not_take_lies_here(folder: RunFolder, deaf_serv
     runs = {run.name: run for run in read_runs(folder.path).values()}
     assert {name: run.tags for name, run in runs.items()} == {"0000": ["finished"], "0001": ["finished"]}
     assert all(run.history[-1]["val_acc"] == 10 for run in runs.values())
+    assert deaf_server.asked()
+    assert deaf_server.key_in(folder.path) == []
 
 
 def test_a_logger_that_dies_is_told_and_stops_nothing(folder: RunFolder) -> None:
@@ -114,16 +110,16 @@ def test_a_logger_that_dies_is_told_and_stops_nothing(folder: RunFolder) -> None
         assert isinstance(tracker, Wandb)
         os.kill(tracker._logger.pid, 9)
         tracker._logger.wait()
-        tracker.start(run_id(folder, "0000"), "0000", "trial", {})
-        tracker.log(run_id(folder, "0000"), epoch(1) * 1000)
+        tracker.start(run_ids(folder)("0000"), "0000", "trial", {})
+        tracker.log(run_ids(folder)("0000"), epoch(1) * 1000)
     assert said[0].startswith("Warning: W&B's process died (exit code -9). What it lacks: ")
 
 
 def test_searches_of_the_same_name_have_other_ids(folder: RunFolder) -> None:
-    before = run_id(folder, "0000")
+    before = run_ids(folder)("0000")
     assert before.startswith("a-search-of-mine-0000-")
     folder.write_json("experiment.json", {"started": "2026-01-01T00:00:00Z"})
-    assert run_id(folder, "0000") != before
+    assert run_ids(folder)("0000") != before
 
 
 def test_many_steps_become_few_points() -> None:

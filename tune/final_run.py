@@ -1,4 +1,4 @@
-"""The final training as a run of its own in W&B, in the group of its search."""
+"""The final training in W&B, in the group of its search: a run, and one a seed where there are several."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from tune import tracking
 from tune.results import RunFolder
 from tune.settings import Settings
 from tune.tracking import BATCH_LOSS_POINTS, LOGGED, Tracker
-from tune.training.config import TrainConfig
 from tune.wandb_mode import Mode
 
 if TYPE_CHECKING:
     from tune.training.loop import EpochResult
+    from tune.training.request import Request
 
 
 class FinalRun:
-    """What happens in the final training, told as it happens; where W&B is disabled, it is told nobody."""
+    """What happens in the final training, told as it happens; where W&B is disabled, it is told nobody.
+
+    One run of W&B's has the test and the files. A single training's epochs are there, too; of several seeds each has a
+    run of its own for them, `final-seed`, so that their curves lie over one another.
+    """
 
     def __init__(self, tracker: Tracker, folder: RunFolder) -> None:
         """`folder`: of the search's run."""
@@ -28,41 +32,68 @@ class FinalRun:
         self._folder = folder
         self._final = RunFolder(folder.final)
         self._run = ""
+        self._trainings: dict[int, dict[str, Any]] = {}
+        """By seed, where there are several: what the run of each is told at its start."""
 
-    def begins(self, config: TrainConfig, trial_id: str, train_on: str) -> None:
+        self._begun: dict[int, str] = {}
+        """Of those, the runs that have begun."""
+
+    def begins(self, request: Request) -> None:
         """To be called when final/ is as the training wants it: --resume goes on with the id that lies there."""
-        self._start(config.to_dict() | {"trial_id": trial_id, "train_on": train_on, "origin": "final"})
+        about = {"trial_id": request.trial_id, "train_on": request.train_on, "origin": "final"}
+        configs = request.configs()
+        if len(configs) > 1:
+            self._trainings = {config.seed: config.to_dict() | about for config in configs}
+        asked = {"seeds": [config.seed for config in configs], "tta": request.tta}
+        self._start(request.config.to_dict() | about | asked)
 
     def goes_on(self) -> None:
         """In the place of `begins`, for the predictions of a model that is there."""
         self._start({})
+        self._tracker.remember(self._run, self._final)
 
     def _start(self, about: dict[str, Any]) -> None:
-        new = tracking.run_id(self._folder, f"final-{secrets.token_hex(3)}")  # --overwrite makes another run
+        new = tracking.run_ids(self._folder)(f"final-{secrets.token_hex(3)}")  # --overwrite makes another run
         self._run = tracking.recall(self._final) or new
         self._tracker.start(self._run, f"{self._folder.name}-final", "final", about)
 
-    def epoch_ended(self, result: EpochResult, seed: int | None = None) -> None:
-        """`seed` where there are several: each has its epochs."""
+    def _of(self, seed: int) -> str:
+        """The run that has the epochs of a seed; begins it if need be."""
+        if seed not in self._trainings:
+            return self._run
+        if seed not in self._begun:
+            self._begun[seed] = f"{self._run}-seed{seed}"
+            name = f"{self._folder.name}-final-seed{seed}"
+            self._tracker.start(self._begun[seed], name, "final-seed", self._trainings[seed])
+        return self._begun[seed]
+
+    def epoch_ended(self, result: EpochResult) -> None:
         metrics = {name: getattr(result, name, None) for name in LOGGED}
         losses = tracking.thinned(result.batch_loss, BATCH_LOSS_POINTS)
-        of = {} if seed is None else {"seed": seed}
         rows = tracking.epoch_rows(metrics, losses, len(result.batch_loss))
-        self._tracker.log(self._run, [row | of for row in rows])
+        self._tracker.log(self._of(result.training.config.seed), rows)
         self._tracker.remember(self._run, self._final)  # no earlier: an empty final/ is nothing to go on with
 
     def tested(self, metrics: dict[str, Any], model: Path) -> None:
         """`metrics` as metrics.json has them; its figures are the run's summary."""
-        figures = {name: value for name, value in metrics.items() if name.startswith("test_") or name == "train_s"}
+        told = ("train_s", "over_seeds")
+        figures = {name: value for name, value in metrics.items() if name.startswith("test_") or name in told}
         self._tracker.summarise(self._run, figures)
+        for row in metrics.get("each_seed", ()):
+            own = {name: value for name, value in row.items() if name.startswith("test_")}
+            self._tracker.summarise(self._of(row["seed"]), own)
         self._tracker.keep(self._run, f"{self._folder.name}-model", "model", [model])
 
     def predicted(self, submission: Path) -> None:
+        """How it was predicted is told as metrics.json has it, if that is there."""
         self._tracker.keep(self._run, f"{self._folder.name}-ood", "predictions", [submission])
+        if (self._final.path / "metrics.json").is_file():
+            self._tracker.summarise(self._run, {"ood": self._final.read_json("metrics.json").get("ood")})
 
     def ends(self, tag: str) -> None:
         """What comes after it is not heard."""
-        self._tracker.end(self._run, tag)
+        for run in (*self._begun.values(), self._run):
+            self._tracker.end(run, tag)
 
 
 @contextmanager

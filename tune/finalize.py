@@ -95,7 +95,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         if options.overwrite:
             final.clear()
         with tracked() as run:
-            run.begins(request.config, request.trial_id, request.train_on)
+            run.begins(request)
             with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
                 train(final, request, folder, console, run)
             if files:
@@ -205,7 +205,7 @@ def learn(final: Final, request: Request, console: Console, run: FinalRun) -> No
     with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
         for result in final.train(request):
             config = result.training.config
-            run.epoch_ended(result, config.seed if request.seeds > 1 else None)
+            run.epoch_ended(result)
             which = "" if request.seeds == 1 else f"seed {config.seed}, "
             accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
             rate = f"{result.images_per_s:,.0f} images/s"

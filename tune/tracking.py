@@ -156,10 +156,11 @@ def sync_command(folder: RunFolder) -> str:
     return f"wandb sync {shlex.quote(short(folder.path))}/wandb/*run-*"
 
 
-def run_id(folder: RunFolder, what: str) -> str:
-    """The id of a run of W&B. A search of the same name that was begun at another moment has others."""
+def run_ids(folder: RunFolder) -> Callable[[str], str]:
+    """Gives W&B's runs their ids. A search of the same name that was begun at another moment has others."""
     begun = folder.read_json("experiment.json").get("started")
-    return f"{plain(folder.name)[:80]}-{what}-{hashlib.sha256(f'{folder.name} {begun}'.encode()).hexdigest()[:6]}"
+    own = hashlib.sha256(f"{folder.name} {begun}".encode()).hexdigest()[:6]
+    return lambda what: f"{plain(folder.name)[:80]}-{what}-{own}"
 
 
 def recall(folder: RunFolder) -> str | None:

@@ -1,7 +1,8 @@
 """The process that talks to W&B for a command, all its runs in one. `tracking` starts it as a script.
 
-It reads one message a line, as JSON, and ends with its input; what went wrong it says in lines on its output. W&B waits
-for its server here, for minutes if it has to, where neither a training nor the end of the command waits with it.
+It reads one message a line, as JSON, and ends with its input; of what goes wrong it says the first in a line on its
+output. W&B waits for its server here, for minutes if it has to, where neither a training nor the end of the command
+waits with it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ SETTINGS = wandb.Settings(
     disable_git=True,
     disable_code=True,
 )
+
+SAID = threading.Lock()
+"""Held from the first problem on."""
+
+MOST_SAID = 1000
+"""So many characters of it."""
 
 OVER_EPOCHS = ("train_loss", "val_loss", "train_acc", "val_acc", "val_robust_acc", "lr")
 AXES = {"batch_loss": "step"} | dict.fromkeys(OVER_EPOCHS, "epoch")
@@ -121,8 +128,10 @@ def finish(run: wandb.Run) -> None:
 
 
 def say(problem: str) -> None:
-    with suppress(OSError):  # the command may be gone
-        print(" ".join(problem.split()), flush=True)
+    """Says the first problem. The command reads only that, at its end; until then a full pipe would block for good."""
+    if SAID.acquire(blocking=False):  # kept
+        with suppress(OSError):  # the command may be gone
+            print(" ".join(problem.split())[:MOST_SAID], flush=True)
 
 
 def work(messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:

@@ -38,6 +38,8 @@ def resolve(mode: Asked) -> Mode:
         mode = "offline" if os.environ["WANDB_MODE"] == "offline" else "disabled"
     if mode in ("offline", "disabled"):
         return mode
+    if mode == "online":
+        os.environ.pop("WANDB_MODE", None)  # what is asked for wins; where this says offline, login sees no key
     import wandb  # half a second
 
     os.environ["WANDB_SILENT"] = "true"

@@ -95,7 +95,7 @@ def _compare(search: Search, whole: RunFolder, found: Found) -> None:
         found["differ"] += search.folder.read_json(name) != whole.read_json(name)
     found["again"] += len(search.told) - len(set(search.told))
     runs = {path.name.split("-", 3)[3] for path in search.folder.path.glob("wandb/offline-run-*")}
-    expected = {tracking.run_id(search.folder, row["trial_id"]) for row in trials(whole)}
+    expected = {tracking.run_ids(search.folder)(row["trial_id"]) for row in trials(whole)}
     found["runs_lost"] += len(expected - runs)
     found["runs_doubled"] += len(runs - expected)
 

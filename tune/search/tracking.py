@@ -26,13 +26,13 @@ class TrialRuns(Listener):
 
     def __init__(self, tracker: Tracker, folder: RunFolder) -> None:
         self._tracker = tracker
-        self._folder = folder
+        self._id = tracking.run_ids(folder)
         self._logged: dict[str, int] = {}
         """The last epoch of each trial: one that is tried again trains some anew."""
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
         about = config.to_dict() | {"origin": origin}
-        self._tracker.start(self._run(trial_id), f"{config.model}-{trial_id}", "trial", about)
+        self._tracker.start(self._id(trial_id), f"{config.model}-{trial_id}", "trial", about)
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         if metrics["epoch"] <= self._logged.get(trial_id, 0):
@@ -40,13 +40,10 @@ class TrialRuns(Listener):
         self._logged[trial_id] = metrics["epoch"]
         # Of a diverged one they are verdicts for the searchers, not measurements.
         measured = metrics | dict.fromkeys(METRICS) if metrics["diverged"] else metrics
-        self._tracker.log(self._run(trial_id), tracking.epoch_rows(measured, metrics["batch_loss"], metrics["steps"]))
+        self._tracker.log(self._id(trial_id), tracking.epoch_rows(measured, metrics["batch_loss"], metrics["steps"]))
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
-        self._tracker.end(self._run(trial_id), status)
-
-    def _run(self, trial_id: str) -> str:
-        return tracking.run_id(self._folder, trial_id)
+        self._tracker.end(self._id(trial_id), status)
 
 
 @contextmanager
