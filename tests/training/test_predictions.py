@@ -20,7 +20,7 @@ from tune.training import ood, predictions
 from tune.training.figures import Judged
 
 CLASSES = [f"class {n}" for n in range(100)]
-ABOUT = {"seeds": 1, "tta": False, "adapt_batch_norm": False}
+ABOUT = {"seeds": [42], "tta": False, "adapt_batch_norm": False}
 
 
 def write(folder: Path, answers: Any) -> int:
