@@ -100,6 +100,13 @@ def test_a_reader_that_is_gone_is_no_full_disk(tmp_path: Path) -> None:
         write(tmp_path, breaks())
 
 
+def test_a_table_that_can_not_take_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ood.parquet").mkdir()
+    with pytest.raises(Unwritable, match=r"ood\.parquet can not be written: Is a directory$"):
+        write(tmp_path, iter([a_prediction("distortion00", 1, 10)]))
+    assert [path.name for path in tmp_path.iterdir()] == ["ood.parquet"]
+
+
 def test_predictions_of_full_size_take_seconds(tmp_path: Path) -> None:
     every = (a_prediction(name, severity, 10_000) for name in ood.NAMES for severity in range(1, 6))
     assert write(tmp_path, every) == 950_000
