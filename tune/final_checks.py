@@ -39,10 +39,9 @@ def check_folder(final: Final, options: argparse.Namespace) -> None:
             raise ValueError(f"{final.folder.path} holds no checkpoint to go on from; leave --resume out.")
         final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
     elif looks.holds_more(final.folder.path) and not options.overwrite:
-        raise ValueError(
-            f"{final.folder.path} is there already; --overwrite replaces it"
-            + (", --resume goes on with it." if final.checkpoint.is_file() else ", --ood-only only predicts.")
-        )
+        predicts = ", --ood-only only predicts" if final.model.is_file() else ""
+        more = ", --resume goes on with it" if final.checkpoint.is_file() else predicts
+        raise ValueError(f"{final.folder.path} is there already; --overwrite replaces it{more}.")
 
 
 def check_model(final: Final) -> Classifier:
