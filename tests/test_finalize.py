@@ -74,7 +74,8 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
     assert rows[0]["val_acc"] is None, "all images were trained on, so nothing was validated"
 
     # The model is usable as it lies there, and says what the submission says.
-    assert set(torch.load(whole / "model.pt", weights_only=True)) == {"model", "config", "preprocessing", "class_names"}
+    parts = {"model", "config", "preprocessing", "class_names", "tta", "training_id"}
+    assert set(torch.load(whole / "model.pt", weights_only=True)) == parts
     classifier = checkpoint.load_model(whole / "model.pt", torch.device("cpu"))
     test = data.load_test(data.prepare("synthetic", few_root, "test"))
     accuracy = (classifier.logits(test.pixels).argmax(1) == test.labels).double().mean().item()

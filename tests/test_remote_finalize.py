@@ -46,7 +46,8 @@ def test_a_final_training_goes_from_machine_to_machine(
     assert again == [uri.replace("trained", "trained/run"), "--ood-dir", str(data_dir), "--resume"]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
-    assert cli.run(finalize.prepare, again) == cli.DONE
+    assert cli.run(finalize.prepare, [*again, "--wandb", "offline"]) == cli.DONE
+    assert any(name.startswith("run/wandb/offline-run-") and name.endswith(".wandb") for name in s3.names("trained"))
     said = capsys.readouterr().out
     assert "epoch 1:" not in said
     assert f"Model: s3://bucket/trained/run/final/model.pt?endpoint_override={s3.endpoint}" in said

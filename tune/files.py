@@ -46,15 +46,28 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """An OSError of the block becomes Unwritable, with a sentence about `path`."""
+    try:
+        yield
+    except Unwritable:
+        raise
+    except OSError as error:
+        raise Unwritable(f"{short(path)} can not be written: {error.strerror or error}") from error
+
+
+@contextmanager
 def whole(target: Path) -> Iterator[Path]:
     """A name to write to, of this process alone.
 
-    The file becomes `target` when the block ends well, and is removed when it does not.
+    The file becomes `target` when the block ends well, and is removed when it does not. Unwritable if it can not become
+    that.
     """
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         yield unfinished
-        os.replace(unfinished, target)
+        with told_of(target):
+            os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -65,11 +78,8 @@ def written(target: Path) -> Iterator[BinaryIO]:
 
     The block should do nothing else that may raise an OSError.
     """
-    try:
-        with whole(target) as unfinished, unfinished.open("wb") as file:
-            yield file
-    except OSError as error:
-        raise Unwritable(f"{short(target)} can not be written: {error.strerror or error}") from error
+    with told_of(target), whole(target) as unfinished, unfinished.open("wb") as file:
+        yield file
 
 
 def obstacle(folder: Path) -> str:
@@ -85,6 +95,14 @@ def obstacle(folder: Path) -> str:
             return os.strerror(errno.ENOTDIR)
         return "" if os.access(place, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
     return ""
+
+
+def check_out(file: Path, option: str) -> None:
+    """ValueError if the file that an option names can not be written, as far as that shows without trying."""
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder; give {option} the name of a file.")
+    if why := obstacle(file.parent):
+        raise ValueError(f"{short(file.absolute())} can not be written ({why}); give another {option}.")
 
 
 def printable(text: str) -> str:

@@ -11,6 +11,7 @@ import cifar_models
 from tune.files import obstacle
 from tune.results import RunFolder, config_of
 from tune.settings import Settings
+from tune.training import looks
 from tune.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ def check_folder(final: Final, options: argparse.Namespace) -> None:
     """ValueError if what lies in final/ and what is asked for do not go together."""
     if why := obstacle(final.folder.path):
         raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
-    there = final.folder.path.is_dir() and any(final.folder.path.iterdir())
     if options.resume and options.overwrite:
         raise ValueError("--resume goes on and --overwrite starts anew; give one of them.")
     if options.ood_only:
@@ -38,11 +38,10 @@ def check_folder(final: Final, options: argparse.Namespace) -> None:
         if not final.checkpoint.is_file():
             raise ValueError(f"{final.folder.path} holds no checkpoint to go on from; leave --resume out.")
         final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
-    elif there and not options.overwrite:
-        raise ValueError(
-            f"{final.folder.path} is there already; --overwrite replaces it"
-            + (", --resume goes on with it." if final.checkpoint.is_file() else ", --ood-only only predicts.")
-        )
+    elif looks.holds_more(final.folder.path) and not options.overwrite:
+        predicts = ", --ood-only only predicts" if final.model.is_file() else ""
+        more = ", --resume goes on with it" if final.checkpoint.is_file() else predicts
+        raise ValueError(f"{final.folder.path} is there already; --overwrite replaces it{more}.")
 
 
 def check_model(final: Final) -> Classifier:
@@ -90,7 +89,7 @@ def make_request(
     try:
         resumed = request.resumed(final.kept_request())
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{final.checkpoint} is no checkpoint of a training; --overwrite starts anew.") from error
+        raise ValueError(f"{final.checkpoint} is no checkpoint of this version; --overwrite starts anew.") from error
     if options.tta and not resumed.tta:
         raise ValueError("The checkpoint was made for a test without --tta; leave it out.")
     asked = {

@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune import cli, pictures, progress, storage
-from tune.files import obstacle, printable, short
+from tune.files import check_out, printable, short, told_of
 
 if TYPE_CHECKING:
     from tune.training.checkpoint import Classifier
@@ -50,7 +50,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("places", nargs="*", type=Path, metavar="IMAGE_OR_FOLDER",
                         help="images of any size, and folders of them")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="a line of JSON an image in the place of a table")
-    parser.add_argument("--tta", action="store_true", help="the mean over shifted and mirrored views")
+    parser.add_argument("--tta", action=argparse.BooleanOptionalAction,
+                        help="the mean over shifted and mirrored views (default: as the model was tested)")  # fmt: skip
     parser.add_argument("--export", type=Path, metavar="FILE",
                         help="write the model and its preprocessing as a .pt2 file for torch.export.load")  # fmt: skip
     cli.add_storage(parser)
@@ -63,8 +64,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     if not options.places and options.export is None:
         raise ValueError("There is nothing to do; give an image or a folder of images, or --export FILE.")
     path = find_model(options.model, options.storage)
-    if options.export is not None and (why := obstacle(options.export.parent)):
-        raise ValueError(f"{options.export} can not be written ({why}); choose another place for --export.")
+    if options.export is not None:
+        check_out(options.export, "--export")
     found = pictures.find(options.places)
     if options.places and not found:
         raise ValueError(f"{', '.join(map(str, options.places))} holds no files; give a folder of images.")
@@ -86,7 +87,7 @@ def find_model(given: str, where: str) -> Path:
         folder = storage.resolve(where).find(given)
     except ValueError as error:
         raise ValueError(f"{given} is no model's file, and no run: {error}") from error
-    storage.fetch_final(folder)
+    storage.fetch_final(folder, only="model.pt")
     if not (folder.final / "model.pt").is_file():
         raise ValueError(f"{folder.name} has no final model; make it with `python -m tune.finalize {folder.address}`.")
     return folder.final / "model.pt"
@@ -99,6 +100,8 @@ def work(
     if options.export is not None:
         from tune.training.export import export
 
+        with told_of(options.export):
+            options.export.parent.mkdir(parents=True, exist_ok=True)
         export(options.export, classifier, tta=options.tta)
         print(f"Exported: {options.export}", file=sys.stderr if options.json else sys.stdout)
     if not places:
@@ -110,13 +113,14 @@ def work(
             print(json.dumps(as_json(answer)))
     else:
         with progress.shown("predict", "images", Console(stderr=True)) as bar:
-            table = as_table(counted(answers, bar, len(places)))
+            table = as_table(shown(answers, bar, len(places)))
         console = Console()
-        # Nothing is cut off where it is not read on a screen.
-        console.print(table, width=None if console.is_terminal else 10_000)
+        if table.row_count:  # nothing is cut off where it is not read on a screen
+            console.print(table, width=None if console.is_terminal else 10_000)
+    if len(skipped) == len(places):
+        raise cli.WorkFailed(none_of(skipped))
     if skipped:
-        print(f"{len(skipped)} files are no images that can be read, {printable(short(skipped[0]))} the first of them.",
-              file=sys.stderr)  # fmt: skip
+        print(none_of(skipped), file=sys.stderr)
 
 
 def predictions(
@@ -124,7 +128,7 @@ def predictions(
     places: list[Path],
     named: dict[Path, NDArray[np.uint8]],
     skipped: list[Path],
-    tta: bool,
+    tta: bool | None,
 ) -> Iterator[Answer]:
     """An answer a picture, in order; what is none is left out, and added to `skipped`."""
     import torch
@@ -147,7 +151,16 @@ def predictions(
             yield Answer(place, [classifier.class_names[label] for label in labels], probabilities)
 
 
-def counted(answers: Iterator[Answer], bar: progress.Work, total: int) -> Iterator[Answer]:
+def none_of(skipped: list[Path]) -> str:
+    """That these files are no images."""
+    first = printable(short(skipped[0]))
+    if len(skipped) == 1:
+        return f"{first} is no image that can be read."
+    return f"{len(skipped)} files are no images that can be read, {first} the first of them."
+
+
+def shown(answers: Iterator[Answer], bar: progress.Work, total: int) -> Iterator[Answer]:
+    """The same, while the bar moves."""
     for answer in answers:
         yield answer
         bar.advance(1, total)

@@ -10,6 +10,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -30,6 +31,7 @@ from tune.reporting import write
 from tune.results import RunFolder
 from tune.search import resume
 from tune.settings import METRICS, Method, Settings, Source
+from tune.training import looks
 
 if TYPE_CHECKING:
     from tune.search.past import Past
@@ -92,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,
                        help="Ray's dashboard (default: on)")  # fmt: skip
     parser.add_argument("--then-finalize", action="store_true",
-                        help="then train, test and use the best configuration, as by tune.finalize")  # fmt: skip
+                        help="then train, test and use the best one, by tune.finalize's defaults")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="check all but the data, tell what the search will cost, start nothing")  # fmt: skip
     return parser
@@ -120,8 +122,10 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # What needs torch and Ray comes after what may be wrong without them; all of it before the folder is made, so that
     # a folder without a search in it is a matter of milliseconds.
     from tune.search import confirm, launch, past, plan, summary, warm_start  # noqa: F401
+    from tune.training import host
 
-    prepared = plan.prepare(options, search_space, digest, name, console)
+    with host.at_full_speed():  # torch's threads, which the data start, inherit it, and train with --then-finalize
+        prepared = plan.prepare(options, search_space, digest, name, console)
     if before is None:
         folder = options.storage.create(prepared.settings.name)
         claim = results.claim(folder)
@@ -137,10 +141,10 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    search = partial(_search, prepared, folder, so_far, console, claim)
-    if "then_finalize" in given:
-        return partial(_then_finalize, partial(search, and_then=" --then-finalize"), folder)
-    return search
+    finalizes = "then_finalize" in given
+    search = partial(_search, prepared, folder, so_far, console, claim, " --then-finalize" if finalizes else "")
+    tell = partial(_tell, prepared.settings, folder, console)
+    return partial(_then_finalize if finalizes else _then_tell, search, tell, folder)
 
 
 def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse.Namespace, Settings]:
@@ -154,31 +158,41 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argpar
     resume.check_folder(folder)
     if "then_finalize" in given:
         storage.fetch_final(folder)
-        if folder.final.is_dir() and any(folder.final.iterdir()):
-            raise ValueError(f"{folder.final} is there already; leave --then-finalize out, or remove it.")
+        if looks.holds_more(folder.final):
+            go_on = "--resume" if (folder.final / "checkpoint.pt").is_file() else "--overwrite"
+            raise ValueError(
+                f"{folder.final} is there already; leave --then-finalize out, and then use "
+                f"`python -m tune.finalize {shlex.quote(folder.address)} {go_on}`."
+            )
     return resume.options(given, folder, before), before
 
 
-def _then_finalize(search: Callable[[], None], folder: RunFolder) -> None:
-    """Searches, then makes the final model of what was found."""
+def _then_tell(search: Callable[[], None], tell: Callable[[], None], folder: RunFolder) -> None:
+    """Searches, and says what was found."""
+    search()
+    tell()
+
+
+def _then_finalize(search: Callable[[], None], tell: Callable[[], None], folder: RunFolder) -> None:
+    """Searches, says what was found, and makes the final model of it."""
     from tune import finalize
     from tune.search import summary
 
     search()
     try:
-        finish = finalize.prepare([folder.address])
-    except ValueError as error:
-        raise cli.WorkFailed(f"the search is done, but there will be no final model: {error}") from error
+        tell()
+        try:
+            finish = finalize.prepare([folder.address])
+        except ValueError as error:
+            raise cli.WorkFailed(f"the search is done, but there will be no final model: {error}") from error
     except KeyboardInterrupt:
         print(f"Interrupted. To go on: {summary.command('tune.finalize', folder)}")
         raise
     finish()
 
 
-def _search(
-    prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim, and_then: str = ""
-) -> None:
-    """Searches, and says what was found. `and_then`: the options to go on with, beside --resume."""
+def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim, and_then: str) -> None:
+    """Searches; says what was found if that ends early. `and_then`: the options to go on with, beside --resume."""
     from tune.search import confirm, past, summary
     from tune.search.launch import search
     from tune.search.mirror import mirrored
@@ -191,7 +205,7 @@ def _search(
                 console.print(why)
                 confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
             else:
-                search(prepared, folder, so_far, console, mirror)
+                search(prepared, folder, so_far, console, mirror, and_then)
     except KeyboardInterrupt:
         how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
@@ -204,9 +218,15 @@ def _search(
         raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console, and_then)}") from error
     finally:
         claim.release()
-    summary.show(folder, prepared.settings, console)
+
+
+def _tell(settings: Settings, folder: RunFolder, console: Console) -> None:
+    """Says what a search that has come to its end has found. WorkFailed if that is nothing."""
+    from tune.search import summary
+
+    summary.show(folder, settings, console)
     write.after(folder, console)
-    if reason := summary.why_nothing(folder, prepared.settings):
+    if reason := summary.why_nothing(folder, settings):
         raise cli.WorkFailed(reason)
 
 

@@ -209,15 +209,15 @@ def _is_origin(folder: RunFolder, there: Mapping[str, Any]) -> bool:
     return here.get("started") == there.get("started") and lives[: len(lives_there)] == lives_there
 
 
-def fetch_final(folder: RunFolder, *, small: bool = False) -> None:
-    """Brings final/ here, or only its tables and figures. Of two files the newer one counts: what could not be
-    uploaded stays."""
+def fetch_final(folder: RunFolder, *, small: bool = False, only: str = "") -> None:
+    """Brings final/ here, or only its tables and figures, or one file. Of two files the newer one counts: what could
+    not be uploaded stays."""
     if folder.remote is None:
         return
     final = folder.remote.inside("final")
     there = final.files()
     for name, info in there.items():
-        if small and not name.endswith((".parquet", ".json")):
+        if (small and not name.endswith((".parquet", ".json"))) or (only and name != only):
             continue
         if not _is_newer(folder.final / name, info) and (content := final.read(name)) is not None:
             folder.final.mkdir(parents=True, exist_ok=True)
@@ -228,13 +228,14 @@ def fetch_final(folder: RunFolder, *, small: bool = False) -> None:
 
 
 def upload_final(folder: RunFolder) -> None:
-    """Makes final/ there what it is here. Unreachable if that fails."""
+    """Makes final/ there what it is here, and adds what W&B keeps here. Unreachable if that fails."""
     if folder.remote is None:
         return
     final = folder.remote.inside("final")
     here = upload_newer(folder.final, final, last="metrics.json")
     for name in final.files().keys() - here:
         final.delete(name)
+    upload_newer(folder.path / "wandb", folder.remote.inside("wandb"))
 
 
 @contextmanager

@@ -111,7 +111,15 @@ def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_options_of_predict(capsys: pytest.CaptureFixture[str]) -> None:
-    assert options_of(predict.prepare, capsys) == {"-h", "--help", "--json", "--tta", "--export", "--storage"}
+    assert options_of(predict.prepare, capsys) == {
+        "-h",
+        "--help",
+        "--json",
+        "--tta",
+        "--no-tta",
+        "--export",
+        "--storage",
+    }
 
 
 @pytest.mark.parametrize("command", ["run", "finalize", "predict"])

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.commands.asking import Told, only_checked
+from tests.commands.asking import CONFIG, Told, only_checked
 from tune import cli, finalize
 from tune.results import EPOCHS, RunFolder
-from tune.training import ood
+from tune.training import looks, ood
 
 # A final training.
 
@@ -50,7 +50,7 @@ def test_finalize_without_any_run_says_how_to_start_one(told: Told) -> None:
         (["--train_on", "all"], ["--train_on"]),
         (["--over"], ["--over"]),
         (["--seeds", "0"], ["--seeds", "0 is less than 1"]),
-        (["--seeds", "101"], ["--seeds", "more than 100"]),
+        (["--seeds", "11"], ["--seeds", "more than 10"]),
         (["--adapt-batch-norm"], ["simple_cnn has no batch normalisation", "leave --adapt-batch-norm out"]),
         (["--ood-only", "--seeds", "2"], ["--ood-only", "no option of the training"]),
         (["--resume", "--overwrite"], ["--resume", "--overwrite", "one of them"]),
@@ -80,6 +80,12 @@ def test_a_final_model_is_not_overwritten_unasked(finished: RunFolder, told: Tol
     assert (finished.final / "model.pt").read_bytes() == b"model"
 
 
+def test_the_count_of_looks_alone_is_no_final_model(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    finished.final.mkdir()
+    (finished.final / looks.NAME).write_text('{"looks": []}')
+    assert cli.run(only_checked(finalize.prepare), finalize_sound(finished)) == cli.DONE, capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [b"", b"model", b"PK"])
 def test_a_damaged_model_does_not_predict(content: bytes, finished: RunFolder, told: Told, tmp_path: Path) -> None:
     finished.final.mkdir()
@@ -97,7 +103,16 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(finished: RunFolder,
     arguments = [*finalize_sound(finished), "--resume"]
     assert "final holds no epochs.parquet" in told(finalize.prepare, *arguments)
     RunFolder(finished.final).write_table("epochs.parquet", [], EPOCHS)
-    assert "checkpoint.pt is no checkpoint of a training; --overwrite" in told(finalize.prepare, *arguments)
+    assert "checkpoint.pt is no checkpoint of this version; --overwrite" in told(finalize.prepare, *arguments)
+
+
+def test_a_checkpoint_of_the_version_before_is_not_gone_on_from(finished: RunFolder, told: Told) -> None:
+    finished.final.mkdir()
+    request = {"trial_id": "0000", "train_on": "all", "config": CONFIG.to_dict()}
+    torch.save({"request": request, "training": {"epoch": 1}}, finished.final / "checkpoint.pt")
+    RunFolder(finished.final).write_table("epochs.parquet", [], EPOCHS)
+    sentence = told(finalize.prepare, *finalize_sound(finished), "--resume")
+    assert "checkpoint.pt is no checkpoint of this version; --overwrite" in sentence
 
 
 def test_a_final_folder_that_is_a_file_is_told(finished: RunFolder, told: Told) -> None:

@@ -87,6 +87,39 @@ def test_views_give_a_mirror_image_the_same_answer(
     assert [top["probability"] for top in views[0]] == pytest.approx([top["probability"] for top in views[1]], abs=1e-5)
 
 
+def test_a_model_that_was_tested_with_views_is_used_with_them(
+    trained: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_views, picture = tmp_path / "views.pt", str(folder / "00.png")
+    checkpoint.save(with_views, checkpoint.load(trained) | {"tta": True})
+    plain = lines(capsys, str(trained), picture, "--json")
+    views = lines(capsys, str(trained), picture, "--json", "--tta")
+    assert plain != views
+    assert lines(capsys, str(with_views), picture, "--json") == views
+    assert lines(capsys, str(with_views), picture, "--json", "--no-tta") == plain
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_folder_without_an_image_is_a_failure(
+    more: list[str], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("none")
+    assert cli.run(predict.prepare, [str(trained), str(tmp_path / "texts"), *more]) == cli.FAILED
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "failed: texts/a.txt is no image that can be read.\n")
+
+
+def test_a_model_is_exported_into_a_new_folder(trained: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "model.pt2"
+    assert cli.run(predict.prepare, [str(trained), "--export", str(target)]) == cli.DONE
+    exported = torch.export.load(target).module()
+    with torch.no_grad():
+        shares = exported(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
+    expected = checkpoint.load_model(trained).probabilities(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
+    assert torch.allclose(shares, expected, atol=1e-2)
+
+
 def test_a_run_is_named_as_elsewhere(
     trained: Path, folder: Path, finished: RunFolder, told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +155,7 @@ def test_the_readmes_lines_load_a_model(trained: Path) -> None:
         (["mine.py", "a.png"], ["mine.py"]),
         (["nothing", "a.png"], ["nothing is no model's file, and no run"]),
         (["MODEL", "--export", "mine.py/model.pt2"], ["mine.py/model.pt2 can not be written", "--export"]),
+        (["MODEL", "--export", "empty"], ["empty is a folder", "--export"]),
         (["MODEL", "a.png", "--top", "3"], ["--top"]),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,9 @@ def test_a_search_then_its_final_model(
     assert folder.read_json("experiment.json")["ended"]
 
     assert cli.run(run.prepare, ["--resume", str(folder.path), "--then-finalize"]) == cli.WRONG_INPUT
-    assert f"{folder.final} is there already; leave --then-finalize out" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{folder.final} is there already; leave --then-finalize out" in told
+    assert f"`python -m tune.finalize {folder.path} --resume`" in told
     (folder.final / "checkpoint.pt").unlink()
     (folder.final / "epochs.parquet").unlink()
     assert cli.run(run.prepare, ["--resume", str(folder.path), "--then-finalize"]) == cli.DONE
@@ -53,7 +57,7 @@ def test_a_search_whose_final_model_can_not_be_made_has_failed(tmp_path: Path) -
     folder = searched(tmp_path, small(tmp_path / "data"))
     folder.write_json("best.json", {})
     with pytest.raises(cli.WorkFailed, match=r"the search is done, but .* No trial of run has a result"):
-        run._then_finalize(lambda: None, folder)
+        run._then_finalize(lambda: None, lambda: None, folder)
 
 
 def test_an_interrupted_search_is_not_finished(tmp_path: Path) -> None:
@@ -63,5 +67,39 @@ def test_an_interrupted_search_is_not_finished(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run._then_finalize(interrupted, folder)
+        run._then_finalize(interrupted, lambda: None, folder)
     assert not folder.final.exists()
+
+
+def test_an_interruption_after_the_search_names_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = searched(tmp_path, small(tmp_path / "data"))
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run._then_finalize(lambda: None, interrupted, folder)
+    assert f"Interrupted. To go on: python -m tune.finalize run --storage {tmp_path}" in capsys.readouterr().out
+
+
+PREPARED = """
+import sys, torch
+from tune import run
+torch.set_num_threads(2)
+run.prepare(sys.argv[1:])
+from tune.training import host
+with host.at_full_speed():
+    print((torch.full((1 << 22,), 2e-38) / 4 > 0).sum().item())
+"""
+
+
+def test_what_follows_a_search_trains_at_full_speed_on_every_thread(tmp_path: Path) -> None:
+    """Subnormal numbers are zero on the threads, too, that the search's data have started before."""
+    (tmp_path / "space.py").write_text(SPACE)
+    given = ["--space", str(tmp_path / "space.py"), "--data", "synthetic", "--data-dir", str(small(tmp_path / "data"))]
+    given += ["--storage", str(tmp_path / "results"), "--name", "one", "--gpus-per-trial", "0", "--then-finalize"]
+    done = subprocess.run([sys.executable, "-c", PREPARED, *given], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "0"

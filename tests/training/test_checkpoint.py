@@ -76,10 +76,28 @@ def test_a_model_comes_back_with_the_same_logits(changes: dict[str, Any], tiny: 
 
 def test_the_file_is_plain_values_and_tensors(model_file: Path) -> None:
     content = torch.load(model_file, weights_only=True)
-    assert set(content) == {"model", "config", "preprocessing", "class_names"}
+    assert set(content) == {"model", "config", "preprocessing", "class_names", "tta", "training_id"}
     assert TrainConfig.from_dict(content["config"]) == config()
     assert list(content["model"]) == list(cifar_models.load("simple_cnn").build(None).state_dict())
     assert content["class_names"] == list(NAMES)
+
+
+def test_a_model_that_was_tested_with_views_answers_with_them(tmp_path: Path) -> None:
+    training = untrained(config())
+    for tta in (False, True):
+        checkpoint.save_model(tmp_path / f"{tta}.pt", training, NAMES, tta=tta)
+    plain, views = (checkpoint.load_model(tmp_path / f"{tta}.pt") for tta in (False, True))
+    assert not torch.equal(views.probabilities(pixels(8)), plain.probabilities(pixels(8)))
+    with torch.inference_mode():
+        assert torch.equal(views.probabilities(pixels(8)), plain.predictor(tta=True)(pixels(8)).exp())
+        assert torch.equal(plain.probabilities(pixels(8)), views.predictor(tta=False)(pixels(8)).exp())
+
+
+def test_a_file_that_does_not_tell_of_views_has_none(model_file: Path) -> None:
+    content = checkpoint.load(model_file)
+    del content["tta"], content["training_id"]
+    checkpoint.save(model_file, content)
+    assert checkpoint.load_model(model_file).tta is False
 
 
 @pytest.mark.parametrize(("name", "side", "resize"), [("simple_cnn", 32, None), ("resnet50", 224, 256)])

@@ -20,7 +20,7 @@ from tune.training import ood, predictions
 from tune.training.figures import Judged
 
 CLASSES = [f"class {n}" for n in range(100)]
-ABOUT = {"seeds": 1, "tta": False, "adapt_batch_norm": False}
+ABOUT = {"seeds": [42], "tta": False, "adapt_batch_norm": False}
 
 
 def write(folder: Path, answers: Any) -> int:
@@ -98,6 +98,13 @@ def test_a_reader_that_is_gone_is_no_full_disk(tmp_path: Path) -> None:
 
     with pytest.raises(BrokenPipeError):
         write(tmp_path, breaks())
+
+
+def test_a_table_that_can_not_take_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ood.parquet").mkdir()
+    with pytest.raises(Unwritable, match=r"ood\.parquet can not be written: Is a directory$"):
+        write(tmp_path, iter([a_prediction("distortion00", 1, 10)]))
+    assert [path.name for path in tmp_path.iterdir()] == ["ood.parquet"]
 
 
 def test_predictions_of_full_size_take_seconds(tmp_path: Path) -> None:

@@ -43,11 +43,13 @@ REMOTE_CHECKPOINT_EVERY_S = 60.0
 """In the place of CHECKPOINT_EVERY_S where a checkpoint has to cross a network."""
 
 
-def search(plan: Plan, folder: RunFolder, past: Past, console: Console, also: Sequence[Listener] = ()) -> None:
+def search(
+    plan: Plan, folder: RunFolder, past: Past, console: Console, also: Sequence[Listener] = (), and_then: str = ""
+) -> None:
     """Runs every trial that `past` has not ended yet. The folder is whole at any moment.
 
     KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; what was learnt until then lies
-    in the folder. `also` listen, when the journal has heard.
+    in the folder. `also` listen, when the journal has heard. `and_then`: the options to go on with, beside --resume.
     """
     settings = plan.settings
     # Whole before Ray starts, which takes seconds in which one may lose patience.
@@ -60,7 +62,7 @@ def search(plan: Plan, folder: RunFolder, past: Past, console: Console, also: Se
     checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
     checkpoints.drop_ahead(past.known_epochs())
     try:
-        last_words = summary.to_go_on(folder)
+        last_words = summary.to_go_on(folder) + and_then
         with (
             started_ray(settings, console, last_words),
             interruptible(last_words),

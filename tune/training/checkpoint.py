@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,12 +61,31 @@ class Classifier:
     config: TrainConfig
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
-    others: tuple[nn.Module, ...] = ()
-    """Of an ensemble: the same trained on other seeds."""
+    others: Mapping[int, nn.Module] = field(default_factory=dict)
+    """Of an ensemble: the same trained on other seeds, by seed."""
 
-    def predictor(self, *, tta: bool = False, exact: bool = False) -> Predictor:
-        """What judges images, in eval mode: all networks, with test-time augmentation and in float32 if asked."""
-        return Predictor((self.model, *self.others), self.preprocessing, tta=tta, exact=exact).eval()
+    tta: bool = False
+    """Whether it was tested with test-time augmentation, which is then part of it."""
+
+    training_id: str = ""
+    """The same in all networks that one training of `tune.finalize` made."""
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.model, *self.others.values())
+
+    @property
+    def seeds(self) -> list[int]:
+        """In the order of the networks."""
+        return [self.config.seed, *self.others]
+
+    def predictor(self, *, tta: bool | None = None, exact: bool = False) -> Predictor:
+        """What judges images, in eval mode: all networks, with views as it was tested if `tta` does not say.
+
+        `exact`: in float32.
+        """
+        tta = self.tta if tta is None else tta
+        return Predictor(self.networks, self.preprocessing, tta=tta, exact=exact).eval()
 
     @torch.inference_mode()
     def logits(self, pixels: Tensor) -> Tensor:
@@ -78,19 +98,18 @@ class Classifier:
 
 
 def save_model(
-    path: Path, training: Training, class_names: tuple[str, ...], others: dict[int, dict[str, Tensor]] | None = None
+    path: Path, training: Training, class_names: tuple[str, ...], training_id: str = "", *, tta: bool = False
 ) -> None:
-    """Writes a finished model: its state_dict, TrainConfig, preprocessing and class names.
-
-    `others`: of an ensemble, the state_dicts of the other trainings by their seeds.
-    """
+    """Writes a finished model: its state_dict, TrainConfig, preprocessing, class names, and how it will be tested."""
     content: dict[str, Any] = {
         "model": {key: value.cpu() for key, value in training.eval_model.state_dict().items()},
         "config": training.config.to_dict(),
         "preprocessing": dataclasses.asdict(training.preprocessing),
         "class_names": list(class_names),
+        "tta": tta,
+        "training_id": training_id,
     }
-    save(path, content | ({"others": others} if others else {}))
+    save(path, content)
 
 
 def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
@@ -98,12 +117,18 @@ def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
     content = load(Path(path))
     try:
         config = TrainConfig.from_dict(content["config"])
-        networks = []
-        for state in (content["model"], *content.get("others", {}).values()):
-            network = build_model(config, device)
-            network.load_state_dict(state)
-            networks.append(network.eval())
-        preprocessing = Preprocessing(**content["preprocessing"])
-        return Classifier(networks[0], config, preprocessing, tuple(content["class_names"]), tuple(networks[1:]))
+        networks = {}
+        for seed, state in {config.seed: content["model"], **content.get("others", {})}.items():
+            networks[seed] = build_model(config, device).eval()
+            networks[seed].load_state_dict(state)
+        return Classifier(
+            model=networks.pop(config.seed),
+            config=config,
+            preprocessing=Preprocessing(**content["preprocessing"]),
+            class_names=tuple(content["class_names"]),
+            others=networks,
+            tta=bool(content.get("tta", False)),
+            training_id=content.get("training_id", ""),
+        )
     except (AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} is no model that tune.finalize wrote: {error}") from error

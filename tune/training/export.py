@@ -32,10 +32,11 @@ class Probabilities(nn.Module):
 
 
 @torch.no_grad()
-def export(path: Path, classifier: Classifier, *, tta: bool = False) -> None:
+def export(path: Path, classifier: Classifier, *, tta: bool | None = None) -> None:
     """Writes it with `torch.export`, in float32, for any batch size, whole or not at all.
 
-    The classifier must be on the CPU; the file then runs on any device. Unwritable if the disk is full.
+    With views as it was tested if `tta` does not say. The classifier must be on the CPU; the file then runs on any
+    device. Unwritable if the disk is full.
     """
     module = Probabilities(classifier.predictor(tta=tta, exact=True)).eval()
     example = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from tune import results
 from tune.files import Claim
 from tune.results import EPOCHS, Row, RunFolder
-from tune.training import batch_norm, checkpoint, data, figures, ood, predictions
+from tune.training import batch_norm, checkpoint, data, figures, looks, ood, predictions
 from tune.training.checkpoint import Classifier
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -63,7 +64,7 @@ class Final:
     def clear(self) -> None:
         """Removes what lies there, save the count of looks at the test set. The folder itself stays: it is claimed."""
         for path in self.folder.path.iterdir():
-            if path.name != "test_looks.json":
+            if path.name != looks.NAME:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     # Training
@@ -77,22 +78,23 @@ class Final:
         fraction = 0.0 if request.train_on == "all" else request.val_fraction
         images = data.load_training(arrow, fraction, request.split_seed)
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        number, start, rows = 0, None, []
+        training_id, number, start, rows = secrets.token_hex(8), 0, None, []
         if self.checkpoint.is_file():
             kept = checkpoint.load(self.checkpoint)
-            number, start = kept["number"], kept["training"]
+            training_id, number, start = kept["training_id"], kept["number"], kept["training"]
             behind = [config.seed for config in request.configs()[:number]]
             rows = [
                 row for row in self.folder.read_rows("epochs.parquet")
                 if row["seed"] in behind or (row["seed"] == start["config"]["seed"] and row["epoch"] <= start["epoch"])
             ]  # fmt: skip
         for at, config in enumerate(request.configs()[number:], number):
-            yield from self._train_one(request, config, at, images, start, rows)
+            yield from self._train_one(request, training_id, config, at, images, start, rows)
             start = None
 
     def _train_one(
         self,
         request: Request,
+        training_id: str,
         config: TrainConfig,
         number: int,
         images: TrainingData,
@@ -106,14 +108,14 @@ class Final:
             if result.epoch == config.epochs:
                 # Before the checkpoint: where that says that all is trained, there is a model too.
                 path = self.model if request.seeds == 1 else self._member(config.seed)
-                checkpoint.save_model(path, result.training, images.train.class_names)
+                checkpoint.save_model(path, result.training, images.train.class_names, training_id, tta=request.tta)
                 if number + 1 == request.seeds > 1:
                     self._gather(request)
             rows.append(_row(result, request.trial_id, config.seed))
             # The rows first: a row too many is cut off on resuming, a missing one would be lost.
             self.folder.write_table("epochs.parquet", rows, FINAL_EPOCHS)
-            state = {"request": request.to_dict(), "number": number, "training": result.training.state_dict()}
-            checkpoint.save(self.checkpoint, state)
+            state = {"request": request.to_dict(), "training_id": training_id, "number": number}
+            checkpoint.save(self.checkpoint, state | {"training": result.training.state_dict()})
             yield result
 
     def _member(self, seed: int) -> Path:
@@ -126,20 +128,20 @@ class Final:
         checkpoint.save(self.model, first | {"others": {other["config"]["seed"]: other["model"] for other in others}})
 
     def kept_request(self) -> dict[str, Any]:
-        """What the checkpoint that is there was asked for."""
-        kept: dict[str, Any] = checkpoint.load(self.checkpoint)["request"]
-        return kept
+        """What the checkpoint that is there was asked for. KeyError if it is another version's."""
+        kept = checkpoint.load(self.checkpoint)
+        request, *_ = (kept[name] for name in ("request", "training_id", "number", "training"))
+        return dict(request)
 
     # Test
 
-    def validate(self, request: Request) -> dict[str, Any] | None:
+    def validate(self, classifier: Classifier, request: Request) -> dict[str, Any] | None:
         """Validation accuracy (%) of the model to be tested, with and without views; None without such images."""
         if request.train_on == "all":
             return None
         arrow = data.prepare(request.data, request.data_dir, "train")
         images = data.load_training(arrow, request.val_fraction, request.split_seed).val
         assert images is not None
-        classifier = checkpoint.load_model(self.model, self.device)
         asked = {"val_acc": False, "val_acc_tta": True} if request.tta else {"val_acc": False}
         images = images.to(self.device)
         return {name: figures.judge(classifier.predictor(tta=tta), images).accuracy for name, tta in asked.items()}
@@ -150,8 +152,8 @@ class Final:
         Nothing is decided by what they tell: what answers is the one training, or of several the mean.
         """
         classifier = checkpoint.load_model(self.model, self.device)
-        validation = self.validate(request)
-        looks = self._look(request)
+        validation = self.validate(classifier, request)
+        opened = looks.look(self.folder, classifier.training_id, request.to_dict())
         images = data.load_test(data.prepare(request.data, request.data_dir, "test")).to(self.device)
         each = _judged_by_each(classifier, images, request.tta, done)
         judged = figures.mean_of(each)
@@ -166,8 +168,8 @@ class Final:
             "epochs": request.config.epochs,
             "train_on": request.train_on,
             "validation": validation,
-            "test_opened": len(looks),
-            "test_opened_at": looks[-1]["at"],
+            "test_opened": len(opened),
+            "test_opened_at": opened[-1]["at"],
             "fixed_before": ["trial_id", "config", "epochs", "seeds", "train_on", "tta", "submitted"],
             "train_s": sum(row["wall_s"] for row in epochs),
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU",
@@ -182,26 +184,6 @@ class Final:
             self._member(config.seed).unlink(missing_ok=True)
         return content
 
-    def tested_with_views(self) -> bool:
-        """Whether test-time augmentation was used in the test, and so belongs to the challenge, too."""
-        with suppress(ValueError):
-            return bool(self.folder.read_json("metrics.json").get("tta"))
-        return False
-
-    def _look(self, request: Request) -> list[dict[str, Any]]:
-        """Writes down that the test set is opened, before it is; returns all times that it was, for this run.
-
-        The same training, tested again after an interruption, says the same, and so counts once.
-        """
-        looks: list[dict[str, Any]] = []
-        with suppress(ValueError):
-            looks = self.folder.read_json("test_looks.json")["looks"]
-        asked = request.to_dict()
-        if not looks or looks[-1]["request"] != asked:
-            looks.append({"at": results.now(), "request": asked})
-        self.folder.write_json("test_looks.json", {"looks": looks})
-        return looks
-
     # Out of distribution
 
     def predict(self, files: list[Path], *, tta: bool, adapt: bool, done: Done = silent) -> int:
@@ -210,7 +192,7 @@ class Final:
         `adapt`: batch normalisation's statistics are taken from each file anew.
         """
         classifier = checkpoint.load_model(self.model, self.device)
-        about = {"seeds": 1 + len(classifier.others), "tta": tta, "adapt_batch_norm": adapt}
+        about = {"seeds": classifier.seeds, "tta": tta, "adapt_batch_norm": adapt}
         table = self.folder.path / "ood_predictions.parquet"
         rows = predictions.write_ood(
             self.submission,
@@ -244,14 +226,13 @@ class Final:
 
 
 def _judged_by_each(classifier: Classifier, images: ImageSet, tta: bool, done: Done) -> list[Judged]:
-    networks = (classifier.model, *classifier.others)
     return [
         figures.judge(
             Predictor([network], classifier.preprocessing, tta=tta).eval(),
             images,
-            lambda count: done(count, len(networks) * len(images)),
+            lambda count: done(count, len(classifier.networks) * len(images)),
         )
-        for network in networks
+        for network in classifier.networks
     ]
 
 

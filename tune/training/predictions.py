@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune.files import Unwritable, short, whole, written
+from tune.files import told_of, whole, written
 from tune.results import replace_file
 from tune.training.figures import Judged
 from tune.training.ood import NAMES, Prediction
@@ -65,21 +64,22 @@ def write_ood(
     the image's number within the severity: `distortion00_1_0,42`. Unwritable if the disk is full.
     """
     rows = 0
-    submission.parent.mkdir(parents=True, exist_ok=True)
+    with told_of(table):
+        submission.parent.mkdir(parents=True, exist_ok=True)
     content = io.StringIO()
     content.write("id,label\n")
     with whole(table) as unfinished:
-        with _told_of(table):
+        with told_of(table):
             writer = pq.ParquetWriter(unfinished, _described(OOD, class_names, about))
         try:
             for prediction in predictions:
                 ids = [f"{prediction.name}_{prediction.severity}_{i}" for i in range(len(prediction.labels))]
                 content.writelines(f"{id},{label}\n" for id, label in zip(ids, prediction.labels.tolist(), strict=True))
-                with _told_of(table):
+                with told_of(table):
                     writer.write_batch(_rows(prediction, ids))
                 rows += len(ids)
         finally:
-            with _told_of(table):
+            with told_of(table):
                 writer.close()
     with written(submission) as sink:
         sink.write(content.getvalue().encode("ascii"))
@@ -113,11 +113,3 @@ def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
 def _described(schema: pa.Schema, class_names: Iterable[str], about: dict[str, Any]) -> pa.Schema:
     """The schema with what the numbers mean: the names of the classes, and how the predictions were made."""
     return schema.with_metadata({"classes": json.dumps(list(class_names)), "about": json.dumps(about)})
-
-
-@contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unwritable(f"{short(path)} can not be written: {error.strerror or error}") from error

@@ -43,11 +43,6 @@ class Predictor(nn.Module):
             return answers[0]
         return torch.stack(answers).logsumexp(0) - math.log(len(answers))
 
-    @property
-    def passes(self) -> int:
-        """How often a network runs over each image."""
-        return len(self.networks) * (2 * len(SHIFTS) if self.tta else 1)
-
 
 def views(pixels: Tensor) -> Iterator[Tensor]:
     """The images uint8 (B, H, W, 3) as test-time augmentation shows them; what a shift lays bare repeats the edge."""
