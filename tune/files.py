@@ -87,6 +87,14 @@ def obstacle(folder: Path) -> str:
     return ""
 
 
+def check_out(out: Path, option: str) -> None:
+    """ValueError if the file can not be written; `option` is what its name was given with."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; give {option} the name of a file.")
+    if why := obstacle(out.parent):
+        raise ValueError(f"{short(out.absolute())} can not be written ({why}); give another {option}.")
+
+
 def printable(text: str) -> str:
     """The same on one line, with what a terminal would act on or could not show as an escape."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

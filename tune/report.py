@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tune import cli, storage
-from tune.files import obstacle, short
+from tune.files import check_out, short
 from tune.reporting import load, write
 from tune.results import RunFolder
 
@@ -39,21 +39,13 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         storage.fetch_final(folder, small=True)
     runs = write.labelled([load.load(folder) for folder in folders])
     out = options.out or (folders[0].path / write.NAME if len(folders) == 1 else Path(write.NAME))
-    check_out(out)
+    check_out(out, "--out")
     if options.png:
         from tune.reporting import png
 
         png.check()
     at_home = folders[0] if options.out is None and len(folders) == 1 else None
     return lambda: work(runs, out, at_home, options)
-
-
-def check_out(out: Path) -> None:
-    """ValueError if the file can not be written."""
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder; give --out the name of a file.")
-    if why := obstacle(out.parent):
-        raise ValueError(f"{short(out.absolute())} can not be written ({why}); give another --out.")
 
 
 def work(runs: dict[str, load.Run], out: Path, at_home: RunFolder | None, options: argparse.Namespace) -> None:
