@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tune import results
-from tune.files import Claim, Unwritable, sha256, written
+from tune.files import Claim, Unwritable, check_out, sha256, written
 from tune.results import RunFolder, create
 
 HOLD = """
@@ -72,3 +72,12 @@ def test_what_the_system_refuses_to_write_is_named(tmp_path: Path) -> None:
 def test_a_files_digest(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea")
+
+
+def test_a_place_to_write_to_is_checked_before_there_is_anything(tmp_path: Path) -> None:
+    check_out(tmp_path / "a" / "new" / "file", "--out")
+    with pytest.raises(ValueError, match="is a folder; give --export the name of a file"):
+        check_out(tmp_path, "--export")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"can not be written \(Not a directory\); give another --out"):
+        check_out(tmp_path / "file" / "report.html", "--out")

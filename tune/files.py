@@ -97,12 +97,12 @@ def obstacle(folder: Path) -> str:
     return ""
 
 
-def check_out(file: Path, option: str) -> None:
-    """ValueError if the file that an option names can not be written, as far as that shows without trying."""
-    if file.is_dir():
-        raise ValueError(f"{file} is a folder; give {option} the name of a file.")
-    if why := obstacle(file.parent):
-        raise ValueError(f"{short(file.absolute())} can not be written ({why}); give another {option}.")
+def check_out(out: Path, option: str) -> None:
+    """ValueError if the file can not be written; `option` is what its name was given with."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; give {option} the name of a file.")
+    if why := obstacle(out.parent):
+        raise ValueError(f"{short(out.absolute())} can not be written ({why}); give another {option}.")
 
 
 def printable(text: str) -> str:

@@ -99,6 +99,16 @@ class RunFolder:
     def final(self) -> Path:
         return self.path / "final"
 
+    @property
+    def finalize_option(self) -> str:
+        """What `tune.finalize` wants to be given, by what lies in final/: `--resume`, `--overwrite`, or nothing."""
+        there = {path.name for path in self.final.iterdir()} if self.final.is_dir() else set()
+        # Of a run at a URI the checkpoint is not always fetched.
+        cut_off = self.remote is not None and "epochs.parquet" in there and "metrics.json" not in there
+        if "checkpoint.pt" in there or cut_off:
+            return "--resume"
+        return "--overwrite" if there - {"test_looks.json"} else ""
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
         replace_file(self.path / name, text.encode())
@@ -130,6 +140,11 @@ class RunFolder:
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{self.path / name} is damaged: {error}") from error
         return rows
+
+
+def saved_epochs(trials: Iterable[Row], max_epochs: int) -> int:
+    """So many epochs were not trained because their trials were stopped early or diverged."""
+    return sum(max_epochs - row["epochs"] for row in trials if row["status"] in ("stopped", "diverged"))
 
 
 def check_name(name: str) -> None:

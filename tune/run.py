@@ -209,8 +209,6 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
     except KeyboardInterrupt:
         how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
-        if folder.path.is_dir():  # something had begun
-            write.after(folder, console)
         raise
     except SystemExit as error:  # of rich, when nobody reads the output any more
         raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}{and_then}") from error
@@ -224,8 +222,7 @@ def _tell(settings: Settings, folder: RunFolder, console: Console) -> None:
     """Says what a search that has come to its end has found. WorkFailed if that is nothing."""
     from tune.search import summary
 
-    summary.show(folder, settings, console)
-    write.after(folder, console)
+    summary.show(folder, settings, console, write.made(folder, console))
     if reason := summary.why_nothing(folder, settings):
         raise cli.WorkFailed(reason)
 
@@ -240,7 +237,10 @@ def _cut_off(folder: RunFolder, settings: Settings, console: Console, and_then: 
             with suppress(Unreachable):
                 folder.remote.remove()
         return "Nothing had begun, and nothing is left of it."
-    summary.show(folder, settings, console)
+    report = None
+    with suppress(KeyboardInterrupt):  # of one in haste: how the search goes on is said all the same
+        report = write.made(folder, console)
+    summary.show(folder, settings, console, report)
     return summary.to_go_on(folder) + and_then
 
 

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from tests.reporting import a_run
+from tests.training.conftest import one_thread, tiny_root
 from tune.reporting import write
 from tune.reporting.load import load
 from tune.results import RunFolder
 from tune.training import images
+
+__all__ = ["one_thread", "tiny_root"]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,13 @@ def test_pictures_are_the_images_of_their_rows(tmp_path: Path) -> None:
     assert pictures.data_uris(tmp_path / "none.arrow", [3], 5) is None
     path.write_bytes(b"no Arrow")
     assert pictures.data_uris(path, [3], 5) is None
+
+
+def test_reading_does_without_pandas(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    a_run.finalize(folder, 500)
+    code = "import sys, pathlib\nfrom tune.reporting.predictions import read_ood, read_test\n"
+    code += "assert read_test(pathlib.Path(sys.argv[1])) and read_ood(pathlib.Path(sys.argv[1]))\n"
+    code += "assert 'pandas' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code, str(folder.final)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -17,7 +17,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from tests.reporting import a_run
-from tune.reporting import schedule, study
+from tune.files import Unwritable
+from tune.reporting import png, schedule, study
 from tune.reporting.distributions import distribution, parameters
 from tune.reporting.load import Run, load
 from tune.results import RunFolder
@@ -138,3 +139,11 @@ def test_what_optuna_says_of_itself_is_as_before(run: Run) -> None:
     before = optuna.logging.get_verbosity()
     study.whole_trials(run)
     assert optuna.logging.get_verbosity() == before
+
+
+def test_a_study_that_can_not_be_written_is_told(big: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(Unwritable, match=r"study.db can not be written: .*unable to open"):
+        study.write({"big": load(big)}, tmp_path / "gone" / "study.db")
+    (tmp_path / "charts").touch()
+    with pytest.raises(Unwritable, match="charts can not be made: File exists"):
+        png.write([], tmp_path / "charts")

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from tests.search.proposing import tiny
 from tests.search.test_measured import ASKED, MACHINE, leave
-from tune import space
-from tune.search import dry_run, wording
+from tune import space, wording
+from tune.search import dry_run
 from tune.search.checks import Checked
 from tune.search.devices import Share
 from tune.search.warm_start import Taken

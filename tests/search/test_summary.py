@@ -37,14 +37,20 @@ def rows(ends: list[tuple[str, int]]) -> list[dict[str, Any]]:
 
 
 def told(
-    tmp_path: Path, ends: list[tuple[str, int]], asked: Settings, best: dict[str, Any] | None = None, **about: Any
+    tmp_path: Path,
+    ends: list[tuple[str, int]],
+    asked: Settings,
+    best: dict[str, Any] | None = None,
+    *,
+    report: str | None = None,
+    **about: Any,
 ) -> str:
     folder = RunFolder(tmp_path)
     folder.write_table("trials.parquet", rows(ends), TRIALS)
     folder.write_json("best.json", best or {})
     folder.write_json("experiment.json", about)
     out = io.StringIO()
-    summary.show(folder, asked, Console(file=out, width=200))
+    summary.show(folder, asked, Console(file=out, width=200), report)
     return out.getvalue()
 
 
@@ -80,8 +86,11 @@ def best(**more: Any) -> dict[str, Any]:
 
 
 def test_it_takes_ten_lines_and_ends_with_the_next_command(tmp_path: Path) -> None:
-    (tmp_path / "report.html").touch()
-    lines = told(tmp_path, ENDS, settings(wandb="offline"), best(), spent_s=60.0).strip().splitlines()
+    lines = (
+        told(tmp_path, ENDS, settings(wandb="offline"), best(), report="one/report.html", spent_s=60.0)
+        .strip()
+        .splitlines()
+    )
     assert len(lines) <= 10
     assert lines[-1].startswith(f"Next: python -m tune.finalize {tmp_path.name} --storage {tmp_path.parent}")
     starts = ("6 trials", "Cost", "Best", "  with", "  chosen as", "Reference", "Results", "Report", "W&B", "Next")
@@ -106,7 +115,26 @@ def test_it_is_compared_with_the_reference_unless_it_is_that(tmp_path: Path) -> 
 
 
 def test_a_report_that_is_not_there_is_not_told_of(tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()  # of an earlier command
     assert "report.html" not in told(tmp_path, ENDS, settings(), best())
+
+
+def test_the_next_command_fits_what_lies_in_final(tmp_path: Path) -> None:
+    def next_command() -> str:
+        return told(tmp_path, ENDS, settings(), best()).strip().splitlines()[-1]
+
+    final = RunFolder(tmp_path / "final")
+    run = f"{tmp_path.name} --storage {tmp_path.parent}"
+    final.path.mkdir()
+    final.write_json("test_looks.json", {"looks": []})
+    assert next_command() == f"Next: python -m tune.finalize {run}", "a count of looks is no model"
+    (final.path / "checkpoint.pt").touch()
+    assert next_command() == f"Next: python -m tune.finalize {run} --resume"
+    (final.path / "checkpoint.pt").unlink()
+    final.write_json("metrics.json", {"trial_id": "0000"})
+    assert next_command() == f"Next: python -m tune.finalize {run} --overwrite"
+    final.write_json("metrics.json", {"trial_id": "0005"})
+    assert next_command() == f"Next: python -m tune.predict {run} IMAGE_OR_FOLDER"
 
 
 def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -> None:

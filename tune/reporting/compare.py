@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 
 from tune.intervals import wilson95
 from tune.reporting import study
-from tune.reporting.answer import between, paid, spent, test_accuracy, validation
+from tune.reporting.answer import between, paid, rerun_s, spent, test_accuracy, validation
 from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
-from tune.reporting.fates import took
 from tune.reporting.load import Run
+from tune.wording import duration
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "cross")
 COLOURS = ("#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099")
@@ -39,7 +39,9 @@ def _accuracy(run: Run) -> tuple[float, float, float] | None:
 
 
 def _kind(run: Run) -> str:
-    return "test" if test_accuracy(run) is not None else "validation"
+    if test_accuracy(run) is None:
+        return "validation"
+    return f"test, with trial {run.final_of_another}" if run.final_of_another else "test"
 
 
 def _sentence(known: Mapping[str, Run]) -> str:
@@ -48,7 +50,7 @@ def _sentence(known: Mapping[str, Run]) -> str:
     text = f"{best} is the most accurate: {percent(value)} in {_kind(known[best])} ({between(low, high)})."
     if len({(run.settings["data"], run.settings.get("train_subset")) for run in known.values()}) > 1:
         text += " The runs did not learn from the same images."
-    if len({_kind(run) for run in known.values()}) > 1:
+    if len({test_accuracy(run) is None for run in known.values()}) > 1:
         text += " Not all have a final model: test and validation accuracies do not compare closely."
     return text
 
@@ -61,9 +63,10 @@ def _table(runs: Mapping[str, Run]) -> Table:
         rows.append(
             (
                 label, run.model, str(len(run.trials)), percent(validation(run)),
-                percent(tested[0] if tested else None),
-                f"{paid(run):,} of {run.horizon * len(run.trials):,}", took(spent(run)),
-                took(train_s) if isinstance(train_s, int | float) else "–",
+                percent(tested[0] if tested else None)
+                + (f" (trial {run.final_of_another})" if run.final_of_another else ""),
+                f"{paid(run):,} of {run.horizon * len(run.trials):,}", duration(spent(run)),
+                duration(train_s) if isinstance(train_s, int | float) else "–",
             )
         )  # fmt: skip
     return Table(columns, rows)
@@ -89,9 +92,11 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
         figure.update_xaxes(type="log")
     cheapest = min(known, key=lambda label: _cost(known[label]))
     says = (
-        f"{cheapest} cost least ({took(_cost(known[cheapest]))}). Bars are 95 % intervals over images; "
+        f"{cheapest} cost least ({duration(_cost(known[cheapest]))}). Bars are 95 % intervals over images; "
         "times are those of each run's own machine."
     )
+    if any(run.confirm for run in known.values()):
+        says += " Reruns count as if they came one after the other."
     return Chart(
         "accuracy-cost", "Accuracy against cost", says, "A point a run: its cost and its accuracy.", figure, 380
     )
@@ -99,7 +104,7 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
 
 def _cost(run: Run) -> float:
     train_s = run.metrics.get("train_s")
-    return spent(run) + (float(train_s) if isinstance(train_s, int | float) else 0.0)
+    return spent(run) + rerun_s(run) + (float(train_s) if isinstance(train_s, int | float) else 0.0)
 
 
 def _progress(runs: Mapping[str, Run]) -> Chart | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tune.reporting.load import Run
 from tune.results import Row
+from tune.wording import counted
 
 STOPPED = ("#d9a441", "#cf7f2c", "#c4602f", "#b04a3c", "#9c4a4f", "#86505f")
 """From the first rung to the last one; legible on light and on dark ground, as the others are."""
@@ -58,16 +59,3 @@ def by_fate(run: Run) -> list[tuple[Fate, list[Row]]]:
 def epochs(number: int) -> str:
     """`1 epoch`, `2 epochs`."""
     return counted(number, "epoch")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 trial`, `2,000 trials`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def took(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,9 +12,10 @@ from tune.intervals import wilson95
 from tune.reporting import pictures
 from tune.reporting.answer import between, test_accuracy
 from tune.reporting.chart import Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
-from tune.reporting.fates import counted, took
 from tune.reporting.load import Run
 from tune.reporting.predictions import BINS, CleanPredictions, calibration
+from tune.results import Row
+from tune.wording import counted, duration
 
 PAIRS, EXAMPLES = 6, 5
 """So many confusions are shown, with at most so many images each."""
@@ -41,37 +43,69 @@ def _sentence(run: Run) -> str:
     value, low, high = tested
     metrics = run.metrics
     took_s = metrics.get("train_s")
-    time = f" in {took(took_s)} on {metrics.get('device')}" if isinstance(took_s, int | float) else ""
+    time = f" in {duration(took_s)} on {metrics.get('device')}" if isinstance(took_s, int | float) else ""
+    of = f" of trial {run.final_of_another}" if run.final_of_another else ""
+    seeds = f" on each of {len(run.final_seeds)} seeds" if len(run.final_seeds) > 1 else ""
     return (
-        f"Trained for {metrics.get('epochs')} epochs on {metrics.get('train_on')} images{time}; "
-        f"test accuracy {percent(value)} ({between(low, high)})."
+        f"The model{of} was trained for {metrics.get('epochs')} epochs on {metrics.get('train_on')} images"
+        f"{seeds}{time}; "
+        f"test accuracy {percent(value)} ({between(low, high)})." + _views(metrics.get("validation"))
+    )
+
+
+def _views(validation: Any) -> str:
+    """What test-time augmentation did to the accuracy on the validation images, where that was measured."""
+    if not isinstance(validation, dict) or "val_acc_tta" not in validation:
+        return ""
+    return (
+        f" On the validation images it is right in {percent(validation['val_acc_tta'])} with test-time augmentation, "
+        f"in {percent(validation['val_acc'])} without."
     )
 
 
 def training(run: Run) -> Chart:
-    rows = run.final_epochs
+    """A line a seed; `says` tells of the last one."""
+    by_seed: dict[Any, list[Row]] = {}
+    for row in run.final_epochs:
+        by_seed.setdefault(row.get("seed"), []).append(row)
     figure = go.Figure()
-    x = [row["epoch"] for row in rows]
+    for seed, rows in by_seed.items():
+        figure.add_traces(_curves(rows, f", seed {seed}" if len(by_seed) > 1 else ""))
+    calm(figure, "epoch", "accuracy (%)", showlegend=True)
+    figure.update_traces(marker={"size": 5})
+    figure.update_yaxes(rangemode="tozero")
+    last = run.final_epochs[-1]
+    on_seed = f"On seed {last['seed']}: after" if len(by_seed) > 1 else "After"
+    says = (
+        f"{on_seed} {counted(last['epoch'], 'epoch')} {percent(last['train_acc'])} of the augmented images are right."
+    )
+    if last["val_acc"] is not None:
+        says += f" Of the validation images {percent(last['val_acc'])}."
+    else:
+        says += " It learns from the validation images too, so there is no curve of them."
+    columns: tuple[str, ...] = ("epoch", "training", "validation")
+    figures: list[tuple[str, ...]]
+    figures = [(str(row["epoch"]), percent(row["train_acc"]), percent(row["val_acc"])) for row in run.final_epochs]
+    if len(by_seed) > 1:
+        columns = ("seed", *columns)
+        figures = [(str(row["seed"]), *cells) for row, cells in zip(run.final_epochs, figures, strict=True)]
+    table = Table(columns, figures)
+    return Chart("final-training", "Its training", says, "Accuracy over epochs.", figure, 340, table=table)
+
+
+def _curves(rows: list[Row], which: str) -> list[go.Scatter]:
+    """Of one training; validation only where it was measured."""
+    x, found = [row["epoch"] for row in rows], []
     for name, label, colour, dash in (
         ("train_acc", "training", BLUE, "solid"),
         ("val_acc", "validation", ORANGE, "dash"),
     ):
         y = [row[name] for row in rows]
         if any(value is not None for value in y):
-            line, hover = {"color": colour, "dash": dash}, "epoch %{x}: %{y:.2f} %"
-            figure.add_trace(go.Scatter(x=x, y=y, mode="lines+markers", name=label, line=line, hovertemplate=hover))
-    calm(figure, "epoch", "accuracy (%)", showlegend=True)
-    figure.update_traces(marker={"size": 5})
-    figure.update_yaxes(rangemode="tozero")
-    last = rows[-1]
-    says = f"After {counted(last['epoch'], 'epoch')} {percent(last['train_acc'])} of the augmented images are right."
-    if last["val_acc"] is not None:
-        says += f" Of the validation images {percent(last['val_acc'])}."
-    else:
-        says += " It learns from the validation images too, so there is no curve of them."
-    figures = [(str(row["epoch"]), percent(row["train_acc"]), percent(row["val_acc"])) for row in rows]
-    table = Table(("epoch", "training", "validation"), figures)
-    return Chart("final-training", "Its training", says, "Accuracy over epochs.", figure, 340, table=table)
+            line, hover = {"color": colour, "dash": dash}, f"epoch %{{x}}{which}: %{{y:.2f}} %"
+            trace = go.Scatter(x=x, y=y, mode="lines+markers", name=label + which, line=line, hovertemplate=hover)
+            found.append(trace)
+    return found
 
 
 def by_class(found: CleanPredictions) -> Chart:

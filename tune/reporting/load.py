@@ -20,6 +20,7 @@ METRICS = {
 }
 
 ENDED = ("finished", "stopped", "diverged", "failed")
+"""How a trial can end that `--resume` leaves as it is."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,25 @@ class Run:
 
     @property
     def in_progress(self) -> bool:
-        return self.about.get("ended") is None
+        """It runs, or was interrupted: `--resume` goes on with it."""
+        if self.about.get("ended") is None:
+            return True
+        budget_s = self.settings.get("time_budget_s")
+        if self.about.get("used_up") or (budget_s is not None and self.about.get("spent_s", 0.0) >= budget_s):
+            return False
+        return sum(row["status"] in ENDED for row in self.trials) < int(self.settings["trials"])
+
+    @property
+    def final_of_another(self) -> str | None:
+        """The trial that the final model was made of, if that is not the one chosen now."""
+        trial_id = self.metrics.get("trial_id")
+        return None if trial_id in (None, self.best.get("trial_id")) else str(trial_id)
+
+    @property
+    def final_seeds(self) -> list[int]:
+        """The seeds that the final model was tested with; none if it was not, or does not say."""
+        seeds = self.metrics.get("seeds")
+        return seeds if isinstance(seeds, list) else []
 
     def test_images(self) -> Path:
         """The Arrow file of the test part, where this machine keeps it; it may not be there."""

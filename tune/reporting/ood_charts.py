@@ -25,7 +25,22 @@ def section(run: Run) -> Section | None:
         f"{len(found.label):,} distorted images. Their labels are not public, so the accuracy is unknown; "
         "what follows are signs of it."
     )
+    says += _made(found)
     return Section("ood", HEADING, items, says)
+
+
+def _made(found: OodPredictions) -> str:
+    """How the model answered, where that is more than one network's plain answer."""
+    seeds = found.about.get("seeds", 1)
+    number = len(seeds) if isinstance(seeds, list) else int(seeds)
+    parts = []
+    if number > 1:
+        parts.append(f"the mean of {number} seeds")
+    if found.about.get("tta"):
+        parts.append("test-time augmentation")
+    if found.about.get("adapt_batch_norm"):
+        parts.append("batch normalisation's statistics taken from each file")
+    return f" Predicted with {', and '.join(parts)}." if parts else ""
 
 
 def confidence(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
@@ -52,12 +67,13 @@ def confidence(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
 
 def spread(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
     """How evenly the predictions are spread over the classes: where images can not be told, few classes take all."""
-    classes = int(found.label.max()) + 1 if tested is None else len(tested.classes)
+    known = found.classes or (() if tested is None else tested.classes)
+    classes = len(known) or int(found.label.max()) + 1
     files, grid = _effective_classes(found, classes)
     low = np.unravel_index(np.nanargmin(grid), grid.shape)
     counts = np.bincount(found.label, minlength=classes)
     top = np.argsort(-counts, kind="stable")[:3]
-    names = [tested.classes[place].replace("_", " ") if tested is not None else f"class {place}" for place in top]
+    names = [known[place].replace("_", " ") if known else f"class {place}" for place in top]
     most = ", ".join(
         f"{name} ({100 * counts[place] / counts.sum():.1f} %)" for name, place in zip(names, top, strict=True)
     )

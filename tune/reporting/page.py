@@ -16,9 +16,9 @@ from plotly.offline import get_plotlyjs
 
 from tune.reporting import answer, compare, final_charts, ood_charts, search_charts, settings_charts
 from tune.reporting.chart import THEMES, Chart, Section
-from tune.reporting.fates import counted, took
 from tune.reporting.load import Run
 from tune.results import now
+from tune.wording import counted, duration
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def about(run: Run) -> str:
     settings = run.settings
     subset = settings.get("train_subset")
     images = f"{subset:,} images of {settings['data']}" if isinstance(subset, int) else str(settings["data"])
-    state = "in progress" if run.in_progress else f"{took(answer.spent(run))} of search"
+    state = "in progress" if run.about.get("ended") is None else f"{duration(answer.spent(run))} of search"
+    if run.in_progress and run.about.get("ended") is not None:
+        state += " until it was interrupted"
     started = str(run.about.get("started", ""))[:16].replace("T", " ")
     return (
         f"{run.model} on {images}, {counted(len(run.trials), 'trial')} of at most {counted(run.horizon, 'epoch')}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import plotly.graph_objects as go
 import plotly.io
 
 from tune.cli import WorkFailed
+from tune.files import Unwritable, short
 from tune.reporting.chart import THEMES, Chart
 
 WIDTH, SCALE = 900, 2
@@ -27,8 +29,14 @@ def check() -> None:
 
 
 def write(charts: Sequence[tuple[str, Chart]], folder: Path) -> list[Path]:
-    """A file a chart, in light colours at twice the size; returns them. WorkFailed if the browser does not do it."""
-    folder.mkdir(exist_ok=True)
+    """A file a chart, in light colours at twice the size; returns them. WorkFailed if the browser does not do it.
+
+    Unwritable if the folder can not be made, or the disk is full.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise Unwritable(f"{short(folder)} can not be made: {error.strerror}") from error
     figures, paths, widths = [], [], []
     for anchor, chart in charts:
         figure = go.Figure(chart.figure)
@@ -40,5 +48,7 @@ def write(charts: Sequence[tuple[str, Chart]], folder: Path) -> list[Path]:
     try:
         plotly.io.write_images(figures, [str(path) for path in paths], width=widths, height=heights, scale=SCALE)
     except Exception as error:  # whatever a browser can die of
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unwritable(f"{short(folder)} can not be written to: {error.strerror}") from error
         raise WorkFailed(f"the charts could not be drawn as PNG ({error}); {MEND}") from error
     return paths

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +47,11 @@ class OodPredictions:
     """The predicted class: the true one is unknown."""
 
     probability: NDArray[np.float64]
+    classes: tuple[str, ...] = ()
+    """Empty if the file does not name them."""
+
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """How the predictions were made: `seeds`, their number or list, `tta`, `adapt_batch_norm`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def read_test(final: Path) -> CleanPredictions | None:
     if (table := _read(path, ["label", "predicted", "probability"])) is None:
         return None
     try:
-        classes = tuple(str(name) for name in json.loads((table.schema.metadata or {})[b"classes"]))
+        classes = tuple(str(name) for name in _told(table)["classes"])
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: it does not name the classes.") from error
     found = CleanPredictions(
@@ -86,7 +93,15 @@ def read_ood(final: Path) -> OodPredictions | None:
     if not len(table):
         raise ValueError(f"{path} is damaged: it holds no image.")
     distortion, severity, label = (_whole(table, name) for name in ("distortion", "severity", "label"))
-    return OodPredictions(distortion, severity, label, _fraction(table, "probability"))
+    try:
+        told = _told(table)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: what stands beside its columns is no JSON.") from error
+    classes = tuple(str(name) for name in told.get("classes", ()))
+    about = told.get("about", {})
+    if label.min() < 0 or (classes and label.max() >= len(classes)) or not isinstance(about, dict):
+        raise ValueError(f"{path} is damaged: it holds labels without a class, or does not say how it was made.")
+    return OodPredictions(distortion, severity, label, _fraction(table, "probability"), classes, about)
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table | None:
@@ -99,12 +114,23 @@ def _read(path: Path, columns: list[str]) -> pa.Table | None:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
+def _told(table: pa.Table) -> dict[str, Any]:
+    """What tune.finalize wrote beside the columns. ValueError if it is no JSON."""
+    metadata = table.schema.metadata or {}
+    return {name: json.loads(metadata[name.encode()]) for name in ("classes", "about") if name.encode() in metadata}
+
+
 def _whole(table: pa.Table, name: str) -> NDArray[np.int64]:
-    return np.asarray(table.column(name).to_numpy(), dtype=np.int64)
+    return np.asarray(_column(table, name), dtype=np.int64)
 
 
 def _fraction(table: pa.Table, name: str) -> NDArray[np.float64]:
-    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+    return np.asarray(_column(table, name), dtype=np.float64)
+
+
+def _column(table: pa.Table, name: str) -> NDArray[Any]:
+    """Not by `to_numpy`, which imports pandas."""
+    return np.from_dlpack(table.column(name).combine_chunks())
 
 
 def calibration(found: CleanPredictions) -> Calibration:

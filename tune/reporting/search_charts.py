@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from tune.reporting import fates
 from tune.reporting.answer import paid
 from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
-from tune.reporting.fates import WINNER, Fate, by_fate, counted, took
+from tune.reporting.fates import WINNER, Fate, by_fate
 from tune.reporting.load import Run
-from tune.results import Row
+from tune.results import Row, saved_epochs
+from tune.wording import counted, duration
 
 
 def section(run: Run) -> Section:
@@ -96,23 +97,23 @@ def _fates_in_words(run: Run) -> str:
 
 def _trial(run: Run, row: Row) -> tuple[str, ...]:
     end = fates.fate_of(row, run.levels).name + (f" ({row['error']})" if row["error"] else "")
-    figures = (percent(row[run.metric]), percent(row["best_val_acc"]), took(row["wall_s"] or 0))
+    figures = (percent(row[run.metric]), percent(row["best_val_acc"]), duration(row["wall_s"] or 0))
     return (row["trial_id"], row["origin"], end, str(row["epochs"] or 0), *figures)
 
 
 def rungs(run: Run) -> list[Item]:
     if not run.levels:
         return [Note("The search ran without ASHA: no trial was stopped for its accuracy.")]
-    rows = []
+    rows, known = [], {row["trial_id"]: row for row in run.trials}
     for level in run.levels:
-        values = [value for value in run.rungs["rungs"][str(level)].values() if value is not None]
-        reached = len(run.rungs["rungs"][str(level)])
+        there = run.rungs["rungs"][str(level)]
+        values = [value for value in there.values() if value is not None]
+        # By what followed: a trial may also have diverged on the rung, or been interrupted there.
+        went_on = sum((known[trial_id]["epochs"] or 0) > level for trial_id in there if trial_id in known)
         stopped = sum(row["status"] == "stopped" and row["epochs"] == level for row in run.trials)
-        share = f"{100 * (reached - stopped) / reached:.0f} %" if reached else "–"
+        share = f"{100 * went_on / len(there):.0f} %" if there else "–"
         figures = (percent(max(values, default=None)), percent(statistics.median(values) if values else None))
-        rows.append(
-            (f"after {fates.epochs(level)}", str(reached), str(reached - stopped), share, str(stopped), *figures)
-        )
+        rows.append((f"after {fates.epochs(level)}", str(len(there)), str(went_on), share, str(stopped), *figures))
     columns = ("rung", "reached it", "went on", "share", "stopped there", "best", "median")
     first = sum(row["status"] == "stopped" and row["epochs"] == run.levels[0] for row in run.trials)
     stopped = sum(row["status"] == "stopped" for row in run.trials)
@@ -122,25 +123,25 @@ def rungs(run: Run) -> list[Item]:
 
 
 def saved(run: Run) -> Chart:
-    """Epochs paid, by fate, beside what the same trials would have cost whole."""
+    """Epochs paid, by fate, beside those that stopping spared. What an unfinished trial still lacks is not saved."""
     figure = go.Figure()
-    total = run.horizon * len(run.trials)
+    spared = saved_epochs(run.trials, run.horizon)
+    total = paid(run) + spared
     rows = []
     for fate, trials in reversed(by_fate(run)):
         epochs = sum(row["epochs"] or 0 for row in trials)
         figure.add_trace(_bar(fate.name, epochs, fate.colour, ""))
         rows.append((fate.name, str(len(trials)), f"{epochs:,}"))
-    left = max(0, total - paid(run))
-    figure.add_trace(_bar("not trained", left, "rgba(138,144,153,0.25)", "/"))
+    figure.add_trace(_bar("saved", spared, "rgba(138,144,153,0.25)", "/"))
     calm(figure, "epochs", barmode="stack", bargap=0.5, legend={"traceorder": "normal"})
     figure.update_yaxes(showticklabels=False)
     says = (
-        f"{paid(run):,} of {total:,} epochs were trained ({100 * paid(run) / total:.0f} %): "
-        f"{counted(len(run.trials), 'trial')} for the price of {paid(run) / run.horizon:.1f} whole ones."
+        f"{paid(run):,} of {total:,} epochs were trained ({100 * paid(run) / total:.0f} %), as much as "
+        f"{paid(run) / run.horizon:.1f} whole trials; {spared:,} were saved by stopping the poor trials early."
     )
-    table = Table(("fate", "trials", "epochs"), [*rows, ("not trained", "", f"{left:,}")])
-    alt = "One bar of all epochs, in parts by how their trials ended, and those not trained."
-    return Chart("saved", "What ASHA saved", says, alt, figure, 270, table=table)
+    table = Table(("fate", "trials", "epochs"), [*rows, ("saved", "", f"{spared:,}")])
+    alt = "One bar of all epochs, in parts by how their trials ended, and those saved."
+    return Chart("saved", "What stopping saved", says, alt, figure, 270, table=table)
 
 
 def _bar(name: str, value: int, colour: str, pattern: str) -> go.Bar:
@@ -174,7 +175,7 @@ def reruns(run: Run) -> Chart:
     calm(figure, None, run.metric_label)
     figure.update_xaxes(type="category")
     rows = [
-        (r["trial_id"], str(r["seed"]), r["status"], percent(r.get(run.metric)), took(r["wall_s"] or 0))
+        (r["trial_id"], str(r["seed"]), r["status"], percent(r.get(run.metric)), duration(r["wall_s"] or 0))
         for r in run.confirm
     ]
     lost = [first[r["trial_id"]] - r[run.metric] for r in done if first.get(r["trial_id"]) is not None]

@@ -13,8 +13,9 @@ from plotly.colors import sample_colorscale
 
 from tune.reporting import fates, schedule, study
 from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
-from tune.reporting.fates import DIVERGED, FINISHED, RUNNING, STOPPED, WINNER, counted
+from tune.reporting.fates import DIVERGED, FINISHED, RUNNING, STOPPED, WINNER
 from tune.reporting.load import Run
+from tune.wording import counted, duration
 
 FEWEST = 4
 """Trials with a result below which no setting is said to matter."""
@@ -201,7 +202,7 @@ def timeline(run: Run, whole: optuna.Study) -> Chart:
     longest = max(run.trials, key=lambda row: row["wall_s"] or 0)
     says = (
         f"{counted(side_by_side, 'trial')} ran side by side; trial {longest['trial_id']} took longest "
-        f"({fates.took(longest['wall_s'] or 0)}). Times are put together from the epochs' durations, without start-up."
+        f"({duration(longest['wall_s'] or 0)}). Times are put together from the epochs' durations, without start-up."
     )
     alt = "A bar a trial from its start to its end, by how it ended."
     return Chart("timeline", "Who ran when", says, alt, figure, min(900, 140 + 12 * len(run.trials)))

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
 
-from tune.files import whole
+from tune.files import Unwritable, short, whole
 from tune.reporting.distributions import parameters
 from tune.reporting.load import Run
 from tune.reporting.schedule import Span, spans
@@ -114,11 +116,21 @@ def quiet() -> Iterator[None]:
 
 
 def write(runs: Mapping[str, Run], path: Path) -> None:
-    """An SQLite file for optuna-dashboard, whole or not at all, with a study a run under its label."""
-    with whole(path) as unfinished:
-        storage = optuna.storages.RDBStorage(URL.create("sqlite", database=str(unfinished)).render_as_string())
-        try:
-            for label, run in runs.items():
-                whole_trials(run, storage, label)
-        finally:
-            storage.engine.dispose()
+    """An SQLite file for optuna-dashboard, whole or not at all, with a study a run under its label.
+
+    Unwritable if the system refuses.
+    """
+    try:
+        with whole(path) as unfinished:
+            _write(runs, unfinished)
+    except (OSError, DBAPIError, StorageInternalError) as error:
+        raise Unwritable(f"{short(path)} can not be written: {error.__cause__ or error}") from error
+
+
+def _write(runs: Mapping[str, Run], path: Path) -> None:
+    storage = optuna.storages.RDBStorage(URL.create("sqlite", database=str(path)).render_as_string())
+    try:
+        for label, run in runs.items():
+            whole_trials(run, storage, label)
+    finally:
+        storage.engine.dispose()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from tune.files import short
 from tune.results import RunFolder, replace_file
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, Chart]]:
 
 
 def after(folder: RunFolder, console: Console) -> None:
-    """The report of a run whose command has come to its end. It is no part of the work: if it fails, a line says so."""
+    """The report of a run whose command has come to its end, and a line on where it lies."""
+    if (place := made(folder, console)) is not None:
+        console.print(f"Report: {place}", highlight=False, markup=False, soft_wrap=True)
+
+
+def made(folder: RunFolder, console: Console) -> str | None:
+    """Writes the report of a run, and returns where it lies. It is no part of the work: if it fails, a line says so."""
     try:
         from tune.reporting.load import load
 
@@ -47,9 +54,8 @@ def after(folder: RunFolder, console: Console) -> None:
         why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         text = f"No report was written ({why}); `python -m tune.report {shlex.quote(folder.address)}` tries again."
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-        return
-    place = folder.path / NAME if folder.remote is None else folder.remote.inside(NAME).uri
-    console.print(f"Report: {place}", highlight=False, markup=False, soft_wrap=True)
+        return None
+    return short(folder.path / NAME) if folder.remote is None else folder.remote.inside(NAME).uri
 
 
 def upload(folder: RunFolder, files: Sequence[Path]) -> None:

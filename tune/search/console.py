@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from rich.console import Console
 
+from tune import wording
 from tune.results import Origin, Row, Status
-from tune.search import wording
 from tune.search.live import LiveView
 from tune.search.progress import Progress
 from tune.search.standing import Standing, percent

@@ -20,11 +20,11 @@ from tune.search.checks import Checked
 from tune.search.devices import Machine
 from tune.search.expectation import Expected
 from tune.search.warm_start import Taken
-from tune.search.wording import counted, duration
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.storage import Storage
 from tune.training import sources
+from tune.wording import counted, duration
 
 
 def prepare(

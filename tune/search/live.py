@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tune import wording
 from tune.results import Origin, Row, Status
-from tune.search import wording
 from tune.search.progress import Progress
 from tune.search.standing import Shown, Standing, by_rank, percent
 from tune.training.config import TrainConfig

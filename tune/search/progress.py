@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from tune.search.expectation import expect
-from tune.search.wording import duration
+from tune.wording import duration
 
 PRIOR_DECISIONS = 10
 """The share of trials that goes on at a rung: what is expected beforehand weighs as much as so many decisions."""

@@ -9,22 +9,25 @@ from typing import Any
 
 from rich.console import Console
 
-from tune.files import short
+from tune import wording
 from tune.intervals import wilson95
-from tune.results import Row, RunFolder, config_of
-from tune.search import confirm, wording
-from tune.search.wording import counted, duration
+from tune.results import Row, RunFolder, config_of, saved_epochs
+from tune.search import confirm
 from tune.settings import Settings
 from tune.storage import Storage
 from tune.tracking import sync_command
 from tune.training import sources
+from tune.wording import counted, counts, duration
 
 MOST_CONFIRMED = 3
 """So many of --confirm's means are told; the rest lies in its table."""
 
 
-def show(folder: RunFolder, settings: Settings, console: Console) -> None:
-    """Prints what was found, what it cost, where it lies and what to do next: in ten lines, as a rule."""
+def show(folder: RunFolder, settings: Settings, console: Console, report: str | None = None) -> None:
+    """Prints what was found, what it cost, where it lies and what to do next: in ten lines, as a rule.
+
+    `report`: where that lies, if one was written.
+    """
     rows = folder.read_rows("trials.parquet")
     best, about = folder.read_json("best.json"), folder.read_json("experiment.json")
     lines = [
@@ -37,20 +40,25 @@ def show(folder: RunFolder, settings: Settings, console: Console) -> None:
     console.print()
     for line in lines:  # whole in a file, by words in a terminal
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
-    for line in _next(folder, settings, best):  # to be copied
+    for line in _next(folder, settings, best, report):  # to be copied
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _next(folder: RunFolder, settings: Settings, best: dict[str, Any]) -> Iterator[str]:
+def _next(folder: RunFolder, settings: Settings, best: dict[str, Any], report: str | None) -> Iterator[str]:
     """Where all lies, and the command to type next."""
     yield f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)"
-    report = folder.path / "report.html"
-    if report.is_file():
-        yield f"Report: {short(report) if folder.remote is None else folder.remote.inside(report.name).uri}"
+    if report is not None:
+        yield f"Report: {report}"
     if settings.wandb == "offline":
         yield f"W&B, kept offline: {sync_command(folder)}"
-    if best:
-        yield f"Next: {command('tune.finalize', folder)}"
+    if not best:
+        return
+    there = folder.final / "metrics.json"
+    tested = folder.read_json("final/metrics.json").get("trial_id") if there.is_file() else None
+    if tested == best["trial_id"]:
+        yield f"Next: {command('tune.predict', folder)} IMAGE_OR_FOLDER"
+    else:
+        yield f"Next: {command('tune.finalize', folder)} {folder.finalize_option}".rstrip()
 
 
 def _repeats(about: dict[str, Any]) -> str:
@@ -67,7 +75,7 @@ def _used_up(settings: Settings, about: dict[str, Any]) -> Iterator[str]:
 
 def _cost(folder: RunFolder, rows: list[Row], settings: Settings, about: dict[str, Any]) -> str:
     epochs = sum(row["epochs"] for row in rows)
-    saved = sum(settings.max_epochs - row["epochs"] for row in rows if row["status"] in ("stopped", "diverged"))
+    saved = saved_epochs(rows, settings.max_epochs)
     again = sum(row["epochs"] for row in confirm.reruns(folder))
     return (
         f"{counted(epochs, 'epoch')} in {duration(about.get('spent_s', 0.0))}"
@@ -125,13 +133,6 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
         return f"no trial finished; {len(failed)} of {len(rows)} failed, {first}"
     longer = "" if settings.time_budget_s is None else "; a larger --time-budget with --resume goes on"
     return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place}"
-
-
-def counts(rows: list[Row]) -> str:
-    """`9 finished, 6 stopped, 1 diverged`."""
-    order = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
-    found = [(status, sum(row["status"] == status for row in rows)) for status in order]
-    return ", ".join(f"{number} {status}" for status, number in found if number) or "none"
 
 
 def outcome(row: Row) -> str:

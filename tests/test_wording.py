@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tune.search.load import Load, gpus_in_words
-from tune.search.wording import counted, settings
 from tune.training.config import TrainConfig
+from tune.wording import counted, counts, settings
 
 
 def config(**values: Any) -> TrainConfig:
@@ -55,15 +54,6 @@ def test_one_is_no_plural() -> None:
     ]
 
 
-def test_the_load_of_this_machine() -> None:
-    load = Load(on_gpu=False)
-    assert load() == load()  # looked at now and then only
-    words = load().split()
-    assert (words[0], words[2], words[4]) == ("load", "on", "cores")
-    assert float(words[1]) >= 0
-    assert int(words[3]) >= 1
-
-
-def test_the_load_of_gpus() -> None:
-    assert gpus_in_words([87], [12_300_000_000], [80_000_000_000]) == "GPU 87 %, 12 of 80 GB"
-    assert gpus_in_words([90, 70], [10**10] * 2, [8 * 10**10] * 2) == "2 GPUs 80 %, 20 of 160 GB"
+def test_each_status_is_counted_apart() -> None:
+    assert counts([{"status": status} for status in ("stopped", "finished", "stopped")]) == "1 finished, 2 stopped"
+    assert counts([]) == "none"

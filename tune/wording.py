@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tune.training.config import TrainConfig
 
@@ -16,6 +17,13 @@ _NO_SETTING = ("model", "epochs", "seed")
 def counted(number: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def counts(rows: Sequence[Mapping[str, Any]]) -> str:
+    """`9 finished, 6 stopped, 1 diverged`."""
+    order = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
+    found = [(status, sum(row["status"] == status for row in rows)) for status in order]
+    return ", ".join(f"{number} {status}" for status, number in found if number) or "none"
 
 
 def duration(seconds: float) -> str:
