@@ -194,6 +194,7 @@ def _search(
     except KeyboardInterrupt:
         how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
+        claim.release()  # the report would take it for a search that runs
         if folder.path.is_dir():  # something had begun
             write.after(folder, console)
         raise

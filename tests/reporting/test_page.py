@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.reporting import a_run
-from tune import report
+from tune import report, results
 from tune.reporting import compare, page, write
 from tune.reporting.load import load
 from tune.results import EPOCHS, RunFolder
@@ -125,6 +125,11 @@ def test_a_run_in_progress_says_so(run: RunFolder) -> None:
     assert "This search has not come to its end: 7 of 8 trials have ended." in text
     assert f"python -m tune.run --resume {run.path}" in text
     assert "There is no final model yet" in text
+    mine = results.claim(run)
+    text = read(run).text
+    mine.release()
+    assert "The search is running" in text
+    assert "--resume" not in text
 
 
 def test_a_run_that_has_just_begun(run: RunFolder) -> None:

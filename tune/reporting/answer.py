@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from tune import results
 from tune.intervals import wilson95
 from tune.reporting import fates
 from tune.reporting.chart import Code, Figure, Figures, Item, Note, Section, Table, percent
@@ -76,6 +77,8 @@ def _figures(run: Run, row: Row) -> list[Figure]:
         detail = f"{between(*wilson95(value, run.val_images))}; {run.val_images:,} images"
         if seeds := run.best.get("seeds"):
             detail += f"; the mean over {seeds} other seeds"
+        elif len(run.trials) > 1:
+            detail += f"; the best of {len(run.trials):,} is lucky as well, which --confirm averages out over seeds"
         found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
     own, total = row["epochs"] or 0, paid(run)
     share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
@@ -133,6 +136,8 @@ def _use(run: Run) -> list[Item]:
     if not run.metrics:
         goes_on = "Train it for 50 epochs, test it once, and predict the distorted files:"
         commands = [Code(goes_on, f"python -m tune.finalize {address}")]
+        if run.in_progress and results.claimed(run.folder):
+            return [Note("The search is running; this report made anew shows more."), *commands]
         if run.in_progress:
             commands.insert(0, Code("Go on with the search:", f"python -m tune.run --resume {address}"))
         return [*commands]

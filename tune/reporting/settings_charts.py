@@ -76,8 +76,8 @@ def _untold(done: Sequence[FrozenTrial], images: int) -> str:
         return ""
     return (
         f"The accuracies of these {counted(len(done), 'trial')} differ by no more than chance: their standard "
-        f"deviation is {spread:.2f} points, and one alone, on {images:,} images, is known to within {(high - low) / 2:.2f}. "
-        "So no setting can be said to matter."
+        f"deviation is {spread:.2f} points, and one alone, on {images:,} images, is known to within "
+        f"{(high - low) / 2:.2f}. So no setting can be said to matter."
     )
 
 
