@@ -190,6 +190,15 @@ def claim(folder: RunFolder) -> Claim:
     return mine
 
 
+def claimed(folder: RunFolder) -> bool:
+    """Whether a process of this machine is at work there."""
+    try:
+        Claim(folder.path, "").release()
+    except ValueError:
+        return True
+    return False
+
+
 def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str | None) -> None:
     """ValueError if the run was begun on other images or with other weights, as far as experiment.json tells."""
     about = folder.read_json("experiment.json")

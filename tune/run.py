@@ -207,6 +207,7 @@ def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, c
             else:
                 search(prepared, folder, so_far, console, mirror, and_then)
     except KeyboardInterrupt:
+        claim.release()  # the report would take it for a search that runs
         how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
         console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
         raise

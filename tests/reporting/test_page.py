@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from tests.reporting import a_run
-from tune import report
-from tune.reporting import page, write
+from tune import report, results
+from tune.reporting import compare, page, write
 from tune.reporting.load import load
 from tune.results import EPOCHS, RunFolder
 
@@ -126,6 +126,11 @@ def test_a_run_in_progress_says_so(run: RunFolder) -> None:
     assert "This search has not come to its end: 7 of 8 trials have ended." in text
     assert f"python -m tune.run --resume {run.path}" in text
     assert "There is no final model yet" in text
+    mine = results.claim(run)
+    text = read(run).text
+    mine.release()
+    assert "The search is running" in text
+    assert "--resume" not in text
 
 
 def test_a_run_that_has_just_begun(run: RunFolder) -> None:
@@ -177,8 +182,8 @@ def test_reruns_stand_beside_what_the_search_saw(run: RunFolder) -> None:
 
 def test_several_runs_begin_with_the_comparison(compared: Path, big: RunFolder) -> None:
     found = Reader(compared.read_text())
-    tested = big.read_json("final/metrics.json")["test_acc"]
-    assert f"big is the most accurate: {tested:.2f} % in test" in found.text
+    best = big.read_json("best.json")["val_acc"]
+    assert f"big is the most accurate: {best:.2f} % in validation" in found.text
     assert "Not all have a final model" in found.text
     anchors = [attributes["id"] for _, attributes in found.tags if attributes.get("id")]
     assert len(anchors) == len(set(anchors))
@@ -213,6 +218,10 @@ def test_the_report_after_a_search_never_fails_it(run: RunFolder, capsys: pytest
         ("epochs.parquet", None, "holds no epochs.parquet"),
         ("experiment.json", b"{}", "it does not hold the settings of a search"),
         ("rungs.json", b'{"rungs": 3}', "it holds no rungs"),
+        ("rungs.json", b'{"rungs": {"1": [1, 2]}}', "it holds no rungs"),
+        ("rungs.json", b'{"rungs": {"x": {}}}', "it holds no rungs"),
+        ("rungs.json", b'{"rungs": {"1": {"0000": "high"}}}', "it holds no rungs"),
+        ("best.json", b'{"trial_id": "9999"}', "it names no trial of this run"),
         ("best.json", b"[]", "best.json is damaged"),
         ("final/test_predictions.parquet", b"no Parquet", "test_predictions.parquet is damaged"),
         ("final/metrics.json", b"{", "metrics.json is damaged"),
@@ -233,6 +242,31 @@ def test_a_damaged_file_is_told_before_anything_is_written(
     assert error.count("\n") == 1
     assert told in error
     assert not (run.path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("max_epochs", 0), ("trials", 0), ("data", "mars"), ("metric", "nope"), ("val_fraction", 7), ("val_fraction", 0)],
+)
+def test_a_setting_that_no_search_has_is_told(run: RunFolder, setting: str, value: Any) -> None:
+    about = run.read_json("experiment.json")
+    run.write_json("experiment.json", about | {"settings": about["settings"] | {setting: value}})
+    with pytest.raises(ValueError, match=rf"experiment.json is damaged: {setting} is {value!r}\."):
+        load(run)
+
+
+def test_runs_are_ranked_by_what_all_of_them_have(run: RunFolder, tmp_path: Path) -> None:
+    other = a_run.searched(tmp_path / "other", trials=8, horizon=4)
+    a_run.finalize(other, 1000, ood=False)
+    a, b = load(run), load(other)
+    text = compare.section({"a": a, "b": b}).says
+    assert text.startswith(f"a is the most accurate: {a.best['val_acc']:.2f} % in validation")
+    assert ", but the interval of b overlaps with it: this is no proof." in text
+    b.best["val_acc"] = 1.0
+    assert "; next is b with 1.00 %." in compare.section({"a": a, "b": b}).says
+    a.metrics.update({"test_acc": 10.0, "test_acc_interval95": [9.0, 11.0]})
+    tested = b.metrics["test_acc"]
+    assert f"b is the most accurate: {tested:.2f} % in test" in compare.section({"a": a, "b": b}).says
 
 
 def test_what_the_page_is_made_of_is_packaged() -> None:

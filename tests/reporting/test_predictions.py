@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.reporting import a_run
 from tune.reporting import ood_charts, pictures
+from tune.reporting.final_charts import reliability
 from tune.reporting.predictions import CleanPredictions, OodPredictions, calibration, read_ood, read_test
 from tune.results import RunFolder
 from tune.training import images
@@ -35,6 +36,14 @@ def test_calibration_is_the_gap_between_what_is_claimed_and_what_is_right() -> N
     assert found.error == pytest.approx(0.75 * (0.9 - 2 / 3) + 0.25 * 0.2)
     assert found.count.tolist() == [1, 3]
     assert calibration(predictions([0], [0], [1.0])).error == 0
+
+
+def test_confidence_is_judged_by_what_so_many_images_can_tell() -> None:
+    few, many = ([0] * 7 + [1] * 3) * 4, ([0] * 7 + [1] * 3) * 1000
+    assert "than so few images explain" in reliability(predictions([0] * 40, few, [0.75] * 40)).says
+    assert "5.0 points too sure" in reliability(predictions([0] * 10_000, many, [0.75] * 10_000)).says
+    assert "5.0 points too modest" in reliability(predictions([0] * 10_000, many, [0.65] * 10_000)).says
+    assert "about as sure as it may be" in reliability(predictions([0] * 10_000, many, [0.705] * 10_000)).says
 
 
 def test_the_confusion_has_labels_as_rows() -> None:

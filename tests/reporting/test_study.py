@@ -86,6 +86,16 @@ def test_the_times_are_those_of_workers_side_by_side(run: Run) -> None:
     assert max(span.end for span in spans.values()) == pytest.approx(run.about["spent_s"], rel=0.01)
 
 
+def test_trials_of_an_epoch_show_by_their_times_that_they_ran_side_by_side(tmp_path: Path) -> None:
+    run = load(a_run.searched(tmp_path / "short", trials=16, horizon=1))
+    trained = sum(row["wall_s"] for row in run.trials)
+    run.about["spent_s"] = trained * 0.55
+    assert schedule.workers(run) == 2
+    assert schedule.one_at_a_time(run) is False
+    run.about["spent_s"] = trained * 1.2
+    assert schedule.one_at_a_time(run) is None
+
+
 def test_an_interrupted_trial_is_none_that_runs(tmp_path: Path) -> None:
     folder = a_run.searched(tmp_path / "cut", trials=6, horizon=4)
     rows = folder.read_rows("trials.parquet")

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from tune import results
 from tune.final_checks import EPOCHS
 from tune.intervals import wilson95
 from tune.reporting import fates
@@ -80,6 +81,8 @@ def _figures(run: Run, row: Row) -> list[Figure]:
         detail = f"{between(*wilson95(value, run.val_images))}; {run.val_images:,} images"
         if seeds := run.best.get("seeds"):
             detail += f"; the mean over {seeds} other seeds"
+        elif len(run.trials) > 1:
+            detail += f"; the best of {len(run.trials):,} is lucky as well, which --confirm averages out over seeds"
         found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
     own, total = row["epochs"] or 0, paid(run)
     share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
@@ -168,7 +171,10 @@ def _use(run: Run) -> list[Item]:
     address = shlex.quote(run.folder.address)
     commands: list[Item] = []
     if run.in_progress:
-        commands.append(Code("Go on with the search:", f"python -m tune.run --resume {address}"))
+        if results.claimed(run.folder):
+            commands.append(Note("The search is running; this report made anew shows more."))
+        else:
+            commands.append(Code("Go on with the search:", f"python -m tune.run --resume {address}"))
     if not run.metrics or run.final_of_another:
         option = run.folder.finalize_option
         does = {

@@ -44,14 +44,33 @@ def _kind(run: Run) -> str:
     return f"test, with trial {run.final_of_another}" if run.final_of_another else "test"
 
 
+def _alike(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float, float]]]:
+    """What all can be ranked by, and it with its interval, a run: of the test if all have it, else of validation."""
+    tested = {label: found for label, run in known.items() if (found := test_accuracy(run)) is not None}
+    if len(tested) == len(known):
+        return "test", tested
+    values = {label: (validation(run), run.val_images) for label, run in known.items()}
+    validated = {label: (value, *wilson95(value, n)) for label, (value, n) in values.items() if value is not None}
+    return "validation", validated
+
+
 def _sentence(known: Mapping[str, Run]) -> str:
-    best = max(known, key=lambda label: (_accuracy(known[label]) or (0.0,))[0])
-    value, low, high = _accuracy(known[best]) or (0.0, 0.0, 0.0)
-    text = f"{best} is the most accurate: {percent(value)} in {_kind(known[best])} ({between(low, high)})."
+    kind, found = _alike(known)
+    if len(found) < 2:
+        return "No two of the runs have accuracies that compare yet."
+    best, second = sorted(found, key=lambda label: -found[label][0])[:2]
+    value, low, high = found[best]
+    text = f"{best} is the most accurate: {percent(value)} in {kind} ({between(low, high)})"
+    near = [label for label in found if label != best and found[label][2] >= low]
+    if near:
+        text += f", but the {'intervals' if len(near) > 1 else 'interval'} of {', '.join(near)} overlap"
+        text += f"{'' if len(near) > 1 else 's'} with it: this is no proof."
+    else:
+        text += f"; next is {second} with {percent(found[second][0])}."
     if len({(run.settings["data"], run.settings.get("train_subset")) for run in known.values()}) > 1:
         text += " The runs did not learn from the same images."
-    if len({test_accuracy(run) is None for run in known.values()}) > 1:
-        text += " Not all have a final model: test and validation accuracies do not compare closely."
+    if len({_kind(run) for run in known.values()}) > 1:
+        text += " Not all have a final model, so validation accuracies are ranked; those of tests do not compare."
     return text
 
 
@@ -90,10 +109,10 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
     costs = [_cost(run) for run in known.values()]
     if min(costs) > 0 and max(costs) / min(costs) > 20:
         figure.update_xaxes(type="log")
-    cheapest = min(known, key=lambda label: _cost(known[label]))
+    cheapest = min(known, key=lambda label: spent(known[label]))
     says = (
-        f"{cheapest} cost least ({duration(_cost(known[cheapest]))}). Bars are 95 % intervals over images; "
-        "times are those of each run's own machine."
+        f"The search of {cheapest} cost least ({duration(spent(known[cheapest]))}), without final training. "
+        "Bars are 95 % intervals over images; times are those of each run's own machine."
     )
     if any(run.confirm for run in known.values()):
         says += " Reruns count as if they came one after the other."
@@ -123,8 +142,11 @@ def _progress(runs: Mapping[str, Run]) -> Chart | None:
         figure.update_traces(marker=points, name=found.study_name, selector={"name": f"accuracy of {found.study_name}"})
         figure.update_traces(line=line, showlegend=False, selector={"name": f"Best Value of {found.study_name}"})
     first = {label: found.best_trial.number for label, found in studies.items() if found in done}
-    quick = min(first, key=lambda label: first[label])
-    says = f"{quick} found its best earliest, with trial {first[quick]:04d}. Only finished trials are drawn."
+    quick = [label for label in first if first[label] == min(first.values())]
+    says = (
+        f"{' and '.join(quick)} found {'its' if len(quick) == 1 else 'their'} best earliest, with trial "
+        f"{first[quick[0]]:04d}. Only finished trials are drawn."
+    )
     return Chart(
         "progress",
         "The best so far, in each run",

@@ -192,8 +192,11 @@ def reliability(found: CleanPredictions) -> Chart:
     figure.update_yaxes(range=[0, 103])
     claimed, right = 100 * found.probability.mean(), 100 * float(np.mean(found.label == found.predicted))
     off = claimed - right
+    low, high = wilson95(right, len(found.label))
     verdict = (
         f"{abs(off):.1f} points too {'sure' if off > 0 else 'modest'}"
+        if not low <= claimed <= high
+        else "no more apart than so few images explain"
         if abs(off) >= 1
         else "about as sure as it may be"
     )

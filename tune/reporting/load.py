@@ -129,19 +129,22 @@ def load(folder: RunFolder) -> Run:
     about = folder.read_json("experiment.json")
     _check_settings(folder, about.get("settings"))
     final = RunFolder(folder.final)
+    best = folder.read_json("best.json") if _there(folder, "best.json") else {}  # before the trials: a search may run
     trials = folder.read_rows("trials.parquet")
     epochs = folder.read_rows("epochs.parquet")
     _check_columns(folder, "trials.parquet", trials, TRIALS.names)
     _check_columns(folder, "epochs.parquet", epochs, EPOCHS.names)
+    if best and best.get("trial_id") not in {row["trial_id"] for row in trials}:
+        raise ValueError(f"{folder.path / 'best.json'} is damaged: it names no trial of this run.")
     rungs = folder.read_json("rungs.json") if _there(folder, "rungs.json") else {}
-    if rungs and not isinstance(rungs.get("rungs"), dict):
+    if rungs and not _is_table(rungs.get("rungs")):
         raise ValueError(f"{folder.path / 'rungs.json'} is damaged: it holds no rungs.")
     return Run(
         folder=folder,
         about=about,
         trials=trials,
         epochs=epochs,
-        best=folder.read_json("best.json") if _there(folder, "best.json") else {},
+        best=best,
         rungs=rungs,
         confirm=folder.read_rows("confirm.parquet") if _there(folder, "confirm.parquet") else [],
         metrics=final.read_json("metrics.json") if _there(final, "metrics.json") else {},
@@ -161,6 +164,34 @@ def _check_settings(folder: RunFolder, settings: Any) -> None:
     whole = isinstance(settings, dict) and all(isinstance(settings.get(name), kind) for name, kind in kinds.items())
     if not whole or not isinstance(settings.get("val_fraction"), float | int):
         raise ValueError(f"{folder.path / 'experiment.json'} is damaged: it does not hold the settings of a search.")
+    if wrong := _impossible(settings):
+        raise ValueError(f"{folder.path / 'experiment.json'} is damaged: {wrong} is {settings[wrong]!r}.")
+
+
+def _impossible(settings: Mapping[str, Any]) -> str:
+    """The name of a setting that no search has; empty if there is none."""
+    fraction = settings["val_fraction"]
+    possible = {
+        "data": settings["data"] in sources.TRAIN_IMAGES,
+        "metric": settings["metric"] in METRICS,
+        "max_epochs": settings["max_epochs"] >= 1,
+        "trials": settings["trials"] >= 1,
+    }
+    possible["val_fraction"] = 0 < fraction < 1 and (
+        not possible["data"] or sources.split_sizes(settings["data"], fraction, None)[1] > 0
+    )
+    return next((name for name, fine in possible.items() if not fine), "")
+
+
+def _is_table(rungs: Any) -> bool:
+    """Whether it is what rungs.json holds: epoch -> trial -> accuracy or null."""
+    return isinstance(rungs, dict) and all(
+        level.isdecimal()
+        and level == str(int(level))
+        and isinstance(rung, dict)
+        and all(value is None or isinstance(value, int | float) for value in rung.values())
+        for level, rung in rungs.items()
+    )
 
 
 def _check_columns(folder: RunFolder, name: str, rows: list[Row], names: list[str]) -> None:

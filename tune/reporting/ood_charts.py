@@ -21,10 +21,8 @@ def section(run: Run) -> Section | None:
         note = Note("final/ holds no ood_predictions.parquet; `python -m tune.finalize --ood-only` writes it.")
         return Section("ood", HEADING, [note])
     items: list[Item] = [confidence(found, run.tested), spread(found, run.tested)]
-    says = (
-        f"{len(found.label):,} distorted images. Their labels are not public, so the accuracy is unknown; "
-        "what follows are signs of it."
-    )
+    why = "No labels of them are at hand" if run.settings["data"] == "synthetic" else "Their labels are not public"
+    says = f"{len(found.label):,} distorted images. {why}, so the accuracy is unknown; what follows are signs of it."
     says += _made(found)
     return Section("ood", HEADING, items, says)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tune.reporting.load import Run
+
+SLACK = 0.1
+"""Of the time that the search ran, which is noted every ten seconds only."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,11 @@ def spans(run: Run) -> dict[str, Span]:
 
 
 def workers(run: Run) -> int:
-    """The most trials that were under way at once: begun, and not yet at their last epoch."""
+    """The most trials that were under way at once, as far as that shows: begun, and not yet at their last epoch.
+
+    Trials of one epoch begin and end at the same place. Where all together trained for longer than the search ran, so
+    many more were side by side at least.
+    """
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for place, row in enumerate(run.epochs):
@@ -40,4 +48,14 @@ def workers(run: Run) -> int:
         under_way += first[row["trial_id"]] == place
         most = max(most, under_way)
         under_way -= place in ended
+    spent, trained = run.about.get("spent_s"), sum(row["wall_s"] or 0.0 for row in run.trials)
+    if isinstance(spent, int | float) and spent > 0:
+        most = max(most, math.ceil(trained / spent - SLACK))
     return max(most, 1)
+
+
+def one_at_a_time(run: Run) -> bool | None:
+    """Whether no two trials ran side by side; None where trials of an epoch do not tell."""
+    if workers(run) > 1:
+        return False
+    return True if len(run.epochs) > len({row["trial_id"] for row in run.epochs}) else None

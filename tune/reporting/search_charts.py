@@ -103,7 +103,8 @@ def _trial(run: Run, row: Row) -> tuple[str, ...]:
 
 def rungs(run: Run) -> list[Item]:
     if not run.levels:
-        return [Note("The search ran without ASHA: no trial was stopped for its accuracy.")]
+        why = "ASHA had no rung in trials so short" if run.rungs else "The search ran without ASHA"
+        return [Note(f"{why}: no trial was stopped for its accuracy.")]
     rows, known = [], {row["trial_id"]: row for row in run.trials}
     for level in run.levels:
         there = run.rungs["rungs"][str(level)]

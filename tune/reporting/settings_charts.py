@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import optuna
@@ -11,14 +12,21 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
+from tune.intervals import wilson95
 from tune.reporting import fates, schedule, study
 from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
 from tune.reporting.fates import DIVERGED, FINISHED, RUNNING, STOPPED, WINNER
 from tune.reporting.load import Run
 from tune.wording import counted, duration
 
-FEWEST = 4
-"""Trials with a result below which no setting is said to matter."""
+FEWEST = 10
+"""Trials with a result below which no setting is said to matter; there must be as many as settings, too."""
+
+NARROW = 1 / 3
+"""The best trials are said to lie close together where at most this share of all lies between them."""
+
+SHORT_S = 1200.0
+"""Below it the ticks of a time axis are less than some minutes apart."""
 
 SLICES, AXES = 5, 9
 """So many of the most important settings are drawn one by one, and side by side."""
@@ -39,15 +47,12 @@ def section(run: Run) -> Section:
         whole = study.whole_trials(run)
         epoch, compared = _comparable(run, whole)
         done = compared.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        different = {trial.value for trial in done}
         items: list[Item] = []
-        if len(done) >= FEWEST and len(different) > 1:
+        if why := _untold(done, run.val_images):
+            items = [Note(why)]
+        else:
             chart, ranked = importance(compared, len(done))
             items = [chart, *_by_setting(compared, ranked, epoch)]
-        else:
-            items = [
-                Note(f"{counted(len(done), 'trial')} with a result to compare: too few to tell which settings matter.")
-            ]
         items += _over_time(run, whole)
     return Section("settings", heading, items, _what_compares(run, epoch, len(done)))
 
@@ -57,6 +62,24 @@ def _comparable(run: Run, whole: optuna.Study) -> tuple[int, optuna.Study]:
     if not run.levels:
         return run.horizon, whole
     return run.levels[0], study.at_epoch(run, run.levels[0])
+
+
+def _untold(done: Sequence[FrozenTrial], images: int) -> str:
+    """Why these trials do not tell which settings matter; empty if they do."""
+    settings = {name for trial in done for name in trial.params}
+    if len(done) < max(FEWEST, len(settings)):
+        few = f"{counted(len(done), 'trial')} with a result to compare: too few to tell which settings matter"
+        return f"{few} ({counted(max(FEWEST, len(settings)), 'trial')} would do)."
+    values = [trial.value for trial in done if trial.value is not None]
+    low, high = wilson95(statistics.fmean(values), images)
+    # Half of a 95 % interval is two standard deviations of what the choice of the images adds to an accuracy.
+    if (spread := statistics.stdev(values)) > (high - low) / 2:
+        return ""
+    return (
+        f"The accuracies of these {counted(len(done), 'trial')} differ by no more than chance: their standard "
+        f"deviation is {spread:.2f} points, and one alone, on {images:,} images, is known to within "
+        f"{(high - low) / 2:.2f}. So no setting can be said to matter."
+    )
 
 
 def _what_compares(run: Run, epoch: int, count: int) -> str:
@@ -132,11 +155,17 @@ def _slices(compared: optuna.Study, names: Sequence[str], target: str, done: Seq
 
 def _slices_in_words(done: Sequence[FrozenTrial], name: str) -> str:
     best = sorted((trial for trial in done if name in trial.params), key=lambda trial: -(trial.value or 0))
-    top = [trial.params[name] for trial in best[: max(3, len(best) // 10)]]
+    values = [trial.params[name] for trial in best]
+    top = values[: max(3, len(best) // 10)]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in top):
-        return f"The best {len(top)} trials have {name} between {_value(min(top))} and {_value(max(top))}."
+        inside = sum(min(top) <= value <= max(top) for value in values)
+        if inside > NARROW * len(values):
+            return f"The best {len(top)} trials do not agree on {name}: theirs are spread over what was tried."
+        between = f"between {_value(min(top))} and {_value(max(top))}"
+        return f"The best {len(top)} trials have {name} {between}, where {inside} of all {len(values)} lie."
     common = max(set(top), key=top.count)
-    return f"{top.count(common)} of the best {len(top)} trials have {name} {common}."
+    as_all = f"as have {values.count(common)} of all {len(values)}"
+    return f"{top.count(common)} of the best {len(top)} trials have {name} {_value(common)}, {as_all}."
 
 
 def _contour(compared: optuna.Study, pair: list[str], target: str, best: FrozenTrial) -> Chart:
@@ -196,13 +225,20 @@ def timeline(run: Run, whole: optuna.Study) -> Chart:
     for trace in figure.data:
         name, colour = _STATES.get(str(trace.name), (str(trace.name), "#8a9099"))
         trace.update(name=name, marker={"color": colour}, hovertemplate="%{text}<extra>" + name + "</extra>")
-    figure.update_xaxes(tickformat="%H:%M")
+    short = max(span.end for span in schedule.spans(run).values()) < SHORT_S
+    figure.update_xaxes(tickformat="%H:%M:%S" if short else "%H:%M")
     figure.update_yaxes(autorange="reversed")
-    side_by_side = schedule.workers(run)
     longest = max(run.trials, key=lambda row: row["wall_s"] or 0)
     says = (
-        f"{counted(side_by_side, 'trial')} ran side by side; trial {longest['trial_id']} took longest "
+        f"{_side_by_side(run)}Trial {longest['trial_id']} took longest "
         f"({duration(longest['wall_s'] or 0)}). Times are put together from the epochs' durations, without start-up."
     )
     alt = "A bar a trial from its start to its end, by how it ended."
     return Chart("timeline", "Who ran when", says, alt, figure, min(900, 140 + 12 * len(run.trials)))
+
+
+def _side_by_side(run: Run) -> str:
+    """A sentence; empty if it is not known."""
+    if (one := schedule.one_at_a_time(run)) is None:
+        return ""
+    return "One trial ran at a time. " if one else f"{counted(schedule.workers(run), 'trial')} ran side by side. "
