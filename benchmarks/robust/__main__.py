@@ -1,6 +1,6 @@
 """Measures what was trained and compares the rankings: python -m benchmarks.robust --data-dir DIR --models DIR
 
-Writes results/robust.json and the tables of docs/robust.md. Models that were measured before are not measured again.
+Writes results/robust.json and the tables of docs/robust.md. A model that was measured before is not measured again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.compare import ROOT, commit, machine, write
 from benchmarks.robust import ranking
 from benchmarks.robust.configurations import TRUTH_IMAGES, parts
 from benchmarks.robust.truth import corrupted_truth, of_each_family
+from tune.files import sha256
 from tune.results import now
 from tune.training import checkpoint, corruptions
 from tune.training.checkpoint import Classifier
@@ -33,14 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(given)
     marks.check(options.text, COMMAND)
     before: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    measured = {item["number"]: item for item in before.get("configurations", [])}
+    measured = {item["model_sha256"]: item for item in before.get("configurations", [])}
     images = parts(options.data_dir)
     sets = {"clean": images.val, "robust": corruptions.corrupted(images.val), "truth": corrupted_truth(images.truth)}
+    rows = []
     for path in sorted(options.models.glob("*.pt")):
-        if (number := int(path.stem)) not in measured:
-            measured[number] = {"number": number, **measure(checkpoint.load_model(path, torch.device("cpu")), sets)}
-            print(number, *(round(measured[number][name], 2) for name in ranking.FIGURES), flush=True)
-    rows = [item for _, item in sorted(measured.items())]
+        digest = sha256(path)
+        if (row := measured.get(digest)) is None:
+            row = measure(checkpoint.load_model(path, torch.device("cpu")), sets)
+            print(path.stem, *(round(row[name], 2) for name in ranking.FIGURES), flush=True)
+        rows.append({"number": int(path.stem), "model_sha256": digest, **row})
     found = {
         "measured": now(), "commit": commit(), "command": shlex.join([*COMMAND.split(), *given]), **machine(),
         "truth_images": TRUTH_IMAGES, **ranking.compare(rows), "configurations": rows,
