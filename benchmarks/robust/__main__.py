@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,7 @@ COMMAND = "python -m benchmarks.robust"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parse(given)
+    options = parse(arguments)
     marks.check(options.text, COMMAND)
     before: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
     measured = {item["model_sha256"]: item for item in before.get("configurations", [])}
@@ -45,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(path.stem, *(round(row[name], 2) for name in ranking.FIGURES), flush=True)
         rows.append({"number": int(path.stem), "model_sha256": digest, **row})
     found = {
-        "measured": now(), "commit": commit(), "command": shlex.join([*COMMAND.split(), *given]), **machine(),
+        "measured": now(), "commit": commit(), "command": COMMAND, **machine(),
         "truth_images": TRUTH_IMAGES, **ranking.compare(rows), "configurations": rows,
     }  # fmt: skip
     write(options.out, found)
@@ -53,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(COMMAND, description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
