@@ -1,13 +1,12 @@
 """Measures what was trained and compares the rankings: python -m benchmarks.robust --data-dir DIR --models DIR
 
-Writes results/robust.json and the tables of docs/robust.md. Models that were measured before are not measured again.
+Writes results/robust.json and the tables of docs/robust.md. A model that was measured before is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from benchmarks.compare import ROOT, commit, machine, write
 from benchmarks.robust import ranking
 from benchmarks.robust.configurations import TRUTH_IMAGES, parts
 from benchmarks.robust.truth import corrupted_truth, of_each_family
+from tune.files import sha256
 from tune.results import now
 from tune.training import checkpoint, corruptions
 from tune.training.checkpoint import Classifier
@@ -29,20 +29,21 @@ COMMAND = "python -m benchmarks.robust"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parse(given)
+    options = parse(arguments)
     marks.check(options.text, COMMAND)
     before: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    measured = {item["number"]: item for item in before.get("configurations", [])}
+    measured = {item["model_sha256"]: item for item in before.get("configurations", [])}
     images = parts(options.data_dir)
     sets = {"clean": images.val, "robust": corruptions.corrupted(images.val), "truth": corrupted_truth(images.truth)}
+    rows = []
     for path in sorted(options.models.glob("*.pt")):
-        if (number := int(path.stem)) not in measured:
-            measured[number] = {"number": number, **measure(checkpoint.load_model(path, torch.device("cpu")), sets)}
-            print(number, *(round(measured[number][name], 2) for name in ranking.FIGURES), flush=True)
-    rows = [item for _, item in sorted(measured.items())]
+        digest = sha256(path)
+        if (row := measured.get(digest)) is None:
+            row = measure(checkpoint.load_model(path, torch.device("cpu")), sets)
+            print(path.stem, *(round(row[name], 2) for name in ranking.FIGURES), flush=True)
+        rows.append({"number": int(path.stem), "model_sha256": digest, **row})
     found = {
-        "measured": now(), "commit": commit(), "command": shlex.join([*COMMAND.split(), *given]), **machine(),
+        "measured": now(), "commit": commit(), "command": COMMAND, **machine(),
         "truth_images": TRUTH_IMAGES, **ranking.compare(rows), "configurations": rows,
     }  # fmt: skip
     write(options.out, found)
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(COMMAND, description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")

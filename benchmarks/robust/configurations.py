@@ -17,10 +17,8 @@ SEED = 42
 
 VAL_FRACTION = 0.2
 
-TRAIN_IMAGES, TRUTH_IMAGES = 5_000, 2_000
-"""Both from the training side of the split, from its two ends."""
-
-EPOCHS = 5
+TRUTH_IMAGES = 2_000
+"""From one end of the training side of the split; what is trained on comes from the other."""
 
 AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crop_flip", "randaugment", "trivialaugment")
 
@@ -37,21 +35,21 @@ class Parts:
     """Neither trained on nor selected by."""
 
 
-def parts(data_dir: Path) -> Parts:
-    """CIFAR-100's training part, split as a search splits it."""
+def parts(data_dir: Path, train_images: int = 0) -> Parts:
+    """CIFAR-100's training part, split as a search splits it, with so many images to train on."""
     whole: TrainingData = data.load_training(data.prepare("cifar100", data_dir, "train"), VAL_FRACTION, SEED)
     assert whole.val is not None
     side = whole.train  # class by class in turn, so that both of its ends are stratified
     truth = replace(side, index=side.index[-TRUTH_IMAGES:])
-    return Parts(replace(side, index=side.index[:TRAIN_IMAGES]), whole.val, truth)
+    return Parts(replace(side, index=side.index[:-TRUTH_IMAGES][:train_images]), whole.val, truth)
 
 
-def draws(count: int) -> list[TrainConfig]:
+def draws(count: int, epochs: int) -> list[TrainConfig]:
     """The first `count` are the same for any `count`. Each augmentation has its turn, all else is drawn."""
-    return [_draw(number) for number in range(count)]
+    return [_draw(number, epochs) for number in range(count)]
 
 
-def _draw(number: int) -> TrainConfig:
+def _draw(number: int, epochs: int) -> TrainConfig:
     rng = np.random.default_rng([SEED, number])
 
     def off_or(value: float, share: float = 0.25) -> float:
@@ -61,7 +59,7 @@ def _draw(number: int) -> TrainConfig:
         model="simple_cnn",
         lr=float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))),
         batch_size=128,
-        epochs=EPOCHS,
+        epochs=epochs,
         nesterov=True,
         weight_decay=float(rng.choice([0.0, 1e-4, 5e-4, 2e-3])),
         scheduler="one_cycle" if rng.random() < 0.5 else "cosine",

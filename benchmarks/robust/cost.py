@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     assert __doc__
     parser = argparse.ArgumentParser("python -m benchmarks.robust.cost", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
-    images = parts(parser.parse_args(arguments).data_dir)
+    images = parts(parser.parse_args(arguments).data_dir, TIMED)
     torch.set_num_threads(1)
-    config = draws(2)[1]  # crop and flip
+    config = draws(2, 3)[1]  # crop and flip
     model = build_model(config, torch.device("cpu"))
     with host.at_full_speed():
         began = time.process_time()
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         made = time.process_time()
         evaluate(model, corrupted, preprocessing_of(config))
         judged = time.process_time()
-    some = TrainingData(images.train.select(torch.arange(TIMED)), None)
+    some = TrainingData(images.train, None)
     epochs = [time.process_time() for _ in fit(config, some, torch.device("cpu"))]
     training = (epochs[-1] - epochs[0]) / (len(epochs) - 1) * WHOLE / TIMED
     making, judging = made - began, judged - made

@@ -27,11 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where the models lie")
     parser.add_argument("--configurations", type=int, default=32, metavar="N", help="(default: 32)")
+    parser.add_argument("--images", type=int, default=15_000, metavar="N", help="to train on (default: 15000)")
+    parser.add_argument("--epochs", type=int, default=10, metavar="E", help="of each (default: 10)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # before torch starts threads; see host.at_full_speed
     options.models.mkdir(parents=True, exist_ok=True)
-    train(enumerate(draws(options.configurations)), parts(options.data_dir).train, options.models)
+    drawn = draws(options.configurations, options.epochs)
+    train(enumerate(drawn), parts(options.data_dir, options.images).train, options.models)
     return 0
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks import cifar100c
 from tune.training.images import ImageSet
 
-SHARE = 4
+SHARE = 16
 """Each family and severity sees one image in so many, other ones in turn: more different images for the same time."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from scipy import stats
 
 from benchmarks.robust import __main__ as command
 from benchmarks.robust import configurations, ranking, train, truth
+from tune.files import sha256
 from tune.training import corruptions
 from tune.training.images import ImageSet
 
@@ -57,9 +57,9 @@ def test_ties_share_their_mean_rank() -> None:
 
 
 def test_configurations_are_different_and_do_not_depend_on_their_number() -> None:
-    drawn = configurations.draws(32)
+    drawn = configurations.draws(32, 5)
     assert len(set(drawn)) == 32
-    assert configurations.draws(5) == drawn[:5]
+    assert configurations.draws(5, 5) == drawn[:5]
     assert {config.augmentation for config in drawn} == set(configurations.AUGMENTATIONS)
 
 
@@ -71,30 +71,32 @@ def noise_images(count: int) -> ImageSet:
 def test_models_are_trained_and_measured_and_those_measured_before_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = noise_images(164)
-    held_out = table.select(torch.arange(160, 164))
+    table = noise_images(176)
+    held_out = table.select(torch.arange(160, 176))
     parts = configurations.Parts(table.select(torch.arange(128)), table.select(torch.arange(128, 160)), held_out)
     monkeypatch.setattr(command, "parts", lambda data_dir: parts)
     models, text, out = tmp_path / "models", tmp_path / "robust.md", tmp_path / "robust.json"
     models.mkdir()
-    train.train([(9, replace(configurations.draws(10)[9], epochs=1))], parts.train, models)
-    before = [{"number": number, **row} for number, row in enumerate(made_up(8.0, 2.0, count=9))]
+    train.train([(10, configurations.draws(11, 1)[10])], parts.train, models)
+    before = []
+    for number, row in enumerate(made_up(8.0, 2.0, count=9)):
+        (models / f"0{number}.pt").write_text(f"{number}: not looked into")
+        before.append({"number": number, "model_sha256": sha256(models / f"0{number}.pt"), **row})
     out.write_text(json.dumps({"configurations": before}))
-    (models / "03.pt").write_text("not looked at")
     text.write_text(f"before\n<!-- {command.COMMAND} -->\n\n<!-- end -->\nafter\n")
     assert command.main(["--models", str(models), "--out", str(out), "--text", str(text)]) == 0
     *others, mine = json.loads(out.read_text())["configurations"]
     assert others == before
-    assert mine["number"] == 9
+    assert mine["number"] == 10
     assert mine["truth"] == pytest.approx(np.mean(list(mine["truth_by_family"].values())))
     assert set(mine["ours_by_family"]) == set(corruptions.CORRUPTIONS)
     assert "Spearman, all (10)" in text.read_text()
 
 
 def test_each_corruption_sees_other_images_in_turn() -> None:
-    images = noise_images(8)
+    images = noise_images(32)
     corrupted = truth.corrupted_truth(images)
     assert len(corrupted) == 19 * 5 * 2
-    assert corrupted.labels[:4].tolist() == [0, 4, 1, 5]
+    assert corrupted.labels[:4].tolist() == [0, 16, 1, 17]
     by_family = truth.of_each_family(torch.arange(190))
     assert by_family["shot_noise"].tolist() == list(range(10, 20))
