@@ -54,7 +54,7 @@ def test_a_final_training_goes_from_machine_to_machine(
     finals = {name.removeprefix("run/final/") for name in s3.names("trained") if "final/" in name}
     assert finals == {
         "epochs.parquet", "metrics.json", "model.pt", "submission_ood.csv", "test_looks.json",
-        "test_predictions.parquet", "ood_predictions.parquet",
+        "test_predictions.parquet", "ood_predictions.parquet", "wandb.json",
     }  # fmt: skip
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
