@@ -78,7 +78,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)
     final_checks.check_folder(final, options)
-    files = ood_files(options, settings, data_dir, console)
+    files = ood_files(options, folder, settings, data_dir, console)
     if options.ood_only:
         return only_predict(final, files, options, tracked, arguments, console)
     request = final_checks.make_request(final, folder, settings, data_dir, options)
@@ -128,7 +128,9 @@ def only_predict(
     return lambda: resumable(work, final, arguments, console, claim)
 
 
-def ood_files(options: argparse.Namespace, settings: Settings, data_dir: Path, console: Console) -> list[Path]:
+def ood_files(
+    options: argparse.Namespace, run: RunFolder, settings: Settings, data_dir: Path, console: Console
+) -> list[Path]:
     """The files of the challenge; none, and a sentence, if they are not to be had and there is more to do."""
     from tune.training import ood, synthetic_ood
 
@@ -140,8 +142,10 @@ def ood_files(options: argparse.Namespace, settings: Settings, data_dir: Path, c
     except ood.OodMissing as error:
         if options.ood_only:
             raise ValueError(str(error)) from error
-        console.print(f"No OOD predictions: {error}", highlight=False, markup=False)
-        console.print("The rest goes on; `--ood-only` predicts them later.", highlight=False)
+        later = f"python -m tune.finalize {shlex.quote(run.address)} --ood-only"
+        say = teller(console)
+        say(f"No OOD predictions: {error}")
+        say(f"The rest goes on; `{later}` predicts them later.")
         return []
 
 

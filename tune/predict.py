@@ -10,6 +10,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def find_model(given: str, where: str) -> Path:
         raise ValueError(f"{given} is no model's file, and no run: {error}") from error
     storage.fetch_final(folder, only="model.pt")
     if not (folder.final / "model.pt").is_file():
-        raise ValueError(f"{folder.name} has no final model; make it with `python -m tune.finalize {folder.address}`.")
+        raise ValueError(f"{folder.name} has no final model; make it with "
+                         f"`python -m tune.finalize {shlex.quote(folder.address)}`.")  # fmt: skip
     return folder.final / "model.pt"
 
 
@@ -115,8 +117,10 @@ def work(
         with progress.shown("predict", "images", Console(stderr=True)) as bar:
             table = as_table(shown(answers, bar, len(places)))
         console = Console()
-        if table.row_count:  # nothing is cut off where it is not read on a screen
-            console.print(table, width=None if console.is_terminal else 10_000)
+        if not console.is_terminal:  # nothing is cut off, or folded, where it is not read on a screen
+            console = Console(width=10_000)
+        if table.row_count:
+            console.print(table)
     if len(skipped) == len(places):
         raise cli.WorkFailed(none_of(skipped))
     if skipped:

@@ -66,6 +66,7 @@ def test_png_without_what_draws_it(run: RunFolder, told: Told, monkeypatch: pyte
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not on PATH")
+@pytest.mark.slow
 def test_png_of_every_chart(tmp_path: Path) -> None:
     run = a_run.searched(tmp_path / "results" / "one", trials=16, horizon=4)
     assert cli.run(report.prepare, ["one", "--png"]) == cli.DONE

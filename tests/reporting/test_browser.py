@@ -129,6 +129,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, page: Pat
     shown.close()
 
 
+@pytest.mark.slow
 def test_runs_side_by_side(browser: Browser, compared: Path) -> None:
     shown, wrong = opened(browser, compared)
     assert wrong == []

@@ -182,7 +182,7 @@ def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> Non
     _, given = resume.given_options(run.parser(), ["--resume", "one", "--trials", "9"])
     options = resume.options(given, RunFolder(tmp_path / "moved" / "one"), before)
     everything = vars(run.parser().parse_args([]))
-    assert everything.keys() - vars(options).keys() == {"dry_run"}, "which --resume excludes"
+    assert everything.keys() - vars(options).keys() == {"dry_run", "then_finalize"}, "which are asked for anew"
     assert (options.trials, options.seed, options.time_budget, options.seeds) == (9, 5, 60.0, 4)
     assert (options.name, options.storage) == ("one", Storage(tmp_path / "moved"))
 

@@ -190,6 +190,7 @@ def test_the_best_are_trained_again_on_other_seeds_and_a_death_among_the_reruns_
     )
 
 
+@pytest.mark.slow
 def test_a_warm_start_outlives_the_run_it_came_from(
     space: Path, tmp_path: Path, synthetic_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

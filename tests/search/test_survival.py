@@ -160,7 +160,7 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
     assert not (folder.path / "checkpoints").exists()
     # W&B goes on with a run in another file; what it had not written in the moment of the kill is lost to it.
     files = [read_run(file) for file in folder.path.glob("wandb/offline-run-*/*.wandb")]
-    runs = {trial_id: tracking.run_id(folder, trial_id) for trial_id in ("0000", "0001", "0002")}
+    runs = {trial_id: tracking.run_ids(folder)(trial_id) for trial_id in ("0000", "0001", "0002")}
     assert {run.id for run in files} == set(runs.values())
     logged = {(run.id, row["epoch"]) for run in files for row in run.history if "epoch" in row}
     assert logged >= {(run, epoch) for run in runs.values() for epoch in (4, 5)}

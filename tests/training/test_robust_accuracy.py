@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.training.test_loop import CPU, config, figures
+from tests.training.trainings import CPU, config, figures
 from tune.training import corruptions, evaluate
 from tune.training.data import TrainingData
 from tune.training.loop import fit
@@ -20,7 +20,7 @@ def test_it_is_the_accuracy_on_the_corrupted_images_after_the_epochs_asked_for(t
     images = corruptions.corrupted(tiny.val)
     found = []
     for result in fit(LEARNS, tiny, CPU, robust_at={1, 3}):
-        _, correct = evaluate.evaluate(result.training.model, images, result.training.preprocessing)
+        _, correct = evaluate.evaluate(result.training.eval_model, images, result.training.preprocessing)
         found.append((result.val_robust_acc, 100 * correct.double().mean().item()))
     (first, first_by_hand), (second, _), (third, third_by_hand) = found
     assert (first, second, third) == (first_by_hand, None, third_by_hand)

@@ -50,11 +50,11 @@ class Task:
     """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
-    robust_at: frozenset[int]
-    """After these epochs a trial is judged on the validation images under corruption, too."""
-
     shipment: Shipment | None = None
     """On a cluster: the files for nodes that do not have them."""
+
+    robust_at: frozenset[int] = frozenset()
+    """After these epochs a trial is judged on the validation images under corruption, too."""
 
     def keeps(self) -> bool:
         """Whether a trial here is kept: on another node than the driver's only if there is a place for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import warnings
@@ -38,7 +39,8 @@ def export(path: Path, classifier: Classifier, *, tta: bool | None = None) -> No
     With views as it was tested if `tta` does not say. The classifier must be on the CPU; the file then runs on any
     device. Unwritable if the disk is full.
     """
-    module = Probabilities(classifier.predictor(tta=tta, exact=True)).eval()
+    # A copy, and one that does not learn: what is loaded would else keep what a gradient needs.
+    module = Probabilities(copy.deepcopy(classifier.predictor(tta=tta, exact=True))).eval().requires_grad_(False)
     example = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8)
     module(example)  # so that the constants that augment.py keeps are made by this call, and not by the tracer
     program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
