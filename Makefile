@@ -13,7 +13,7 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# A search and a short final training on synthetic data: under three minutes on two cores.
+# A search and a short final training on synthetic data: three minutes on two cores with bf16, longer on others.
 demo: install
 	rm -rf results/demo
 	$(BIN)/python -m tune.run --space search_spaces/simple_cnn.py --data synthetic --name demo \
