@@ -140,7 +140,7 @@ def test_finalize_without_ood_files_says_so_and_does_the_rest(
     said = capsys.readouterr()
     assert said.err == ""
     assert "No OOD predictions: " in said.out
-    assert "`--ood-only` predicts them later." in said.out
+    assert f"`python -m tune.finalize {finished.path} --ood-only` predicts them later." in said.out
 
 
 def test_finalize_of_a_search_without_a_result(finished: RunFolder, told: Told) -> None:
