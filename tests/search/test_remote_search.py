@@ -117,7 +117,8 @@ def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "third"))
     assert cli.run(finalize.prepare, ["--storage", uri, "--epochs", "1", "--ood-dir", str(small_root)]) == cli.DONE
-    final = {"epochs.parquet", "metrics.json", "model.pt", "submission_ood.csv"}
+    final = {"epochs.parquet", "metrics.json", "model.pt", "submission_ood.csv", "test_looks.json",
+             "ood_predictions.parquet", "test_predictions.parquet"}  # fmt: skip
     assert {name.removeprefix("final/") for name in s3.names("travels/one") if "/" in name} == final
     assert "Model: s3://bucket/travels/one/final/model.pt?endpoint" in capsys.readouterr().out
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fourth"))
