@@ -1,4 +1,4 @@
-"""The figures as a table for people; README holds it, and a test holds README against the figures."""
+"""The figures as a table for people; docs/speed.md holds it, and a test holds it against the figures."""
 
 from __future__ import annotations
 

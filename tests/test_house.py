@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,22 +129,3 @@ def test_files_stay_short() -> None:
         if (lines := len(path.read_text().splitlines())) > 300
     }
     assert not long
-
-
-def test_the_readmes_example_is_a_space(tmp_path: Path) -> None:
-    readme = (ROOT.parent / "README.md").read_text()
-    (example,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "SPACE" in block]
-    path = tmp_path / "space.py"
-    path.write_text(example)
-    loaded, _ = space.load(path)
-    assert len(loaded.points()) == 2
-
-
-def test_the_readme_and_the_page_name_files_that_are_there() -> None:
-    for page in ("README.md", "docs/architecture.md"):
-        text = (ROOT.parent / page).read_text()
-        for name in re.findall(
-            r"`((?:tune|search|training|cifar_models|search_spaces|tests|docs)/[\w/]+\.(?:py|md))`", text
-        ):
-            inside = [ROOT.parent / name, ROOT / name]
-            assert name.endswith("NAME.py") or any(path.is_file() for path in inside), f"{page} names {name}"
