@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import mmap
-import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +168,17 @@ def test_memory_that_the_system_does_not_tell_is_left_out() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="this system has no /proc")
 def test_private_memory_is_what_a_process_holds_for_itself() -> None:
-    before = memory.private_mb(os.getpid())
-    # Not from the allocator, which may have so much at hand that an earlier test has freed.
-    held = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    held.write(os.urandom(64 << 20))
-    assert 60 < memory.private_mb(os.getpid()) - before < 70
-    assert os.getpid() in dict(memory.processes())
-    held.close()
+    def held(mb: int) -> float:
+        """Of a process that has written to so much memory. This one's own changes as earlier tests' is freed."""
+        code = f"import sys; kept = bytearray(b'x') * ({mb} << 20); print(flush=True); sys.stdin.read()"
+        command = [sys.executable, "-I", "-S", "-c", code]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            assert child.pid in dict(memory.processes())
+            return memory.private_mb(child.pid)
+
+    assert 60 < held(64) - held(0) < 70
     assert memory.private_mb(2**22 + 1) == 0, "no process has this number"
 
 
