@@ -26,4 +26,4 @@ def test_ten_steps_lose_what_they_lost(case: str) -> None:
 
 
 def test_nothing_is_recorded_that_is_not_tested() -> None:
-    assert set(RECORDED) == set(CASES)
+    assert set(RECORDED) <= set(CASES)
