@@ -87,3 +87,14 @@ def test_the_example_of_a_space_is_one(tmp_path: Path) -> None:
     path.write_text(example)
     loaded, _ = space.load(path)
     assert len(loaded.points()) == 2
+
+
+def test_pages_that_errors_name_are_there() -> None:
+    """And each page that is there to mend something is named by some error."""
+    named = {
+        page
+        for path in (ROOT / "tune").rglob("*.py")
+        for page in re.findall(r"\(docs/([\w-]+)\.md\)", path.read_text())
+    }
+    assert named >= {"search-space", "data", "cluster", "troubleshooting"}
+    assert all((ROOT / "docs" / f"{page}.md").is_file() for page in named)

@@ -28,6 +28,9 @@ MOST_TRIALS = 1_000_000
 LEAST_GPUS = 0.001
 """Of one GPU. Ray counts shares in ten thousandths, and takes less for none."""
 
+PAGE = "(docs/search-space.md)"
+"""Where a user learns to write a space."""
+
 OWN = ("model", "epochs", "seed")
 """Fields of TrainConfig that the search sets itself."""
 
@@ -181,14 +184,14 @@ def load(path: Path) -> tuple[SearchSpace, str]:
         sys.modules[module.__name__] = module  # dataclasses look their module up
         exec(compile(source, str(path), "exec"), module.__dict__)
     except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno or 1}: {printable(error.msg)}.") from error
+        raise ValueError(f"{path}, line {error.lineno or 1}: {printable(error.msg)}. {PAGE}") from error
     except (Exception, SystemExit) as error:
         where = next((f.lineno for f in traceback.extract_tb(error.__traceback__)[::-1] if f.filename == str(path)), 1)
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}, line {where}: {printable(textwrap.shorten(what, 300))}") from error
+        raise ValueError(f"{path}, line {where}: {printable(textwrap.shorten(what, 300))} {PAGE}") from error
     finally:
         sys.modules.pop(module.__name__, None)
     space = module.__dict__.get("SPACE")
     if not isinstance(space, SearchSpace):
-        raise ValueError(f"{path} must define SPACE = SearchSpace(...), from tune.space.")
+        raise ValueError(f"{path} must define SPACE = SearchSpace(...), from tune.space. {PAGE}")
     return space, hashlib.sha256(source).hexdigest()

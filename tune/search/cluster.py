@@ -88,7 +88,7 @@ def look(asked: str) -> Cluster:
     where = _find(asked)
     if not answers(where):
         raise ValueError(f"--address: nothing answers at {where}; start a cluster there with `ray start --head`, "
-                         "or give --address local.")  # fmt: skip
+                         "or give --address local (docs/cluster.md).")  # fmt: skip
     nodes, versions = _ask(where)
     ours = {"Ray": ray.__version__, "Python": platform.python_version()}
     if versions != ours:
@@ -182,7 +182,7 @@ def _find(asked: str) -> str:
         ensure_token_if_auth_enabled(create_token_if_missing=False)
     except ConnectionError:
         raise ValueError(
-            "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one."
+            "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one (docs/cluster.md)."
         ) from None
     except (RayError, RuntimeError, ValueError, OSError) as error:  # no token, a name that is not known
         why = str(error).splitlines()[0].partition(". ")[0]

@@ -130,9 +130,9 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
     failed = [row for row in rows if row["status"] == "failed"]
     if failed:
         first = f"trial {failed[0]['trial_id']} with: {failed[0]['error']}"
-        return f"no trial finished; {len(failed)} of {len(rows)} failed, {first}"
+        return f"no trial finished; {len(failed)} of {len(rows)} failed, {first} (docs/troubleshooting.md)"
     longer = "" if settings.time_budget_s is None else "; a larger --time-budget with --resume goes on"
-    return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place}"
+    return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place} (docs/troubleshooting.md)"
 
 
 def outcome(row: Row) -> str:

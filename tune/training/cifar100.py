@@ -103,7 +103,8 @@ def _unpack_missing(root: Path) -> None:
     except Unreachable as error:
         raise ValueError(
             f"{error}, and {folder.absolute()} lacks files. Put {archive.name}'s files {', '.join(MD5)} there "
-            "(or the archive itself beside that folder), or choose another --data-dir, or --data synthetic."
+            "(or the archive itself beside that folder), or choose another --data-dir, or --data synthetic "
+            "(docs/data.md)."
         ) from error
     with archive.open("rb") as file:
         _check(archive, hashlib.file_digest(file, "md5").hexdigest(), ARCHIVE_MD5)

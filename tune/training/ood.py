@@ -112,7 +112,7 @@ def _tell(missing: Sequence[Path]) -> str:
         names = f"all {len(NAMES)}, {NAMES[0]}.npy to {NAMES[-1]}.npy"
     return (
         f"Out-of-distribution files are missing in {missing[0].parent.absolute()}: {names}. "
-        f"Put them there (their home is {UPSTREAM.rpartition('/')[0]}/), or choose another --ood-dir."
+        f"Put them there (their home is {UPSTREAM.rpartition('/')[0]}/), or choose another --ood-dir (docs/data.md)."
     )
 
 
