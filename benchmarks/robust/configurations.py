@@ -20,7 +20,7 @@ VAL_FRACTION = 0.2
 TRUTH_IMAGES = 2_000
 """From one end of the training side of the split; what is trained on comes from the other."""
 
-AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crop_flip", "randaugment", "trivialaugment")
+AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crop_flip", "trivialaugment", "augmix")
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,18 @@ def _draw(number: int, epochs: int) -> TrainConfig:
 
     return TrainConfig(
         model="simple_cnn",
-        lr=float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))),
-        batch_size=128,
+        lr=float(np.exp(rng.uniform(np.log(0.01), np.log(0.06)))),
+        batch_size=32,
         epochs=epochs,
         nesterov=True,
         weight_decay=float(rng.choice([0.0, 1e-4, 5e-4, 2e-3])),
         scheduler="one_cycle" if rng.random() < 0.5 else "cosine",
         augmentation=AUGMENTATIONS[number % len(AUGMENTATIONS)],
+        distortion=float(rng.choice([0.0, 0.0, 0.25, 0.5])),
         random_erasing=off_or(0.25),
         label_smoothing=off_or(0.1, 0.5),
         mixup=off_or(0.2),
-        cutmix=off_or(1.0),
-        dropout=float(rng.choice([0.0, 0.2, 0.4])),
+        cutmix=off_or(1.0, 0.125),
+        dropout=float(rng.choice([0.0, 0.2])),
         seed=SEED,
     )
