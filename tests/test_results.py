@@ -1,4 +1,4 @@
-"""The result folder: configurations there and back, nulls for what is not a number, and files that are whole at any moment."""
+"""The result folder: configurations there and back, nulls for what is no number, and files that are always whole."""
 
 from __future__ import annotations
 
