@@ -1,4 +1,4 @@
-"""The result folder: the contract's columns, nulls for what is not a number, and files that are whole at any moment."""
+"""The result folder: configurations there and back, nulls for what is no number, and files that are always whole."""
 
 from __future__ import annotations
 
@@ -19,20 +19,6 @@ from tune.training.config import TrainConfig
 
 CONFIG = TrainConfig(model="resnet18", lr=0.1, batch_size=8, epochs=5, scheduler="step", nesterov=True)
 
-# As the contract of the result folder lists them, in its order.
-EPOCH_COLUMNS = [
-    "trial_id", "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "val_robust_acc", "lr", "wall_s",
-    "images_per_s",
-]  # fmt: skip
-TRIAL_COLUMNS = [
-    "trial_id", "status", "origin", "epochs", "best_val_acc", "best_epoch", "train_loss", "train_acc", "val_loss",
-    "val_acc", "val_robust_acc", "wall_s", "images_per_s", "peak_memory_mb", "error",
-]  # fmt: skip
-CONFIG_COLUMNS = [
-    "model", "lr", "batch_size", "epochs", "optimizer", "momentum", "weight_decay", "scheduler", "gamma", "warmup",
-    "augmentation", "label_smoothing", "mixup", "cutmix", "dropout", "freeze_epochs", "image_size", "seed",
-]  # fmt: skip
-
 
 def trial(trial_id: str = "0000", **values: Any) -> dict[str, Any]:
     row = {"trial_id": trial_id, "status": "finished", "origin": "search", "epochs": 5, "val_acc": 40.0}
@@ -44,22 +30,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return create(tmp_path, "one")
 
 
-# Columns.
-
-
-def test_the_columns_are_those_of_the_contract() -> None:
-    assert EPOCHS.names == EPOCH_COLUMNS
-    plain = [name for name in TRIALS.names if not name.startswith("config.")]
-    assert plain == TRIAL_COLUMNS
-    assert set(TRIALS.names) - set(plain) >= {f"config.{name}" for name in CONFIG_COLUMNS}
-
-
-def test_each_field_of_a_configuration_has_a_column_of_its_own_type() -> None:
-    columns = [name.removeprefix("config.") for name in TRIALS.names if name.startswith("config.")]
-    assert columns == list(TrainConfig.fields())
-    arrow = {int: "int64", float: "double", bool: "bool", str: "string"}
-    for name, value in CONFIG.to_dict().items():
-        assert str(TRIALS.field(f"config.{name}").type) == arrow[type(value)]
+# Configurations.
 
 
 def test_a_configuration_comes_back_from_its_row(folder: RunFolder) -> None:

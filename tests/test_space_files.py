@@ -19,6 +19,14 @@ SPACES = Path(__file__).parent.parent / "search_spaces"
 
 
 @pytest.mark.parametrize("model", NAMES)
+def test_a_shipped_space_can_be_named_anywhere(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert space.find(model) == SPACES / f"{model}.py"
+    (tmp_path / model).touch()
+    assert space.find(model) == Path(model), "a file of the user's own comes first"
+
+
+@pytest.mark.parametrize("model", NAMES)
 def test_a_shipped_space_loads(model: str) -> None:
     path = SPACES / f"{model}.py"
     loaded, digest = space.load(path)

@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     parser = cli.parser("run", "Search hyperparameters with Ray Tune.")
     add = parser.add_argument_group("what to try").add_argument
-    add("--space", type=Path, metavar="FILE", help="the search-space file; it is run as code")
+    add(
+        "--space",
+        type=space.find,
+        metavar="FILE",
+        help="the search-space file, which is run as code; or a shipped one's name",
+    )
     add("--resume", metavar="RUN",
         help="go on with a run, by name, path or URI; a larger --trials or --time-budget extends it")  # fmt: skip
     add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name, path or URI")

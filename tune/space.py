@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ray.tune.search.sample import Float
 
 import cifar_models
+import search_spaces
 from tune import domains
 from tune.files import printable
 from tune.training.architecture import preprocessing_of
@@ -170,6 +171,13 @@ def _always_set(parameters: Mapping[str, Any]) -> set[str]:
         if domains.is_conditional(parameter):
             found |= set.intersection(*(_always_set(branch) for branch in parameter.categories))
     return found
+
+
+def find(given: str) -> Path:
+    """The file that `--space` means. A shipped one may be named, as in `simple_cnn`: a wheel's user has no checkout."""
+    if given in cifar_models.NAMES and not Path(given).exists():
+        return Path(str(search_spaces.__file__)).with_name(f"{given}.py")
+    return Path(given)
 
 
 def load(path: Path) -> tuple[SearchSpace, str]:

@@ -1,4 +1,4 @@
-"""The commands' edges: exit codes, and the options that people rely on."""
+"""How a command ends: its exit code, and what it says."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.asking import HERE, Prepare
-from tune import cli, finalize, predict, run
-
-# Exit codes.
+from tests.commands.asking import HERE
+from tune import cli
 
 
 def test_work_that_ends_well_is_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,51 +76,7 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
         cli.run(lambda arguments: work, [])
 
 
-# The surface: what scripts and people rely on. To take an option away breaks them; to add one is to add it here.
-
-
-def options_of(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    with pytest.raises(SystemExit) as ended:
-        prepare(["--help"])
-    assert ended.value.code == 0
-    declared = (line for line in capsys.readouterr().out.splitlines() if re.match(r"  -", line))
-    return {option for line in declared for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line.split("   ")[0])}
-
-
-def test_the_options_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
-    assert options_of(run.prepare, capsys) == {
-        "-h", "--help",
-        "--space", "--trials", "--max-epochs", "--time-budget", "--search", "--scheduler", "--metric", "--seed",
-        "--resume", "--warm-start", "--confirm", "--seeds",
-        "--data", "--data-dir", "--train-subset", "--val-fraction", "--weights",
-        "--gpus-per-trial", "--cpus-per-trial", "--address",
-        "--storage", "--name", "--wandb", "--wandb-project", "--dashboard", "--no-dashboard",
-        "--dry-run", "--then-finalize",
-    }  # fmt: skip
-
-
-def test_the_options_of_finalize(capsys: pytest.CaptureFixture[str]) -> None:
-    assert options_of(finalize.prepare, capsys) == {
-        "-h", "--help",
-        "--trial", "--epochs", "--seeds", "--train-on", "--tta", "--adapt-batch-norm",
-        "--ood-dir", "--ood-only", "--resume", "--overwrite",
-        "--data-dir", "--wandb", "--storage",
-    }  # fmt: skip
-
-
-def test_the_options_of_predict(capsys: pytest.CaptureFixture[str]) -> None:
-    assert options_of(predict.prepare, capsys) == {
-        "-h",
-        "--help",
-        "--json",
-        "--tta",
-        "--no-tta",
-        "--export",
-        "--storage",
-    }
-
-
-@pytest.mark.parametrize("command", ["run", "finalize", "predict"])
+@pytest.mark.parametrize("command", ["run", "finalize", "report", "predict"])
 def test_help_comes_at_once(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", f"tune.{command}", "--help"],

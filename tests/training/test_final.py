@@ -30,11 +30,6 @@ CONFIG = TrainConfig(
     model="simple_cnn", lr=0.001, batch_size=20, epochs=3, optimizer="adamw", scheduler="cosine", warmup=0.1, mixup=0.2,
     dropout=0.2, augmentation="standard",
 )  # fmt: skip
-EXPECTED_METRICS = {
-    "test_acc", "test_acc_interval95", "test_loss", "test_loss_interval95", "test_images", "trial_id", "seeds",
-    "epochs", "train_on", "train_s", "device", "data", "finished", "config", "tta", "submitted", "validation",
-    "test_opened", "test_opened_at", "fixed_before",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -194,7 +189,6 @@ def test_a_checkpoint_for_another_configuration_is_refused(trained: Final, asked
 def test_the_metrics_are_written_as_told(trained: Final, asked: Request) -> None:
     metrics = trained.test(asked)
     assert json.loads((trained.folder.path / "metrics.json").read_text()) == metrics
-    assert set(metrics) == EXPECTED_METRICS
     assert metrics["config"] == CONFIG.to_dict()
     assert {name: metrics[name] for name in ("trial_id", "seeds", "epochs", "train_on", "device", "data")} == {
         "trial_id": "0007", "seeds": [42], "epochs": 3, "train_on": "all", "device": "CPU", "data": "synthetic",
