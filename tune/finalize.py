@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tune import cli, final_checks, final_run, progress, results, storage, wandb_mode
+from tune import cli, final_checks, final_tracking, progress, results, storage, wandb_mode
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
 from tune.final_checks import EPOCHS
-from tune.final_run import FinalRun
+from tune.final_tracking import FinalRun
 from tune.reporting import write
 from tune.results import RunFolder
 from tune.settings import Settings
@@ -67,7 +67,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
-    tracked = partial(final_run.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, teller(console))
+    tracked = partial(
+        final_tracking.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, teller(console)
+    )
     # What needs torch comes after what may be wrong without it.
     import torch
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tune.search.asha import Asha
 from tune.search.console import view
+from tune.search.eta import Progress
 from tune.search.live import LiveView
-from tune.search.progress import Progress
 from tune.search.standing import Standing
 from tune.training.config import TrainConfig
 

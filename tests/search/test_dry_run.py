@@ -10,7 +10,7 @@ from ray import tune
 from rich.console import Console
 
 from tests.search.proposing import tiny
-from tests.search.test_measured import ASKED, MACHINE, leave
+from tests.search.test_epoch_time import ASKED, MACHINE, leave
 from tune import space, wording
 from tune.search import dry_run
 from tune.search.checks import Checked

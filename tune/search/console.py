@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tune import wording
 from tune.results import Origin, Row, Status
+from tune.search.eta import Progress
 from tune.search.live import LiveView
-from tune.search.progress import Progress
 from tune.search.standing import Standing, percent
 from tune.training.config import TrainConfig
 

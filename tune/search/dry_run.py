@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tune import domains, storage
 from tune.files import short
-from tune.search import checks, cluster, devices, expectation, measured, sharing, warm_start
+from tune.search import checks, cluster, devices, epoch_time, expectation, sharing, warm_start
 from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
@@ -179,7 +179,7 @@ def _time(
     """What is known of the time, and how the time budget compares."""
     settings = checked.settings
     budget = settings.time_budget_s
-    speed = measured.find(runs, settings, machine)
+    speed = epoch_time.find(runs, settings, machine)
     if speed is None:
         yield (
             f"Time: no estimate, as {runs.place} holds no run of {settings.model} "

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from tune import wording
 from tune.results import Origin, Row, Status
-from tune.search.progress import Progress
+from tune.search.eta import Progress
 from tune.search.standing import Shown, Standing, by_rank, percent
 from tune.training.config import TrainConfig
 

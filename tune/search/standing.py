@@ -12,8 +12,8 @@ from typing import Any, Self
 from rich.console import Console
 
 from tune.results import Origin, Row, Status, config_of
+from tune.search.eta import Progress, Reached
 from tune.search.listener import Listener
-from tune.search.progress import Progress, Reached
 from tune.training.config import TrainConfig
 
 

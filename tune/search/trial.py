@@ -20,8 +20,8 @@ from ray import _raylet, tune
 from tune.files import Unwritable
 from tune.remote import Unreachable
 from tune.search.attempts import MICRO_BATCHES
+from tune.search.checkpoint_store import CheckpointStore
 from tune.search.devices import Share
-from tune.search.kept import Kept
 from tune.search.nodes import Shipment, images_of, weights_of
 from tune.tracking import BATCH_LOSS_POINTS, thinned
 from tune.training import data, host
@@ -46,7 +46,7 @@ class Task:
     train_subset: int | None
     weights: Path | None
     share: Share
-    checkpoints: Kept
+    checkpoints: CheckpointStore
     """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
@@ -143,7 +143,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         del self._epochs, self._last
 
 
-def _load(kept: Kept, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
+def _load(kept: CheckpointStore, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
     """What a trial goes on from; None if it starts anew.
 
     As it does if the system died before the file was whole, if the file is another configuration's, or if the network

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tune import results
-from tune.search.tracking import TrialRuns
+from tune.search.trial_tracking import TrialRuns
 from tune.tracking import Tracker, run_ids
 from tune.training.config import TrainConfig
 
