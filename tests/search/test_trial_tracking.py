@@ -25,7 +25,7 @@ class Heard(Tracker):
 
 
 def metrics(epoch: int) -> dict[str, Any]:
-    return {"epoch": epoch, "val_acc": 1.0, "diverged": False, "batch_loss": [2.0], "steps": 10}
+    return {"epoch": epoch, "val_acc": 1.0, "batch_loss": [2.0], "steps": 10}
 
 
 def test_runs_keep_their_ids_when_the_folder_is_gone(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _search(
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
-    with view(title, progress, console, before=past.trials, load=_load(plan)) as shown:
+    with view(title, progress, console, settings.metric, before=past.trials, load=_load(plan)) as shown:
         try:
             _train(
                 plan,
@@ -142,7 +142,7 @@ def _confirm(
     trials = len({row["trial_id"] for row, _ in planned})
     title = f"{settings.name}: the best again, {trials} of the trials, on {settings.seeds} other seeds"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
-    with view(title, progress, console, load=_load(plan), ranks=False) as shown:
+    with view(title, progress, console, settings.metric, load=_load(plan), ranks=False) as shown:
         _train(
             plan,
             folder,
@@ -217,9 +217,7 @@ def _task(plan: Plan, checkpoints: Checkpoints, asha: Asha | None) -> Task:
         weights=weights,
         share=plan.share,
         checkpoints=checkpoints.store,
-        checkpoint_every_s=CHECKPOINT_EVERY_S
-        if isinstance(checkpoints.store, FolderStore)
-        else REMOTE_CHECKPOINT_EVERY_S,
+        checkpoint_every_s=CHECKPOINT_EVERY_S if local else REMOTE_CHECKPOINT_EVERY_S,
         robust_at=frozenset([settings.max_epochs, *(() if asha is None else asha.rungs)]),
         shipment=None if settings.address is None else ship(arrow, weights),
     )
