@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,26 @@ def check_batch_norm(model: str) -> None:
         raise ValueError(
             f"{model} has no batch normalisation, so there is nothing to adapt: leave --adapt-batch-norm out."
         )
+
+
+def ood_files(
+    options: argparse.Namespace, run: RunFolder, settings: Settings, data_dir: Path, say: Callable[[str], None]
+) -> list[Path]:
+    """The files of the challenge; none, and `say` hears why, if they are not to be had and there is more to do."""
+    from tune.training import ood, synthetic_ood
+
+    folder = options.ood_dir
+    if folder is None:
+        folder = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
+    try:
+        return ood.locate(folder)
+    except ood.OodMissing as error:
+        if options.ood_only:
+            raise ValueError(str(error)) from error
+        later = f"python -m tune.finalize {shlex.quote(run.address)} --ood-only"
+        say(f"No OOD predictions: {error}")
+        say(f"The rest goes on; `{later}` predicts them later.")
+        return []
 
 
 def make_request(

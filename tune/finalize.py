@@ -11,26 +11,24 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tune import cli, final_checks, final_run, progress, results, storage, wandb_mode
+from tune import cli, final_checks, final_tracking, final_training, results, storage, wandb_mode, wording
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
 from tune.final_checks import EPOCHS
-from tune.final_run import FinalRun
+from tune.final_tracking import FinalRun
 from tune.reporting import write
-from tune.results import RunFolder
 from tune.settings import Settings
 
 if TYPE_CHECKING:
     from tune.training.final import Final
-    from tune.training.request import Request
 
 MOST_SEEDS = 10
 """All weights lie in one model.pt: of ten ResNet-50 that is 0.9 GB."""
@@ -67,7 +65,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
-    tracked = partial(final_run.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, teller(console))
+    say = wording.teller(console)
+    tracked = partial(final_tracking.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, say)
     # What needs torch comes after what may be wrong without it.
     import torch
 
@@ -78,7 +77,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)
     final_checks.check_folder(final, options)
-    files = ood_files(options, folder, settings, data_dir, console)
+    files = final_checks.ood_files(options, folder, settings, data_dir, say)
     if options.ood_only:
         return only_predict(final, files, options, tracked, arguments, console)
     request = final_checks.make_request(final, folder, settings, data_dir, options)
@@ -98,9 +97,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         with tracked() as run:
             run.begins(request)
             with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
-                train(final, request, folder, console, run)
+                final_training.train(final, request, folder, console, run)
             if files:
-                predict(final, files, request.tta, options.adapt_batch_norm, console, run)
+                final_training.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
 
@@ -123,30 +122,9 @@ def only_predict(
     def work() -> None:
         with tracked() as run:
             run.goes_on()
-            predict(final, files, tta, options.adapt_batch_norm, console, run)
+            final_training.predict(final, files, tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
-
-
-def ood_files(
-    options: argparse.Namespace, run: RunFolder, settings: Settings, data_dir: Path, console: Console
-) -> list[Path]:
-    """The files of the challenge; none, and a sentence, if they are not to be had and there is more to do."""
-    from tune.training import ood, synthetic_ood
-
-    folder = options.ood_dir
-    if folder is None:
-        folder = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
-    try:
-        return ood.locate(folder)
-    except ood.OodMissing as error:
-        if options.ood_only:
-            raise ValueError(str(error)) from error
-        later = f"python -m tune.finalize {shlex.quote(run.address)} --ood-only"
-        say = teller(console)
-        say(f"No OOD predictions: {error}")
-        say(f"The rest goes on; `{later}` predicts them later.")
-        return []
 
 
 def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
@@ -155,8 +133,7 @@ def resumable(work: Callable[[], None], final: Final, arguments: list[str], cons
         with storage.final_uploaded(final.run):
             work()
     except KeyboardInterrupt:
-        again = to_go_on(final, arguments)
-        console.print(f"Interrupted. {again}", soft_wrap=True, markup=False, highlight=False)
+        wording.teller(console)(f"Interrupted. {to_go_on(final, arguments)}")
         raise
     except Unwritable as error:
         raise cli.WorkFailed(f"{error}. {to_go_on(final, arguments)}") from error
@@ -178,86 +155,6 @@ def to_go_on(final: Final, arguments: list[str]) -> str:
     else:  # not an epoch is done
         again = arguments
     return f"To go on: python -m tune.finalize {shlex.join(again)}"
-
-
-def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
-    """Trains and tests, and says so."""
-    from tune.training.final import Diverged
-
-    seeds = "" if request.seeds == 1 else f" on {request.seeds} seeds"
-    console.print(
-        f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
-        f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    try:
-        learn(final, request, console, run)
-    except Diverged as error:
-        run.ends("diverged")
-        raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
-    with progress.shown("test", "images", console) as work:
-        metrics = final.test(request, work.advance)
-    run.tested(metrics, final.model)
-    for line in figures(metrics):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Model: {named(final, final.model)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def learn(final: Final, request: Request, console: Console, run: FinalRun) -> None:
-    """Trains, a line an epoch."""
-    configs, epochs = request.configs(), request.config.epochs
-    with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
-        for result in final.train(request):
-            config = result.training.config
-            run.epoch_ended(result)
-            which = "" if request.seeds == 1 else f"seed {config.seed}, "
-            accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
-            rate = f"{result.images_per_s:,.0f} images/s"
-            line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
-            told = "" if console.is_terminal else f", {rate}"  # beside the bar otherwise
-            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{told}")
-            work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
-
-
-def figures(metrics: dict[str, Any]) -> Iterator[str]:
-    """The test's figures, in sentences."""
-    if "over_seeds" in metrics:
-        seeds = metrics["over_seeds"]["test_acc"]
-        low, high = seeds["interval95"]
-        mean = f"{seeds['mean']:.2f} % (95 % interval {low:.2f} to {high:.2f})"
-        yield f"A single seed: {mean} in the mean, standard deviation {seeds['sd']:.2f}"
-    validation = metrics["validation"] or {}
-    if "val_acc_tta" in validation:
-        yield (
-            f"Test-time augmentation on the validation images: {validation['val_acc_tta']:.2f} %, "
-            f"without it {validation['val_acc']:.2f} %"
-        )
-    low, high = metrics["test_acc_interval95"]
-    together = " of the seeds together" if "over_seeds" in metrics else ""
-    yield (
-        f"Test accuracy{together} {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
-        f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images"
-    )
-
-
-def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
-    """Predicts the OOD files, and says so."""
-    with progress.shown("OOD", "images", console) as work:
-        images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
-    run.predicted(final.submission)
-    line = f"OOD predictions: {named(final, final.submission)} ({images:,} rows)"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def teller(console: Console) -> Callable[[str], None]:
-    """Prints sentences as they are."""
-    return partial(console.print, highlight=False, markup=False, soft_wrap=True)
-
-
-def named(final: Final, path: Path) -> str:
-    """Of a file in final/, where it lies when all is done."""
-    return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tune import cli, pictures, progress, storage
+from tune import cli, image_files, progress, storage
 from tune.files import check_out, printable, short, told_of
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     path = find_model(options.model, options.storage)
     if options.export is not None:
         check_out(options.export, "--export")
-    found = pictures.find(options.places)
+    found = image_files.find(options.places)
     if options.places and not found:
         raise ValueError(f"{', '.join(map(str, options.places))} holds no files; give a folder of images.")
-    named = {place: pictures.read(place) for place, is_named in found if is_named}
+    named = {place: image_files.read(place) for place, is_named in found if is_named}
     # What needs torch comes after what may be wrong without it.
     import torch
 
@@ -143,8 +143,8 @@ def predictions(
         seen = []
         for place in places[start : start + AT_ONCE]:
             try:
-                seen.append((place, named[place] if place in named else pictures.read(place)))
-            except pictures.NoPicture:
+                seen.append((place, named[place] if place in named else image_files.read(place)))
+            except image_files.UnreadableImage:
                 skipped.append(place)
         if not seen:
             continue

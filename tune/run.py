@@ -10,32 +10,21 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import re
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import get_args
 
 from rich.console import Console
 
-from tune import cli, results, space, storage
+from tune import cli, results, space, storage, wording
 from tune.cli import at_least
-from tune.files import Claim, Unwritable
-from tune.remote import Unreachable
-from tune.reporting import write
 from tune.results import RunFolder
 from tune.search import resume
 from tune.settings import METRICS, Method, Settings, Source
-from tune.training import looks
-
-if TYPE_CHECKING:
-    from tune.search.past import Past
-    from tune.search.plan import Plan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -111,7 +100,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     options.storage = storage.resolve(options.storage)
     before: Settings | None = None
     if options.resume is not None:
-        options, before = _resumed(options, given)
+        options, before = resume.reopened(options, given)
     elif options.space is None:
         raise ValueError("--space is missing: the search-space file, as in --space search_spaces/simple_cnn.py.")
     if not 0 < options.val_fraction < 1:
@@ -119,14 +108,12 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     search_space, digest = space.load(options.space)
     name, console = default_name(search_space.model), Console()
     if "dry_run" in given:
-        if "then_finalize" in given:
-            raise ValueError("--dry-run tells what a search costs, and no final training; leave --then-finalize out.")
         from tune.search import dry_run
 
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
     # What needs torch and Ray comes after what may be wrong without them; all of it before the folder is made, so that
     # a folder without a search in it is a matter of milliseconds.
-    from tune.search import confirm, launch, past, plan, summary, warm_start  # noqa: F401
+    from tune.search import confirm, ending, past, plan, warm_start
     from tune.training import host
 
     with host.at_full_speed():  # torch's threads, which the data start, inherit it, and train with --then-finalize
@@ -145,31 +132,11 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        wording.teller(console)(line)
     finalizes = "then_finalize" in given
-    search = partial(_search, prepared, folder, so_far, console, claim, " --then-finalize" if finalizes else "")
-    tell = partial(_tell, prepared.settings, folder, console)
+    search = partial(ending.searched, prepared, folder, so_far, console, claim, " --then-finalize" if finalizes else "")
+    tell = partial(ending.tell, prepared.settings, folder, console)
     return partial(_then_finalize if finalizes else _then_tell, search, tell, folder)
-
-
-def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse.Namespace, Settings]:
-    """The options of the run that goes on, with those that are given in their place; and what it was begun with."""
-    if "dry_run" in given:
-        raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
-    folder = options.storage.find(options.resume)
-    if given.get("name") not in (None, folder.name):
-        raise ValueError(f"--name {given['name']} is not the name of {options.resume}; leave it out.")
-    before = resume.settings_of(folder)
-    resume.check_folder(folder)
-    if "then_finalize" in given:
-        storage.fetch_final(folder)
-        if looks.holds_more(folder.final):
-            go_on = "--resume" if (folder.final / "checkpoint.pt").is_file() else "--overwrite"
-            raise ValueError(
-                f"{folder.final} is there already; leave --then-finalize out, and then use "
-                f"`python -m tune.finalize {shlex.quote(folder.address)} {go_on}`."
-            )
-    return resume.options(given, folder, before), before
 
 
 def _then_tell(search: Callable[[], None], tell: Callable[[], None], folder: RunFolder) -> None:
@@ -194,60 +161,6 @@ def _then_finalize(search: Callable[[], None], tell: Callable[[], None], folder:
         print(f"Interrupted. To go on: {summary.command('tune.finalize', folder)}")
         raise
     finish()
-
-
-def _search(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim, and_then: str) -> None:
-    """Searches; says what was found if that ends early. `and_then`: the options to go on with, beside --resume."""
-    from tune.search import confirm, past, summary
-    from tune.search.launch import search
-    from tune.search.mirror import mirrored
-    from tune.search.watchdog import RayDied
-
-    try:
-        with mirrored(folder, console) as mirror:
-            why = past.nothing_to_do(so_far, prepared.settings)
-            if why and not confirm.todo(folder, prepared.settings):
-                console.print(why)
-                confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
-            else:
-                search(prepared, folder, so_far, console, mirror, and_then)
-    except KeyboardInterrupt:
-        claim.release()  # the report would take it for a search that runs
-        how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
-        console.print(f"Interrupted. {how_to_go_on}", highlight=False, markup=False, soft_wrap=True)
-        raise
-    except SystemExit as error:  # of rich, when nobody reads the output any more
-        raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}{and_then}") from error
-    except (RayDied, Unwritable) as error:
-        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console, and_then)}") from error
-    finally:
-        claim.release()
-
-
-def _tell(settings: Settings, folder: RunFolder, console: Console) -> None:
-    """Says what a search that has come to its end has found. WorkFailed if that is nothing."""
-    from tune.search import summary
-
-    summary.show(folder, settings, console, write.made(folder, console))
-    if reason := summary.why_nothing(folder, settings):
-        raise cli.WorkFailed(reason)
-
-
-def _cut_off(folder: RunFolder, settings: Settings, console: Console, and_then: str) -> str:
-    """Says what there is of a search that did not come to its end; returns how it goes on."""
-    from tune.search import summary
-
-    if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
-        shutil.rmtree(folder.path, ignore_errors=True)  # or its name would be taken for nothing
-        if folder.remote is not None:
-            with suppress(Unreachable):
-                folder.remote.remove()
-        return "Nothing had begun, and nothing is left of it."
-    report = None
-    with suppress(KeyboardInterrupt):  # of one in haste: how the search goes on is said all the same
-        report = write.made(folder, console)
-    summary.show(folder, settings, console, report)
-    return summary.to_go_on(folder) + and_then
 
 
 def default_name(model: str) -> str:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tune.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SAID_FIRST = ("lr", "batch_size", "scheduler", "augmentation")
 
 _NO_SETTING = ("model", "epochs", "seed")
 """The same for all trials of a search."""
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Prints sentences as they are: without markup or colours, and whole where nobody reads them on a screen."""
+    return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
 def counted(number: int, noun: str) -> str:

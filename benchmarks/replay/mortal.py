@@ -76,9 +76,8 @@ class Mortal:
             trial_id,
             {
                 "epoch": epoch,
-                METRIC: value,
+                METRIC: None if diverged else value,
                 "trained_s": float(epoch),
-                "diverged": diverged,
                 "train_loss": 1.0,
                 "checkpoint_due": False,
                 "micro_batches": 1,

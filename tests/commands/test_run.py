@@ -105,7 +105,6 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--storage", "nope://bucket/runs"], ["--storage nope://bucket/runs", "Unrecognized filesystem type"]),
         (["--storage", "s3://me:hunter2@bucket/runs"], ["holds credentials", "into the environment"]),
         (["--warm-start", "s3://me:hunter2@bucket/runs/one"], ["holds credentials", "into the environment"]),
-        (["--dry-run", "--then-finalize"], ["--dry-run", "leave --then-finalize out"]),
         (["--resume", "one", "--dry-run"], ["--dry-run", "new search", "--resume"]),
         (["--warm-start", "two"], ["There is no run 'two' in", "lists them"]),
         (["--warm-start", ""], ["There is no run ''"]),

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tune.search.asha import Asha
 from tune.search.console import view
+from tune.search.eta import Progress
 from tune.search.live import LiveView
-from tune.search.progress import Progress
 from tune.search.standing import Standing
 from tune.training.config import TrainConfig
 
@@ -23,8 +23,9 @@ def config(**values: Any) -> TrainConfig:
     return TrainConfig(**plain | long_words | values)
 
 
-def metrics(epoch: int, val_acc: float, diverged: bool = False) -> dict[str, Any]:
-    return {"epoch": epoch, "val_acc": val_acc, "diverged": diverged, "wall_s": 1.23}
+def metrics(epoch: int, val_acc: float | None, robust: float | None = None) -> dict[str, Any]:
+    """Of a trial that has diverged if there is no `val_acc`."""
+    return {"epoch": epoch, "val_acc": val_acc, "val_robust_acc": robust, "wall_s": 1.23}
 
 
 def progress(trials: int = 5, workers: int = 2) -> Progress:
@@ -38,7 +39,7 @@ def one_of_each(shown: Standing) -> None:
     shown.epoch_ended("0000", metrics(50, 52.345))
     shown.trial_ended("0000", "finished", None)
     shown.trial_started("0001", "baseline", config(lr=0.1, batch_size=8, scheduler="step", augmentation="none"))
-    shown.epoch_ended("0001", metrics(1, 0.0, diverged=True))
+    shown.epoch_ended("0001", metrics(1, None))
     shown.trial_ended("0001", "diverged", None)
     shown.trial_started("0002", "search", config())
     shown.trial_ended("0002", "failed", "RuntimeError: [/red] CUDA out of memory")

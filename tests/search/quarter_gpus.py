@@ -17,8 +17,8 @@ from ray import tune
 
 from tune import cli, run
 from tune.search import devices, launch
+from tune.search.checkpoint_store import FolderStore
 from tune.search.devices import Machine
-from tune.search.kept import InFolder
 from tune.search.trial import Task, metrics
 from tune.training.loop import EpochResult
 
@@ -32,7 +32,7 @@ class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     """
 
     def setup(self, config: dict[str, Any], task: Task) -> None:
-        assert isinstance(task.checkpoints, InFolder)
+        assert isinstance(task.checkpoints, FolderStore)
         self.here = task.checkpoints.path.parent
         self.reset_config(config)
 

@@ -77,6 +77,14 @@ def test_what_is_measured_is_the_largest_that_the_space_holds() -> None:
     assert calibrate.largest(resnet).image_size == 0  # its own, 224
 
 
+def test_the_consistency_loss_of_a_branch_counts_as_it_triples_the_step() -> None:
+    policies = [{"augmentation": "crop_flip"}, {"augmentation": "augmix", "jsd": ray_tune.choice([0.0, 12.0])}]
+    largest = calibrate.largest(make_with({"policy": ray_tune.choice(policies)}, {"augmentation": "crop_flip"}))
+    assert (largest.jsd, largest.augmentation) == (12.0, "augmix")
+    plain = calibrate.largest(make_with({"augmentation": "crop_flip"}, {"augmentation": "crop_flip"}))
+    assert (plain.jsd, plain.augmentation) == (0.0, "crop_flip")
+
+
 def test_a_process_that_fails_says_why() -> None:
     asked = calibrator()
     asked.config = dataclasses.replace(asked.config, model="resnet50", image_size=32, batch_size=1)

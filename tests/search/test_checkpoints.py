@@ -15,9 +15,9 @@ from tests.an_s3 import Bucket
 from tune import remote
 from tune.files import Unwritable
 from tune.results import RunFolder, create
+from tune.search.checkpoint_store import FolderStore, RemoteStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.devices import Share
-from tune.search.kept import InFolder, InStore
 from tune.search.trial import Task, Trial
 from tune.training import checkpoint, data
 from tune.training.config import TrainConfig
@@ -46,7 +46,7 @@ def task(synthetic_root: Path, tmp_path: Path) -> Task:
     arrow = data.prepare("synthetic", synthetic_root, "train")
     return Task(
         arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0),
-        checkpoints=InFolder(tmp_path), checkpoint_every_s=0.0,
+        checkpoints=FolderStore(tmp_path), checkpoint_every_s=0.0,
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_tria
 
 
 def test_a_trial_is_kept_in_a_store_likewise(task: Task, s3: Bucket) -> None:
-    kept = InStore(remote.connect(s3.uri("kept/checkpoints")))
+    kept = RemoteStore(remote.connect(s3.uri("kept/checkpoints")))
     task = pickle.loads(pickle.dumps(replace(task, checkpoints=kept)))
     trial = begin(task)
     trial.step()
@@ -115,7 +115,7 @@ def test_a_trial_is_kept_in_a_store_likewise(task: Task, s3: Bucket) -> None:
 
 
 def test_a_store_that_is_away_fails_no_trial(task: Task) -> None:
-    away = InStore(remote.connect("s3://bucket/away?endpoint_override=127.0.0.1:9&scheme=http"))
+    away = RemoteStore(remote.connect("s3://bucket/away?endpoint_override=127.0.0.1:9&scheme=http"))
     trial = begin(replace(task, checkpoints=away))
     trial.step()
     report = trial.step()
@@ -129,14 +129,14 @@ def test_a_checkpoint_of_more_epochs_than_are_known_is_not_gone_on_from(task: Ta
     there = RunFolder(here.path, remote.connect(s3.uri("ahead")))
     for checkpoints in (Checkpoints(here), Checkpoints(there)):
         checkpoints.keep_only([])
-        trial = begin(replace(task, checkpoints=checkpoints.kept))
+        trial = begin(replace(task, checkpoints=checkpoints.store))
         for _ in range(3):
             trial.step()  # so that it is kept after the second
         checkpoints.drop_ahead({"0007": 2, "0008": 0})
-        assert checkpoints.kept.load("0007") is not None
+        assert checkpoints.store.load("0007") is not None
         checkpoints.drop_ahead({"0007": 1, "0008": 0})
-        assert checkpoints.kept.load("0007") is None
-        assert begin(replace(task, checkpoints=checkpoints.kept)).step()["epoch"] == 1
+        assert checkpoints.store.load("0007") is None
+        assert begin(replace(task, checkpoints=checkpoints.store)).step()["epoch"] == 1
 
 
 def test_only_what_someone_will_go_on_from_is_kept_in_a_store(s3: Bucket, tmp_path: Path) -> None:

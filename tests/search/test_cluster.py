@@ -22,8 +22,8 @@ from tune import cli, run
 from tune.search import cluster as joining
 from tune.search import nodes
 from tune.search.calibrate import Calibration
+from tune.search.checkpoint_store import FolderStore
 from tune.search.devices import Machine, Share, resolve
-from tune.search.kept import InFolder
 from tune.search.trial import Task
 from tune.training import data, images
 
@@ -97,7 +97,7 @@ def test_another_node_has_the_images_in_shared_memory_and_the_weights_in_its_own
 def test_a_trial_on_a_node_that_does_not_see_the_runs_folder_is_not_kept(synthetic_root: Path, tmp_path: Path) -> None:
     arrow = data.prepare("synthetic", synthetic_root, "train")
     task = Task(arrow=arrow, val_fraction=0.1, split_seed=0, train_subset=None, weights=None, share=Share(1, 0.0),
-                checkpoints=InFolder(tmp_path / "checkpoints"), checkpoint_every_s=0.0)  # fmt: skip
+                checkpoints=FolderStore(tmp_path / "checkpoints"), checkpoint_every_s=0.0)  # fmt: skip
     assert task.keeps(), "else a full disk would be passed over"
     away = replace(task, shipment=replace(nodes.ship(arrow, None), home="another"))
     assert not away.keeps()

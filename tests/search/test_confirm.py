@@ -163,7 +163,7 @@ def test_if_all_diverge_on_other_seeds_the_choice_stands_and_best_json_says_so(t
 def test_the_journal_of_the_reruns(tmp_path: Path) -> None:
     journal = confirm.RerunJournal(RunFolder(tmp_path))
     journal.trial_started("0003-seed8", "search", dataclasses.replace(CONFIG, seed=8))
-    common = {"train_loss": 1.0, "train_acc": 40.0, "val_loss": 2.0, "lr": 0.1, "trained_s": 3.0, "diverged": False}
+    common = {"train_loss": 1.0, "train_acc": 40.0, "val_loss": 2.0, "lr": 0.1, "trained_s": 3.0}
     for epoch in (1, 2):
         journal.epoch_ended("0003-seed8", common | {"epoch": epoch, "val_acc": 10.0 * epoch})
     journal.trial_ended("0003-seed8", "finished", None)
@@ -171,7 +171,7 @@ def test_the_journal_of_the_reruns(tmp_path: Path) -> None:
     assert (row["trial_id"], row["seed"], row["status"], row["epochs"]) == ("0003", 8, "finished", 2)
     assert (row["val_acc"], row["wall_s"]) == (20.0, 3.0)
     journal.trial_started("0004-seed8", "search", dataclasses.replace(CONFIG, seed=8))
-    journal.epoch_ended("0004-seed8", common | {"epoch": 1, "val_acc": 0.0, "diverged": True})
+    journal.epoch_ended("0004-seed8", common | {"epoch": 1, "val_acc": None})
     journal.trial_ended("0004-seed8", "diverged", None)
     assert [r["val_acc"] for r in confirm.reruns(RunFolder(tmp_path))] == [20.0, None]
     assert len(confirm.RerunJournal(RunFolder(tmp_path)).rows) == 2, "a later part of the search knows them"

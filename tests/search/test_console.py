@@ -116,3 +116,17 @@ def test_the_clock_counts_hours_minutes_and_seconds(later: float, shown: str) ->
     plain = view(TITLE, progress(), log())
     plain._began -= later
     assert plain.elapsed() == shown
+
+
+def test_a_search_for_robustness_says_what_is_measured_at_a_rung() -> None:
+    console = log()
+    with view(TITLE, progress(), console, "val_robust_acc") as shown:
+        for number, (val_acc, robust) in enumerate([(60.0, 20.0), (50.0, 30.0)]):
+            shown.trial_started(f"000{number}", "search", config())
+            shown.epoch_ended(f"000{number}", metrics(49, 40.0))
+            shown.epoch_ended(f"000{number}", metrics(50, val_acc, robust))
+            shown.trial_ended(f"000{number}", "finished", None)
+    text = text_of(console)
+    assert "trial 0000 epoch 49/50: val_acc 40.00 %, 1.2 s" in text
+    assert "trial 0000 epoch 50/50: val_acc 60.00 %, val_robust_acc 20.00 %, 1.2 s" in text
+    assert "trial 0001 finished after epoch 50, val_acc 50.00 %, val_robust_acc 30.00 %, the best so far" in text

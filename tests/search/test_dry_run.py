@@ -10,7 +10,7 @@ from ray import tune
 from rich.console import Console
 
 from tests.search.proposing import tiny
-from tests.search.test_measured import ASKED, MACHINE, leave
+from tests.search.test_epoch_time import ASKED, MACHINE, leave
 from tune import space, wording
 from tune.search import dry_run
 from tune.search.checks import Checked
@@ -40,6 +40,7 @@ def told(
     of: SearchSpace = SPACE,
     arguments: tuple[str, ...] = (),
     taken: Taken = NOTHING_TAKEN,
+    finalizes: bool = False,
     **others: object,
 ) -> list[str]:
     """The lines for the settings ASKED, with `others`."""
@@ -48,7 +49,7 @@ def told(
     share = Share(settings.cpus_per_trial, settings.gpus_per_trial)
     written = io.StringIO()
     checked = Checked(settings, share, True, 10_000, 10_000, ("it takes long.",))
-    dry_run.show(checked, of, MACHINE, arguments, Console(file=written), taken)
+    dry_run.show(checked, of, MACHINE, arguments, Console(file=written), taken, finalizes=finalizes)
     return written.getvalue().splitlines()
 
 
@@ -147,6 +148,19 @@ def test_the_reruns_of_the_best_are_counted(tmp_path: Path) -> None:
     assert "Confirm: up to 20 epochs more, for the 1 best on 2 seeds each" in told(
         tmp_path, trials=1, max_epochs=10, confirm=3, seeds=2
     )
+
+
+def test_a_final_training_is_counted_where_a_pace_is_known(tmp_path: Path) -> None:
+    given = ("--dry-run", "--then-finalize")
+    unknown = told(tmp_path, arguments=given, finalizes=True)
+    assert not [text for text in unknown if "final training" in text]
+    assert "  This measures it: python -m tune.run --trials 4 --max-epochs 1" in unknown
+    leave(tmp_path, "earlier", "2026-01-01", [6.0])  # 4 s for 10,000 images
+    assert (
+        "  After it the final training: about 17 min, 50 epochs of all 50,000 images at a trial's pace; "
+        "with the device to itself it is faster"
+    ) in told(tmp_path, arguments=given, finalizes=True)
+    assert not [text for text in told(tmp_path) if "final training" in text]
 
 
 def test_without_a_measurement_the_budget_is_told_and_the_name_is_not_taken_twice(tmp_path: Path) -> None:

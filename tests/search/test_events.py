@@ -101,6 +101,9 @@ class Ear(Listener):
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
         self.heard.append(("started", trial_id))
 
+    def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
+        self.heard.append(("epoch", trial_id, metrics["val_acc"], metrics["val_robust_acc"]))
+
     def trial_failed(self, trial_id: str, error: str) -> None:
         self.heard.append(("failed", trial_id, error))
 
@@ -114,6 +117,17 @@ def trial(number: int, error_file: Path | None = None, **last: Any) -> Any:
     values = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=3).to_dict()
     config = {**values, "trial_id": f"{number:04d}", "origin": "search"}
     return SimpleNamespace(config=config, error_file=None if error_file is None else str(error_file), last_result=last)
+
+
+def test_of_a_diverged_trial_the_listeners_hear_no_accuracy_and_the_searchers_a_zero() -> None:
+    ear = Ear()
+    events = Events([ear], None, None)
+    sound = {"val_acc": 12.0, "val_robust_acc": None, "diverged": False}
+    diverged = {"val_acc": 0.0, "val_robust_acc": 0.0, "diverged": True}
+    for result in (sound, diverged):
+        events.on_trial_result(1, [], trial(7), result)
+    assert ear.heard == [("epoch", "0007", 12.0, None), ("epoch", "0007", None, None)]
+    assert diverged["val_acc"] == 0.0
 
 
 def test_a_failure_is_told_as_one_that_is_tried_again_and_then_for_good(tmp_path: Path) -> None:

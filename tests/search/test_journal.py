@@ -18,10 +18,10 @@ from tune.training.config import TrainConfig
 CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=64, epochs=3, scheduler="cosine", warmup=0.1)
 
 
-def metrics(epoch: int, val_acc: float, **values: Any) -> dict[str, Any]:
+def metrics(epoch: int, val_acc: float | None, **values: Any) -> dict[str, Any]:
     """What a trial reports, Ray's own additions included."""
     figures = {"train_loss": 4.0 / epoch, "train_acc": 10.0 * epoch, "val_loss": 4.5 / epoch, "val_acc": val_acc}
-    technical = {"lr": 0.05, "wall_s": 2.0, "images_per_s": 1000.0, "peak_memory_mb": 300.0, "diverged": False}
+    technical = {"lr": 0.05, "wall_s": 2.0, "images_per_s": 1000.0, "peak_memory_mb": 300.0}
     technical |= {"trained_s": 2.0 * epoch, "checkpoint_due": False, "micro_batches": 1}
     rays_own = {"done": False, "steps": 10, "batch_loss": [4.0] * 10, "training_iteration": 99, "trial_id": "ray_1"}
     return {"epoch": epoch} | figures | technical | rays_own | values
@@ -109,8 +109,7 @@ def test_a_diverged_epoch_has_nulls_where_there_is_no_measurement(
 ) -> None:
     journal.trial_started("0000", "baseline", CONFIG)
     journal.epoch_ended("0000", metrics(1, 12.0))
-    # The 0 is what a diverged trial reports to the searchers.
-    journal.epoch_ended("0000", metrics(2, 0.0, diverged=True, train_loss=loss, val_loss=math.nan))
+    journal.epoch_ended("0000", metrics(2, None, train_loss=loss, val_loss=math.nan))
     journal.trial_ended("0000", "diverged", None)
     (row,) = folder.read_rows("trials.parquet")
     assert (row["status"], row["epochs"]) == ("diverged", 2)

@@ -161,3 +161,28 @@ def test_an_error_in_the_search_leaves_the_terminal_in_order() -> None:
         raise KeyboardInterrupt
     text = text_of(console)
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_search_for_robustness_names_its_best_by_that() -> None:
+    """The trial that is better on clean images is the worse one under corruption, which is measured at rungs."""
+    shown = live(terminal(120), metric="val_robust_acc")
+    for trial_id, val_acc, robust in (("0000", 60.0, 20.0), ("0001", 50.0, 30.0)):
+        shown.trial_started(trial_id, "search", config())
+        shown.epoch_ended(trial_id, metrics(5, val_acc, robust))
+    assert "Best so far: trial 0001 (search), 30.00 % val_robust_acc, after epoch 5 of 50" in frame(shown)
+    shown.epoch_ended("0001", metrics(6, 51.0))  # no rung: what the last one has measured stands
+    shown.epoch_ended("0000", metrics(6, 61.0))
+    lines = frame(shown)
+    assert "Best so far: trial 0001 (search), 30.00 % val_robust_acc, after epoch 6 of 50" in lines
+    head, *rows = rows_of(lines)
+    assert head[3:8] == ["epoch", "val", "%", "robust", "%"]
+    assert [row[3:6] for row in rows] == [["6/50", "61.00", "20.00"], ["6/50", "51.00", "30.00"]]
+    shown.epoch_ended("0001", metrics(7, None))
+    assert "Best so far: trial 0000 (search), 20.00 % val_robust_acc, after epoch 6 of 50" in frame(shown)
+
+
+def test_before_the_first_rung_there_is_no_best_of_a_search_for_robustness() -> None:
+    shown = live(terminal(), metric="val_robust_acc")
+    shown.trial_started("0000", "search", config())
+    shown.epoch_ended("0000", metrics(1, 60.0))
+    assert "Best so far: none yet" in frame(shown)

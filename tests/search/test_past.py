@@ -180,7 +180,7 @@ def test_only_what_stands_on_the_command_line_was_given() -> None:
 def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> None:
     before = settings(seed=5, time_budget_s=60.0, seeds=4)
     _, given = resume.given_options(run.parser(), ["--resume", "one", "--trials", "9"])
-    options = resume.options(given, RunFolder(tmp_path / "moved" / "one"), before)
+    options = resume.merged(given, RunFolder(tmp_path / "moved" / "one"), before)
     everything = vars(run.parser().parse_args([]))
     assert everything.keys() - vars(options).keys() == {"dry_run", "then_finalize"}, "which are asked for anew"
     assert (options.trials, options.seed, options.time_budget, options.seeds) == (9, 5, 60.0, 4)
@@ -210,14 +210,14 @@ def test_options_must_agree(changes: dict[str, Any], words: str) -> None:
 def test_the_run_of_a_warm_start_may_be_gone_and_is_named_as_before(given: str, tmp_path: Path) -> None:
     before = settings(warm_start=str(tmp_path / "earlier"))
     run_folder = RunFolder(tmp_path / "one")
-    assert resume.options({}, run_folder, before).warm_start == before.warm_start
-    options = resume.options({"warm_start": given.format(storage=tmp_path)}, run_folder, before)
+    assert resume.merged({}, run_folder, before).warm_start == before.warm_start
+    options = resume.merged({"warm_start": given.format(storage=tmp_path)}, run_folder, before)
     assert options.warm_start == before.warm_start
 
 
 def test_another_warm_start_does_not_agree(tmp_path: Path) -> None:
     before = settings(warm_start=str(tmp_path / "earlier"))
-    options = resume.options({"warm_start": "other"}, RunFolder(tmp_path / "one"), before)
+    options = resume.merged({"warm_start": "other"}, RunFolder(tmp_path / "one"), before)
     with pytest.raises(
         ValueError, match=r"--warm-start is other, but the search was begun with .*/earlier; leave it out"
     ):

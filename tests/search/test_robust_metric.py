@@ -76,7 +76,7 @@ def test_between_rungs_the_last_ones_stands_and_a_verdict_is_none(tmp_path: Path
         journal.trial_started(trial_id, "search", CONFIG)
     for epoch, robust in ((1, None), (2, 20.0), (3, None)):
         journal.epoch_ended("0000", metrics(epoch, 30.0, val_robust_acc=robust))
-    journal.epoch_ended("0001", metrics(1, 0.0, val_robust_acc=0.0, diverged=True))
+    journal.epoch_ended("0001", metrics(1, None, val_robust_acc=None))
     journal.trial_ended("0001", "diverged", None)
     assert [row[METRIC] for row in folder.read_rows("epochs.parquet")] == [None, 20.0, None, None]
     assert [row[METRIC] for row in folder.read_rows("trials.parquet")] == [20.0, None]

@@ -10,8 +10,8 @@ import pytest
 import ray
 from ray import tune
 
+from tune.search.checkpoint_store import FolderStore
 from tune.search.devices import Share
-from tune.search.kept import InFolder
 from tune.search.trial import Task, Trial
 from tune.training import data
 from tune.training.config import TrainConfig
@@ -52,7 +52,7 @@ def task(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Task
         train_subset=100,
         weights=None,
         share=Share(1, 0.0),
-        checkpoints=InFolder(tmp_path_factory.mktemp("checkpoints")),
+        checkpoints=FolderStore(tmp_path_factory.mktemp("checkpoints")),
         checkpoint_every_s=3600.0,
     )
 

@@ -1,12 +1,10 @@
-"""What of an earlier run serves a new search, and what the user is told of the rest."""
+"""What of an earlier run a new search starts with, and which runs it can not start from."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,81 +12,12 @@ import pytest
 from ray import tune
 
 from tests.a_search import settings
+from tests.search.an_earlier_run import ASKED, FIVE, first, ids, leave, space, take, trial
 from tune.results import TRIALS, RunFolder, create
 from tune.search import warm_start
 from tune.search.proposals import HeadStart, Known, score
 from tune.search.warm_start import Taken
-from tune.space import SearchSpace
 from tune.training.config import TrainConfig
-
-PARAMETERS: dict[str, Any] = {
-    "lr": tune.loguniform(1e-3, 0.3),
-    "batch_size": tune.choice([32, 64]),
-    "momentum": 0.9,
-    "schedule": tune.choice(
-        [{"scheduler": "step", "gamma": tune.uniform(0.5, 0.9)}, {"scheduler": "cosine", "warmup": 0.1}]
-    ),
-}
-COSINE = {"batch_size": 64, "scheduler": "cosine", "warmup": 0.1}
-STEP = {"batch_size": 64, "scheduler": "step", "gamma": 0.8, "warmup": 0.0}
-ASKED = settings(data="cifar100", max_epochs=4, seed=3, warm_start="one")
-
-
-def space(**parameters: Any) -> SearchSpace:
-    """That of PARAMETERS, with others in their place. Its points lie in all that are tested."""
-    more = {"momentum": 0.9} | ({"dropout": 0.0} if "dropout" in parameters else {})
-    return SearchSpace(
-        model="simple_cnn",
-        epochs=4,
-        trials=4,
-        parameters={name: value for name, value in (PARAMETERS | parameters).items() if value is not None},
-        reference={"lr": 0.05} | more | COSINE,
-        baselines=[{"lr": 0.06} | more | COSINE],
-    )
-
-
-def trial(number: int, val_acc: float | None, lr: float, status: str = "finished", **values: Any) -> dict[str, Any]:
-    config = TrainConfig.from_dict({"model": "simple_cnn", "lr": lr, "epochs": 4, "seed": 3} | COSINE | values)
-    about = {"trial_id": f"{number:04d}", "status": status, "origin": "search", "epochs": 4, "val_acc": val_acc}
-    return about | {f"config.{name}": value for name, value in config.to_dict().items()}
-
-
-FIVE = [
-    trial(0, 20.0, 0.05),  # the reference
-    trial(1, 30.0, 0.2),
-    trial(2, 25.0, 0.01, **STEP),
-    trial(3, 10.0, 0.002, status="stopped") | {"epochs": 2},
-    trial(4, None, 0.3, status="diverged") | {"epochs": 1},
-]
-
-
-def leave(storage: Path, rows: list[dict[str, Any]], best: object = None, **others: Any) -> RunFolder:
-    """An earlier run, as it lies on the disk."""
-    folder = create(storage, "one")
-    fingerprint = others.pop("fingerprint", "abc")
-    asked = ASKED.to_dict() | {"warm_start": None} | others
-    folder.write_json("experiment.json", {"settings": asked, "data_fingerprint": fingerprint})
-    folder.write_table("trials.parquet", rows, TRIALS)
-    folder.write_json("best.json", {} if best is None else {"trial_id": best})
-    return folder
-
-
-def take(folder: RunFolder, of: SearchSpace | None = None, **others: Any) -> Taken:
-    """By the search ASKED, with `others`."""
-    of = of or space()
-    asked = dataclasses.replace(ASKED, **others)
-    return warm_start.take(warm_start.read(folder, of.model), of, asked, "abc")
-
-
-def ids(taken: Taken) -> list[str]:
-    return [row["trial_id"] for row in taken.rows]
-
-
-def first(taken: Taken) -> list[str]:
-    return [row["trial_id"] for row in taken.rows if row["first"]]
-
-
-# What is taken over.
 
 
 def test_all_that_fits_is_known_and_the_best_of_it_runs_first(tmp_path: Path) -> None:
@@ -184,149 +113,6 @@ def test_diverged_trials_alone_have_no_best(tmp_path: Path) -> None:
     taken = take(leave(tmp_path, FIVE[4:]))
     assert (ids(taken), first(taken)) == (["0004"], [])
     assert taken.lines == ["Warm start: one, 1 of 1 trials are known from the start"]
-
-
-# What fits.
-
-
-def test_a_wider_space_holds_all(tmp_path: Path) -> None:
-    wider = space(
-        lr=tune.loguniform(1e-5, 1.0),
-        dropout=tune.uniform(0.0, 0.5),
-        schedule=tune.choice(
-            [
-                {"scheduler": "constant"},
-                {"scheduler": "step", "gamma": tune.uniform(0.1, 1.0)},
-                {"scheduler": "cosine", "warmup": tune.choice([0.0, 0.1])},
-            ]
-        ),
-    )
-    assert len(take(leave(tmp_path, FIVE), wider).rows) == 5
-
-
-@pytest.mark.parametrize(
-    ("parameters", "left", "reasons"),
-    [
-        ({"lr": tune.loguniform(0.02, 0.25)}, ["0000", "0001"], "lr outside log-uniform 0.02 to 0.25 (3)"),
-        (
-            {"schedule": tune.choice([{"scheduler": "cosine", "warmup": 0.1}, {"scheduler": "constant"}])},
-            ["0000", "0001", "0003", "0004"],
-            "no branch of schedule for scheduler step (1)",
-        ),
-        (
-            {"schedule": tune.choice([{"scheduler": "cosine", "warmup": 0.1},
-                                      {"scheduler": "step", "gamma": tune.uniform(0.5, 0.7)}])},
-            ["0000", "0001", "0003", "0004"],
-            "gamma outside uniform 0.5 to 0.7 (1)",
-        ),
-        (
-            {"schedule": None, "scheduler": "cosine", "warmup": 0.1},
-            ["0000", "0001", "0003", "0004"],
-            "scheduler other than cosine (1)",
-        ),
-        (
-            {"schedule": None, "rate": tune.choice([{"scheduler": "cosine", "warmup": 0.1}, {"gamma": 0.7}])},
-            ["0000", "0001", "0003", "0004"],
-            "no branch of rate (1)",
-        ),
-        ({"lr": tune.choice([0.05, 0.06, 0.2])}, ["0000", "0001"], "lr outside 0.05, 0.06, 0.2 (3)"),
-    ],
-)  # fmt: skip
-def test_a_narrower_space_names_what_is_outside(
-    parameters: dict[str, Any], left: list[str], reasons: str, tmp_path: Path
-) -> None:
-    taken = take(leave(tmp_path, FIVE), space(**parameters))
-    assert ids(taken) == left
-    assert taken.lines[1:] == [f"  {5 - len(left)} of 5 trials do not fit: {reasons}"]
-
-
-def test_a_field_that_the_space_does_not_name_must_be_at_its_default(tmp_path: Path) -> None:
-    rows = [trial(0, 20.0, 0.05), trial(1, 30.0, 0.1, dropout=0.3), trial(2, 30.0, 0.1, gamma=0.5)]
-    taken = take(leave(tmp_path, rows))
-    assert ids(taken) == ["0000"]
-    assert taken.lines[1] == "  2 of 3 trials do not fit: dropout other than 0.0 (1), gamma other than 0.9 (1)"
-
-
-def test_the_commonest_reasons_are_told_and_the_others_counted(tmp_path: Path) -> None:
-    odd = [{"dropout": 0.1}, {"mixup": 0.1}, {"cutmix": 0.1}, {"dropout": 0.2}, {"nesterov": True}, {"batch_size": 8}]
-    taken = take(leave(tmp_path, [trial(number, 20.0, 0.1, **values) for number, values in enumerate(odd)]))
-    assert taken.lines[1] == (
-        "  6 of 6 trials do not fit: "
-        "dropout other than 0.0 (2), mixup other than 0.0 (1), cutmix other than 0.0 (1), other reasons (2)"
-    )
-
-
-def test_values_that_no_trial_takes_any_more_do_not_fit(tmp_path: Path) -> None:
-    taken = take(leave(tmp_path, [trial(0, 20.0, 0.05), trial(1, 30.0, 0.1) | {"config.lr": 1000.0}]))
-    assert ids(taken) == ["0000"]
-    assert taken.lines[1].startswith("  1 of 2 trials do not fit: lr is 1000.0; it must lie between")
-
-
-# What compares.
-
-
-@pytest.mark.parametrize(
-    ("others", "why"),
-    [
-        ({"data": "synthetic"}, "It learnt from synthetic, this search from cifar100"),
-        ({"fingerprint": "xyz"}, "Its cifar100 held other images"),
-        ({"train_subset": 5000}, "It trained 5,000 images for 4 epochs, this search 40,000 for 4"),
-        ({"train_subset": 5000, "max_epochs": 9}, "It trained 5,000 images for 9 epochs, this search 40,000 for 4"),
-        (
-            {"val_fraction": 0.1},
-            "It trained 45,000 images for 4 epochs, this search 40,000 for 4; "
-            "it validated on 5,000 images, this search on 10,000",
-        ),
-        (
-            {"val_fraction": 0.1, "train_subset": 40_000},
-            "It validated on 5,000 images, this search on 10,000",
-        ),
-    ],
-)
-def test_where_accuracies_do_not_compare_only_the_best_is_taken(
-    others: dict[str, Any], why: str, tmp_path: Path
-) -> None:
-    taken = take(leave(tmp_path, [*FIVE, trial(5, 99.0, 0.9)], **others))
-    assert (ids(taken), first(taken)) == (["0001"], ["0001"])
-    assert not any(row["known"] for row in taken.rows)
-    assert taken.lines == [
-        "Warm start: one, its best, trial 0001, runs right after the reference",
-        f"  {why}: its accuracies do not compare, only its best trial is taken over",
-        "  1 of 6 trials do not fit: lr outside log-uniform 0.001 to 0.3 (1)",
-    ]
-    new = create(tmp_path, "new")
-    warm_start.write(new, taken)
-    head_start = warm_start.load(new, ASKED)
-    assert head_start.known == ()
-    assert head_start.first is not None
-
-
-def test_a_best_that_runs_anyway_is_not_taken_over(tmp_path: Path) -> None:
-    taken = take(leave(tmp_path, FIVE[:1]), max_epochs=9)
-    assert taken.rows == []
-    assert taken.lines == [
-        "Warm start: one, its best, trial 0000, is this search's reference anyway",
-        "  It trained 40,000 images for 4 epochs, this search 40,000 for 9: its accuracies do not compare",
-    ]
-
-
-def test_another_metric_does_not_compare(tmp_path: Path) -> None:
-    rows = [row | {"val_robust_acc": acc} for row, acc in zip(FIVE, [1.0, 2.0, 3.0, None, None], strict=True)]
-    taken = take(leave(tmp_path, rows, metric="val_robust_acc"))
-    assert first(taken) == ["0002"]
-    assert "It maximised val_robust_acc, this search val_acc: its" in taken.lines[1]
-
-
-@pytest.mark.parametrize(
-    "others", [{"train_subset": 40_000}, {"fingerprint": None}, {"trials": 99, "search": "optuna"}]
-)
-def test_what_comes_to_the_same_compares(others: dict[str, Any], tmp_path: Path) -> None:
-    taken = take(leave(tmp_path, FIVE, **others))
-    assert len(taken.rows) == 5
-    assert all(row["known"] for row in taken.rows)
-
-
-# What can not be used.
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

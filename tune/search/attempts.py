@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
+
+from tune.training.config import TrainConfig
 
 Handed = dict[str, Any]
 """A TrainConfig's values, `trial_id`, `origin`, and MICRO_BATCHES if the first attempt took too much memory."""
 
 MICRO_BATCHES = "micro_batches"
 
-
 NODES_TO_LOSE = 3
 """So many nodes may die under a trial for nothing; of more than that it may be the cause."""
+
+
+def train_config(handed: Mapping[str, Any]) -> TrainConfig:
+    """The configuration in what a trial was handed."""
+    beside = ("trial_id", "origin", MICRO_BATCHES)
+    return TrainConfig.from_dict({name: value for name, value in handed.items() if name not in beside})
 
 
 class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it

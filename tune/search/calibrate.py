@@ -138,14 +138,22 @@ class Calibrator:
 
 
 def largest(space: SearchSpace) -> TrainConfig:
-    """The reference at the largest batch and images of the space, with a rate at which noise does no harm."""
+    """The reference at the largest batch and images of the space, with a rate at which noise does no harm.
+
+    With AugMix's consistency loss if the space holds it: a step then takes three views of each image.
+    """
+
+    def values(name: str) -> list[Any]:
+        """The ends or categories of a parameter, in all branches; empty if the space has none of that name."""
+        leaves = domains.leaves(space.parameters)
+        return [value for leaf, domain in leaves if leaf == name for value in domains.extremes(domain)]
+
     config = space.config(space.reference, epochs=space.epochs, seed=0)
-    leaves = list(domains.leaves(space.parameters))
-    batches = [value for name, domain in leaves if name == "batch_size" for value in domains.extremes(domain)]
-    sizes = [value for name, domain in leaves if name == "image_size" for value in domains.extremes(domain)]
-    config = replace(config, batch_size=max(batches), lr=1e-6, epochs=10_000, freeze_epochs=0)
-    tried = [replace(config, image_size=size) for size in (config.image_size, *sizes)]
-    return max(tried, key=lambda item: preprocessing_of(item).image_size)
+    config = replace(config, batch_size=max(values("batch_size")), lr=1e-6, epochs=10_000, freeze_epochs=0)
+    tried = [replace(config, image_size=size) for size in (config.image_size, *values("image_size"))]
+    config = max(tried, key=lambda item: preprocessing_of(item).image_size)
+    jsd = max([config.jsd, *values("jsd")])
+    return replace(config, jsd=jsd, augmentation="augmix") if jsd > 0 else config
 
 
 def _foretold(last: Measured, trials: int) -> float:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from tune.results import RunFolder, Status
-from tune.search.kept import InFolder, InStore, Kept
+from tune.search.checkpoint_store import CheckpointStore, FolderStore, RemoteStore
 from tune.search.listener import Listener
 from tune.search.past import ENDED
 
@@ -16,15 +16,15 @@ class Checkpoints(Listener):
     """Removes what nobody will go on from, so that no more trials are kept than run at once or were interrupted."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self.kept: Kept = InFolder((folder.path / "checkpoints").absolute())
+        self.store: CheckpointStore = FolderStore((folder.path / "checkpoints").absolute())
         self._later: ThreadPoolExecutor | None = None
         if folder.remote is not None:
-            self.kept = InStore(folder.remote.inside("checkpoints"))
+            self.store = RemoteStore(folder.remote.inside("checkpoints"))
             self._later = ThreadPoolExecutor(1)  # Ray's loop does not wait for a network
 
     def keep_only(self, unfinished: Iterable[str]) -> None:
         """Removes what an earlier part of the search has left of other trials. Unwritable if that can not be."""
-        self.kept.keep_only(unfinished)
+        self.store.keep_only(unfinished)
 
     def drop_ahead(self, known: Mapping[str, int]) -> None:
         """Removes those of more epochs than are known of their trial.
@@ -34,17 +34,17 @@ class Checkpoints(Listener):
         """
         for trial_id, epochs in known.items():
             with suppress(ValueError):  # a damaged one is no start either
-                state = self.kept.load(trial_id)
+                state = self.store.load(trial_id)
                 if state is not None and state.get("epoch", 0) > epochs:
-                    self.kept.remove(trial_id)
+                    self.store.remove(trial_id)
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         if status in ENDED:
-            self._tidy(lambda: self.kept.remove(trial_id))
+            self._tidy(lambda: self.store.remove(trial_id))
 
     def close(self) -> None:
         """Removes the folder if nothing is kept in it."""
-        self._tidy(self.kept.remove_if_empty)
+        self._tidy(self.store.remove_if_empty)
         if self._later is not None:
             self._later.shutdown()
 

@@ -117,8 +117,6 @@ class RerunJournal(Listener):
         row = self._running[trial_id]
         row |= {name: metrics.get(name) for name in ("train_loss", "train_acc", "val_loss", *METRICS)}
         row |= {"epochs": metrics["epoch"], "wall_s": metrics["trained_s"]}
-        if metrics["diverged"]:
-            row |= dict.fromkeys(METRICS)  # the 0 that was reported is a verdict for the searchers, no measurement
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         row = self._running.pop(trial_id)

@@ -12,9 +12,9 @@ from typing import Any
 from ray.tune.search.sample import Domain
 from rich.console import Console
 
-from tune import domains, storage
+from tune import domains, final_checks, storage
 from tune.files import short
-from tune.search import checks, cluster, devices, expectation, measured, sharing, warm_start
+from tune.search import checks, cluster, devices, epoch_time, expectation, sharing, warm_start
 from tune.search.asha import Asha
 from tune.search.checks import Checked
 from tune.search.devices import Machine
@@ -24,7 +24,7 @@ from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.storage import Storage
 from tune.training import sources
-from tune.wording import counted, duration
+from tune.wording import counted, duration, teller
 
 
 def prepare(
@@ -40,7 +40,7 @@ def prepare(
     checked = checks.check(options, space, space_sha256, name, machine)
     fingerprint = sources.fingerprint(options.data, options.data_dir)
     taken = warm_start.take(checked.earlier, space, checked.settings, fingerprint)
-    return lambda: show(checked, space, machine, arguments, console, taken)
+    return lambda: show(checked, space, machine, arguments, console, taken, finalizes=options.then_finalize)
 
 
 def show(
@@ -50,8 +50,13 @@ def show(
     arguments: Sequence[str],
     console: Console,
     taken: Taken,
+    *,
+    finalizes: bool = False,
 ) -> None:
-    """Prints it. `arguments` are those of the command, for the one that would measure the time."""
+    """Prints it. `arguments` are those of the command, for the one that would measure the time.
+
+    `finalizes`: whether a final training follows.
+    """
     calibration = sharing.kept(checked, space, machine)
     if calibration is not None:
         share = sharing.share_of(calibration, checked.share)
@@ -82,11 +87,11 @@ def show(
         f"Epochs: {_epochs(settings, expected)}",
         *_metric(settings),
         *_confirm(settings, confirm),
-        *_time(checked, runs, machine, expected, confirm, arguments),
+        *_time(checked, runs, machine, expected, confirm, arguments, finalizes=finalizes),
         f"Nothing was started. Without --dry-run the search goes to {runs.folder(settings.name).place}.",
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        teller(console)(line)
 
 
 def _used_up(settings: Settings, space: SearchSpace) -> Iterator[str]:
@@ -175,11 +180,13 @@ def _time(
     expected: Expected,
     confirm: Expected | None,
     arguments: Sequence[str],
+    *,
+    finalizes: bool,
 ) -> Iterator[str]:
     """What is known of the time, and how the time budget compares."""
     settings = checked.settings
     budget = settings.time_budget_s
-    speed = measured.find(runs, settings, machine)
+    speed = epoch_time.find(runs, settings, machine)
     if speed is None:
         yield (
             f"Time: no estimate, as {runs.place} holds no run of {settings.model} "
@@ -201,11 +208,18 @@ def _time(
         yield f"  That is over --time-budget: the search will end with what there is after {duration(budget)}"
     elif budget is not None:
         yield f"  That is within --time-budget, {duration(budget)}"
+    if finalizes:
+        images = sources.TRAIN_IMAGES[settings.data]
+        final_s = final_checks.EPOCHS * speed.epoch_s(images, 0)
+        yield (
+            f"  After it the final training: about {duration(final_s)}, {final_checks.EPOCHS} epochs of all {images:,} "
+            "images at a trial's pace; with the device to itself it is faster"
+        )
 
 
 def _short_run(settings: Settings, arguments: Sequence[str]) -> list[str]:
     """The command's arguments for a short run of the same kind; where an option is given twice, the last one counts."""
-    again = [argument for argument in arguments if argument != "--dry-run"]
+    again = [argument for argument in arguments if argument not in ("--dry-run", "--then-finalize")]
     again += ["--trials", "4", "--max-epochs", "1", *(["--confirm", "0"] if settings.confirm else [])]
     named = any(argument.split("=")[0] == "--name" for argument in arguments)
     return [*again, "--name", f"{settings.name}-speed"] if named else again

@@ -12,9 +12,9 @@ from ray.tune.experiment import Trial
 
 from tune.results import Status
 from tune.search.asha import Asha
-from tune.search.attempts import MICRO_BATCHES, Attempts
+from tune.search.attempts import Attempts, train_config
 from tune.search.listener import Listener
-from tune.training.config import TrainConfig
+from tune.settings import METRICS
 
 
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
@@ -39,17 +39,16 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         self._tell(lambda listener: listener.tick())
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        values = dict(trial.config)
-        trial_id, origin = values.pop("trial_id"), values.pop("origin")
-        values.pop(MICRO_BATCHES, None)
+        trial_id, origin, config = trial.config["trial_id"], trial.config["origin"], train_config(trial.config)
         self._running.add(trial_id)
-        config = TrainConfig.from_dict(values)
         self._tell(lambda listener: listener.trial_started(trial_id, origin, config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        self._tell(lambda listener: listener.epoch_ended(trial.config["trial_id"], result))
+        # The 0 that a diverged trial reports is a verdict for the searchers, no measurement.
+        metrics = result | dict.fromkeys(METRICS) if result["diverged"] else result
+        self._tell(lambda listener: listener.epoch_ended(trial.config["trial_id"], metrics))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._ended(trial.config["trial_id"], self._status(trial), None)

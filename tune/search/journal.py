@@ -9,7 +9,6 @@ from tune.results import EPOCHS, TRIALS, Origin, Row, RunFolder, Status
 from tune.search.choose import choose
 from tune.search.listener import Listener
 from tune.search.past import Past
-from tune.settings import METRICS
 from tune.training.config import TrainConfig
 
 WRITE_EVERY_S = 1.0
@@ -46,8 +45,6 @@ class Journal(Listener):
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         known = {name: metrics[name] for name in EPOCHS.names if name in metrics}
-        if metrics["diverged"]:
-            known |= dict.fromkeys(METRICS)  # the 0 that was reported is a verdict for the searchers, no measurement
         row, epoch = self.trials[trial_id], metrics["epoch"]
         # What was trained before a crash and is trained again; epochs.parquet may know it, and trials.parquet not yet.
         self.epochs = [old for old in self.epochs if old["trial_id"] != trial_id or old["epoch"] < epoch]

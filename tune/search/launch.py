@@ -19,24 +19,24 @@ from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary
 from tune.search.asha import Asha, AshaScheduler
 from tune.search.attempts import Attempts
+from tune.search.checkpoint_store import FolderStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.cluster import head_watched
 from tune.search.console import view
 from tune.search.devices import Machine, Share
+from tune.search.eta import Progress
 from tune.search.events import Events
 from tune.search.experiment import Experiment
 from tune.search.journal import Journal
-from tune.search.kept import InFolder
 from tune.search.listener import Listener
-from tune.search.load import Load
+from tune.search.machine_load import Load
 from tune.search.nodes import ship
 from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
-from tune.search.progress import Progress
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.session import started_ray
-from tune.search.tracking import tracked
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
+from tune.search.trial_tracking import tracked
 from tune.search.watchdog import Watchdog, interruptible
 
 REMOTE_CHECKPOINT_EVERY_S = 60.0
@@ -111,7 +111,7 @@ def _search(
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
-    with view(title, progress, console, before=past.trials, load=_load(plan)) as shown:
+    with view(title, progress, console, settings.metric, before=past.trials, load=_load(plan)) as shown:
         try:
             _train(
                 plan,
@@ -142,7 +142,7 @@ def _confirm(
     trials = len({row["trial_id"] for row, _ in planned})
     title = f"{settings.name}: the best again, {trials} of the trials, on {settings.seeds} other seeds"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
-    with view(title, progress, console, load=_load(plan), ranks=False) as shown:
+    with view(title, progress, console, settings.metric, load=_load(plan), ranks=False) as shown:
         _train(
             plan,
             folder,
@@ -208,6 +208,7 @@ def _train(
 def _task(plan: Plan, checkpoints: Checkpoints, asha: Asha | None) -> Task:
     settings = plan.settings
     arrow, weights = plan.arrow.absolute(), None if settings.weights is None else Path(settings.weights)
+    local = isinstance(checkpoints.store, FolderStore)
     return Task(
         arrow=arrow,
         val_fraction=settings.val_fraction,
@@ -215,8 +216,8 @@ def _task(plan: Plan, checkpoints: Checkpoints, asha: Asha | None) -> Task:
         train_subset=settings.train_subset,
         weights=weights,
         share=plan.share,
-        checkpoints=checkpoints.kept,
-        checkpoint_every_s=CHECKPOINT_EVERY_S if isinstance(checkpoints.kept, InFolder) else REMOTE_CHECKPOINT_EVERY_S,
+        checkpoints=checkpoints.store,
+        checkpoint_every_s=CHECKPOINT_EVERY_S if local else REMOTE_CHECKPOINT_EVERY_S,
         robust_at=frozenset([settings.max_epochs, *(() if asha is None else asha.rungs)]),
         shipment=None if settings.address is None else ship(arrow, weights),
     )

@@ -15,7 +15,7 @@ class Listener:
         """It begins, or goes on after it was interrupted or failed."""
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
-        """`metrics` as `trial.metrics` makes them."""
+        """`metrics` as `trial.metrics` makes them; of a trial that has diverged without its accuracies."""
 
     def trial_failed(self, trial_id: str, error: str) -> None:
         """It failed, and is tried once more: `trial_started` follows."""

@@ -17,8 +17,9 @@ from rich.text import Text
 
 from tune import wording
 from tune.results import Origin, Row, Status
-from tune.search.progress import Progress
-from tune.search.standing import Shown, Standing, by_rank, percent
+from tune.search.eta import Progress
+from tune.search.standing import Shown, Standing, percent
+from tune.settings import Metric
 from tune.training.config import TrainConfig
 
 STYLES = {"running": "cyan", "finished": "green", "stopped": "dim", "diverged": "red", "failed": "bold red"}
@@ -54,6 +55,9 @@ COLUMNS = (
     Column("augmentation", 14, 0, lambda shown: shown.config.augmentation),
 )
 
+ROBUST = Column("robust %", 8, 8, lambda shown: percent(shown.val_robust_acc), right=True)
+"""Comes after `val %` where a search goes by it."""
+
 
 class LiveView(Standing):
     """Progress, the best so far with its settings, the trials that run, each in its row, and the best that have ended.
@@ -66,12 +70,13 @@ class LiveView(Standing):
         title: str,
         progress: Progress,
         console: Console,
+        metric: Metric,
         before: Mapping[str, Row],
         *,
         ranks: bool,
         load: Callable[[], str],
     ) -> None:
-        super().__init__(title, progress, console, before, ranks=ranks)
+        super().__init__(title, progress, console, metric, before, ranks=ranks)
         self._load = load
         self._places: list[str | None] = []
         """Of the trials that run: a row is the next one's when its trial has ended."""
@@ -161,7 +166,8 @@ class LiveView(Standing):
             return [Text(""), Text("Best so far: none yet", style="dim"), *[Text("")] * lines]
         best = self.shown[trial_id]
         after = "finished" if best.status == "finished" else f"after epoch {best.epoch} of {best.config.epochs}"
-        said = f"Best so far: trial {trial_id} ({best.origin}), {percent(best.val_acc)} %, {after}"
+        of = "" if self.metric == "val_acc" else f" {self.metric}"
+        said = f"Best so far: trial {trial_id} ({best.origin}), {percent(best.value(self.metric))} %{of}, {after}"
         room = max(20, self.console.width - 2)
         whole = wording.settings(best.config).replace(" ", "\xa0").replace(",\xa0", ", ")  # a name keeps its value
         text = [line.replace("\xa0", " ") for line in textwrap.wrap(whole, room, max_lines=lines, placeholder=" …")]
@@ -169,7 +175,7 @@ class LiveView(Standing):
 
     def _table(self, rows: int) -> Table:
         """Those that run, each in its row; below them the best that do not."""
-        ended = by_rank(item for item in self.trials() if item[1].status != "running")
+        ended = self.by_rank(item for item in self.trials() if item[1].status != "running")
         places = [] if self._over else [*self._places]
         room = rows - min(len(ended), 3) if rows > 6 else rows
         shown = places if len(places) <= room else places[: max(0, room - 1)]
@@ -179,7 +185,7 @@ class LiveView(Standing):
         listed = [*listed, *ended][:rows]
         epochs = 2 * len(str(self.progress.horizon)) + 1
         names = max([5, *(len(trial_id) for trial_id, _ in listed)])
-        columns, more = fitting(self.console.width, names, epochs)
+        columns, more = fitting(self.console.width, names, epochs, self.metric)
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         for heading, width, right in [("trial", names, False), *((c.heading, c.width, c.right) for c in columns)]:
             table.add_column(heading, justify="right" if right else "left", width=width, no_wrap=True)
@@ -193,10 +199,13 @@ class LiveView(Standing):
         return table
 
 
-def fitting(width: int, names: int, epochs: int) -> tuple[list[Column], int]:
+def fitting(width: int, names: int, epochs: int, metric: Metric) -> tuple[list[Column], int]:
     """The columns that fit beside names of trials, and the width of one more for all other settings, or 0."""
     columns = [replace(column, width=max(epochs, 5)) if column.heading == "epoch" else column for column in COLUMNS]
+    if metric == "val_robust_acc":
+        columns.insert(4, ROBUST)
+    wanted = len(columns)
     while columns and names + sum(column.width + 1 for column in columns) > width:
         columns.remove(min(columns, key=lambda column: column.keep))
     more = width - names - sum(column.width + 1 for column in columns) - 1
-    return columns, more if len(columns) == len(COLUMNS) and more >= LEAST_MORE else 0
+    return columns, more if len(columns) == wanted and more >= LEAST_MORE else 0

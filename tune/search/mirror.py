@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tune import storage
+from tune import storage, wording
 from tune.files import Unwritable, short
 from tune.remote import RemoteFolder, Unreachable
 from tune.results import RunFolder
@@ -102,7 +102,7 @@ class Mirror(Listener):
         if not self._warned:
             self._warned = True
             text = f"Warning: {why}; the search goes on in {short(self._folder.path)}, and uploads when it can."
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            wording.teller(self._console)(text)
 
 
 @contextmanager

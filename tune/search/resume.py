@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tune import storage
 from tune.files import obstacle
 from tune.results import EPOCHS, TRIALS, RunFolder, config_of
 from tune.settings import Settings
 from tune.storage import Storage
+from tune.training import looks
 
 FREE = (
     "name", "storage", "data_dir", "wandb", "wandb_project", "dashboard", "weights", "address",
@@ -52,17 +55,37 @@ def check_folder(folder: RunFolder) -> None:
             raise ValueError(f"{folder.path / name} is damaged: {error}") from error
 
 
-def options(given: dict[str, Any], folder: RunFolder, settings: Settings) -> argparse.Namespace:
+def merged(given: dict[str, Any], folder: RunFolder, settings: Settings) -> argparse.Namespace:
     """The options of a search that was begun with `settings`, with those that are given now in their place."""
     values = settings.to_dict()
     values["time_budget"] = values.pop("time_budget_s")
     for name in ("space", "data_dir", "weights"):
         values[name] = None if values[name] is None else Path(values[name])
-    storage = Storage.of(folder)
+    where = Storage.of(folder)
     # It may be gone by now, so that its path is all there is to compare.
-    if "warm_start" in given and values["warm_start"] in storage.addresses(given["warm_start"]):
+    if "warm_start" in given and values["warm_start"] in where.addresses(given["warm_start"]):
         given = given | {"warm_start": values["warm_start"]}
-    return argparse.Namespace(**{**values, **given, "name": folder.name, "storage": storage})
+    return argparse.Namespace(**{**values, **given, "name": folder.name, "storage": where})
+
+
+def reopened(asked: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse.Namespace, Settings]:
+    """The options of the run that goes on, with those that are given in their place; and what it was begun with."""
+    if "dry_run" in given:
+        raise ValueError("--dry-run tells what a new search would cost; leave it out, or --resume.")
+    folder = asked.storage.find(asked.resume)
+    if given.get("name") not in (None, folder.name):
+        raise ValueError(f"--name {given['name']} is not the name of {asked.resume}; leave it out.")
+    before = settings_of(folder)
+    check_folder(folder)
+    if "then_finalize" in given:
+        storage.fetch_final(folder)
+        if looks.holds_more(folder.final):
+            go_on = "--resume" if (folder.final / "checkpoint.pt").is_file() else "--overwrite"
+            raise ValueError(
+                f"{folder.final} is there already; leave --then-finalize out, and then use "
+                f"`python -m tune.finalize {shlex.quote(folder.address)} {go_on}`."
+            )
+    return merged(given, folder, before), before
 
 
 def check_agrees(before: Settings, now: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from tune import wording
 from tune.files import short
 from tune.search.calibrate import Calibration, Calibrator
 from tune.search.checks import Checked
@@ -18,22 +19,22 @@ def settle(
     """Measures if need be, and says what came out."""
     if checked.settled:
         return checked.share, None
-    calibrator = _calibrator(checked.share, space, machine)
+    say, calibrator = wording.teller(console), _calibrator(checked.share, space, machine)
     calibration = calibrator.kept()
     try:
         if calibration is None and len(calibrator.packings) > 1:
             line = f"Measuring how many trials of {space.model} share this machine best; once, for later searches too."
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(line)
             calibration = machine.run(calibrator.measure, calibrator.on_gpu)
             calibrator.keep(calibration)
     except CannotMeasure as error:
         line = f"Warning: how many trials fit side by side could not be measured ({error}); one has all to itself."
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line)
     if calibration is None:
         alone = calibrator.packings[0]
         return Share(alone.cpus, checked.share.gpus), None
     line = f"{calibration.line()}; to measure again, remove {short(calibrator.path)}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(line)
     return share_of(calibration, checked.share), calibration
 
 

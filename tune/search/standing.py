@@ -12,8 +12,9 @@ from typing import Any, Self
 from rich.console import Console
 
 from tune.results import Origin, Row, Status, config_of
+from tune.search.eta import Progress, Reached
 from tune.search.listener import Listener
-from tune.search.progress import Progress, Reached
+from tune.settings import Metric
 from tune.training.config import TrainConfig
 
 
@@ -26,11 +27,18 @@ class Shown:
     status: Status = "running"
     epoch: int = 0
     val_acc: float | None = None
+    val_robust_acc: float | None = None
+    """As measured last: at a rung, or at the trial's end."""
 
     @classmethod
     def of(cls, row: Row) -> Shown:
         """One of an earlier part of the search."""
-        return cls(row["origin"], config_of(row), row["status"], row["epochs"], row["val_acc"])
+        return cls(
+            row["origin"], config_of(row), row["status"], row["epochs"], row["val_acc"], row.get("val_robust_acc")
+        )
+
+    def value(self, metric: Metric) -> float | None:
+        return self.val_acc if metric == "val_acc" else self.val_robust_acc
 
     def reached(self) -> Reached:
         judged = self.origin != "reference" and self.status != "failed"
@@ -41,10 +49,18 @@ class Standing(Listener):
     """The trials so far, the best of them, and how far the search is. Those who show it are built on this."""
 
     def __init__(
-        self, title: str, progress: Progress, console: Console, before: Mapping[str, Row], *, ranks: bool
+        self,
+        title: str,
+        progress: Progress,
+        console: Console,
+        metric: Metric,
+        before: Mapping[str, Row],
+        *,
+        ranks: bool,
     ) -> None:
         """`before`: the rows of an earlier part. `ranks`: whether one trial can be the best, as a rerun can not."""
-        self.title, self.progress, self.console, self._ranks = title, progress, console, ranks
+        self.title, self.progress, self.console = title, progress, console
+        self.metric, self._ranks = metric, ranks
         self.shown = {trial_id: Shown.of(row) for trial_id, row in before.items()}
         self._began = time.monotonic()
         self._update()
@@ -67,8 +83,9 @@ class Standing(Listener):
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         shown = self.shown[trial_id]
-        shown.epoch = metrics["epoch"]
-        shown.val_acc = None if metrics["diverged"] else metrics["val_acc"]
+        shown.epoch, shown.val_acc = metrics["epoch"], metrics["val_acc"]
+        if metrics["val_robust_acc"] is not None:
+            shown.val_robust_acc = metrics["val_robust_acc"]
         self.progress.epoch_ended()
         self._update()
 
@@ -79,11 +96,22 @@ class Standing(Listener):
     def best(self) -> str | None:
         """The trial that would be chosen now, by the rule of `choose`; None if there is none."""
         judged = [
-            item
-            for item in self.trials()
-            if item[1].val_acc is not None and item[1].status not in ("diverged", "failed")
+            (trial_id, shown)
+            for trial_id, shown in self.trials()
+            # Without val_acc its last loss was not finite, whatever a rung has measured before.
+            if None not in (shown.val_acc, shown.value(self.metric)) and shown.status not in ("diverged", "failed")
         ]
-        return by_rank(judged)[0][0] if judged and self._ranks else None
+        return self.by_rank(judged)[0][0] if judged and self._ranks else None
+
+    def by_rank(self, trials: Iterable[tuple[str, Shown]]) -> list[tuple[str, Shown]]:
+        """Whole trials first, then by how far they came, then by the metric: the order in which one is chosen."""
+
+        def rank(item: tuple[str, Shown]) -> tuple[int, bool, float, str]:
+            trial_id, shown = item
+            value = shown.value(self.metric)
+            return -shown.epoch, value is None, -(value or 0.0), trial_id
+
+        return sorted(trials, key=rank)
 
     def trials(self) -> list[tuple[str, Shown]]:
         """At once: a view may be drawn in a thread of its own."""
@@ -107,8 +135,3 @@ class Standing(Listener):
 
 def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def by_rank(trials: Iterable[tuple[str, Shown]]) -> list[tuple[str, Shown]]:
-    """Whole trials first, then by how far they came, then by accuracy: the order in which one is chosen."""
-    return sorted(trials, key=lambda item: (-item[1].epoch, item[1].val_acc is None, -(item[1].val_acc or 0), item[0]))

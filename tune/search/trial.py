@@ -19,9 +19,9 @@ from ray import _raylet, tune
 
 from tune.files import Unwritable
 from tune.remote import Unreachable
-from tune.search.attempts import MICRO_BATCHES
+from tune.search.attempts import MICRO_BATCHES, train_config
+from tune.search.checkpoint_store import CheckpointStore
 from tune.search.devices import Share
-from tune.search.kept import Kept
 from tune.search.nodes import Shipment, images_of, weights_of
 from tune.tracking import BATCH_LOSS_POINTS, thinned
 from tune.training import data, host
@@ -46,7 +46,7 @@ class Task:
     train_subset: int | None
     weights: Path | None
     share: Share
-    checkpoints: Kept
+    checkpoints: CheckpointStore
     """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
@@ -88,19 +88,18 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        values = {key: value for key, value in config.items() if key not in ("trial_id", "origin", MICRO_BATCHES)}
-        train_config = TrainConfig.from_dict(values)
-        self._horizon = train_config.epochs
+        trained = train_config(config)
+        self._horizon = trained.epochs
         self._trial_id = config["trial_id"]
-        self._name = f"{train_config.model}-{self._trial_id}"
+        self._name = f"{trained.model}-{self._trial_id}"
         self._saved_at, self._due = time.monotonic(), False
         self._keeps = self._task.keeps()
         self._last: EpochResult | None = None
         self._epochs: Iterator[EpochResult] = fit(
-            train_config,
+            trained,
             load_data(self._task),
             self._task.share.device,
-            _load(self._task.checkpoints, self._trial_id, train_config),
+            _load(self._task.checkpoints, self._trial_id, trained),
             weights=weights_of(self._task.weights, self._task.shipment),
             micro_batches=config.get(MICRO_BATCHES, 1),
             robust_at=self._task.robust_at,
@@ -143,7 +142,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         del self._epochs, self._last
 
 
-def _load(kept: Kept, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
+def _load(kept: CheckpointStore, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
     """What a trial goes on from; None if it starts anew.
 
     As it does if the system died before the file was whole, if the file is another configuration's, or if the network

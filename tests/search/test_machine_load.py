@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tune.search.load import Load, gpus_in_words
+from tune.search.machine_load import Load, gpus_in_words
 
 
 def test_the_load_of_this_machine() -> None:

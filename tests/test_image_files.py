@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tune import pictures
+from tune import image_files
 
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 
@@ -27,14 +27,14 @@ def near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:  # type: igno
 def test_an_image_of_cifar_stays_as_it_is(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert np.array_equal(pictures.read(tmp_path / "a.png"), pixels)
+    assert np.array_equal(image_files.read(tmp_path / "a.png"), pixels)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 500), (16, 16), (640, 480), (1200, 800)])
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
 def test_any_size_becomes_the_middle_square(size: tuple[int, int], kind: str, tmp_path: Path) -> None:
     halves(*size).save(tmp_path / f"a.{kind}")
-    seen = pictures.read(tmp_path / f"a.{kind}")
+    seen = image_files.read(tmp_path / f"a.{kind}")
     assert (seen.shape, seen.dtype) == ((32, 32, 3), np.uint8)
     if min(size) > 7:
         assert near(seen[2, 16], RED)
@@ -45,7 +45,7 @@ def test_a_picture_is_turned_as_the_camera_was(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     halves(64, 64).save(tmp_path / "a.jpg", exif=exif)
-    seen = pictures.read(tmp_path / "a.jpg")
+    seen = image_files.read(tmp_path / "a.jpg")
     assert near(seen[16, 29], RED)
     assert near(seen[16, 2], BLUE)
 
@@ -57,7 +57,7 @@ def test_any_mode_becomes_colours(mode: str, tmp_path: Path) -> None:
         halves(64, 64).convert(mode).convert("RGB").save(tmp_path / "a.png")
     else:
         halves(64, 64).convert(mode).save(tmp_path / f"a.{kind}")
-    seen = pictures.read(tmp_path / f"a.{kind}")
+    seen = image_files.read(tmp_path / f"a.{kind}")
     assert seen.shape == (32, 32, 3)
     if mode not in ("1", "L", "LA"):
         assert near(seen[2, 16], RED)
@@ -65,18 +65,18 @@ def test_any_mode_becomes_colours(mode: str, tmp_path: Path) -> None:
 
 def test_sixteen_bits_of_grey_are_not_cut_off(tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 40), 0x8000, np.uint16)).save(tmp_path / "a.png")
-    assert near(pictures.read(tmp_path / "a.png")[5, 5], (128, 128, 128))
+    assert near(image_files.read(tmp_path / "a.png")[5, 5], (128, 128, 128))
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 40), (*RED, 0)).save(tmp_path / "a.png")
-    assert near(pictures.read(tmp_path / "a.png")[5, 5], (255, 255, 255))
+    assert near(image_files.read(tmp_path / "a.png")[5, 5], (255, 255, 255))
 
 
 def test_a_large_picture_is_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow's own are 90 million; twice as many it refuses
     Image.new("L", (40, 40), 77).save(tmp_path / "a.png")
-    assert near(pictures.read(tmp_path / "a.png")[5, 5], (77, 77, 77))
+    assert near(image_files.read(tmp_path / "a.png")[5, 5], (77, 77, 77))
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_what_is_none_is_told(content: bytes | None, told: str, tmp_path: Path) 
     halves(640, 480).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(pictures.NoPicture, match=rf"a\.png {'is ' if content is not None else ''}{told}"):
-        pictures.read(tmp_path / "a.png")
+    with pytest.raises(image_files.UnreadableImage, match=rf"a\.png {'is ' if content is not None else ''}{told}"):
+        image_files.read(tmp_path / "a.png")
 
 
 def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
         (tmp_path / "folder" / name).touch()
     (tmp_path / "folder" / "inner").mkdir()
     (tmp_path / "one.png").touch()
-    found = pictures.find([tmp_path / "one.png", tmp_path / "folder"])
+    found = image_files.find([tmp_path / "one.png", tmp_path / "folder"])
     assert [(path.name, named) for path, named in found] == [
         ("one.png", True), ("a.png", False), ("b.png", False), ("notes.txt", False),
     ]  # fmt: skip
     with pytest.raises(ValueError, match="nowhere is not there"):
-        pictures.find([tmp_path / "nowhere"])
+        image_files.find([tmp_path / "nowhere"])

@@ -1,4 +1,4 @@
-"""Pictures of any kind, as the networks know images: 32 pixels a side, red, green and blue. No torch."""
+"""Image files of any kind, as the networks know images: 32 pixels a side, red, green and blue. No torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SIDE = 32
 
 
-class NoPicture(ValueError):
-    """A file that is none, or can not be read."""
+class UnreadableImage(ValueError):
+    """A file that is no image, or can not be read."""
 
 
 def find(places: Sequence[Path]) -> list[tuple[Path, bool]]:
@@ -34,7 +34,7 @@ def find(places: Sequence[Path]) -> list[tuple[Path, bool]]:
 
 
 def read(path: Path) -> NDArray[np.uint8]:
-    """One picture, uint8 (32, 32, 3). NoPicture if it can not be had.
+    """The image in a file, uint8 (32, 32, 3). UnreadableImage if there is none.
 
     Turned as its EXIF data say, what is transparent on white, the middle square of it, and reduced at once from its own
     size with an antialiasing bicubic filter. An image of 32 x 32 pixels stays as it is.
@@ -47,9 +47,9 @@ def read(path: Path) -> NDArray[np.uint8]:
                 square = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture)), (SIDE, SIDE), Image.Resampling.BICUBIC)
         return np.array(square)
     except UnidentifiedImageError:
-        raise NoPicture(f"{path} is no image that Pillow knows.") from None
+        raise UnreadableImage(f"{path} is no image that Pillow knows.") from None
     except Exception as error:  # a damaged file raises what its format's reader does
-        raise NoPicture(f"{path} can not be read: {error}.") from error
+        raise UnreadableImage(f"{path} can not be read: {error}.") from error
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

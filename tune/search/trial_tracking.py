@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from tune import tracking
+from tune import tracking, wording
 from tune.results import Origin, RunFolder, Status
 from tune.search.listener import Listener
 from tune.search.watchdog import Watchdog
-from tune.settings import METRICS, Settings
+from tune.settings import Settings
 from tune.tracking import Tracker
 from tune.training.config import TrainConfig
 
@@ -38,9 +38,7 @@ class TrialRuns(Listener):
         if metrics["epoch"] <= self._logged.get(trial_id, 0):
             return
         self._logged[trial_id] = metrics["epoch"]
-        # Of a diverged one they are verdicts for the searchers, not measurements.
-        measured = metrics | dict.fromkeys(METRICS) if metrics["diverged"] else metrics
-        self._tracker.log(self._id(trial_id), tracking.epoch_rows(measured, metrics["batch_loss"], metrics["steps"]))
+        self._tracker.log(self._id(trial_id), tracking.epoch_rows(metrics, metrics["batch_loss"], metrics["steps"]))
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         self._tracker.end(self._id(trial_id), status)
@@ -49,9 +47,6 @@ class TrialRuns(Listener):
 @contextmanager
 def tracked(settings: Settings, folder: RunFolder, console: Console) -> Iterator[Listener]:
     """Who is to listen in the block, so that W&B shows the search."""
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+    say = wording.teller(console)
     with tracking.opened(settings.wandb, settings, folder, say, lambda: Watchdog.interrupted) as tracker:
         yield TrialRuns(tracker, folder)

@@ -12,7 +12,7 @@ from tests.an_s3 import Bucket
 from tune.remote import RemoteFolder
 from tune.results import EPOCHS, RunFolder, create
 from tune.search.devices import Machine
-from tune.search.measured import Speed, find
+from tune.search.epoch_time import Speed, find
 from tune.settings import Settings
 from tune.storage import Storage, resolve
 

@@ -1,4 +1,4 @@
-"""How far a search is, and how long it will still take: pure arithmetic."""
+"""How far a search has come, and how long it will still take: pure arithmetic."""
 
 from __future__ import annotations
 

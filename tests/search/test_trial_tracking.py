@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tune import results
-from tune.search.tracking import TrialRuns
+from tune.search.trial_tracking import TrialRuns
 from tune.tracking import Tracker, run_ids
 from tune.training.config import TrainConfig
 
@@ -25,7 +25,7 @@ class Heard(Tracker):
 
 
 def metrics(epoch: int) -> dict[str, Any]:
-    return {"epoch": epoch, "val_acc": 1.0, "diverged": False, "batch_loss": [2.0], "steps": 10}
+    return {"epoch": epoch, "val_acc": 1.0, "batch_loss": [2.0], "steps": 10}
 
 
 def test_runs_keep_their_ids_when_the_folder_is_gone(tmp_path: Path) -> None:

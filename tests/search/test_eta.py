@@ -7,8 +7,8 @@ import random
 import pytest
 
 from tune.search.asha import Asha
+from tune.search.eta import Progress, Reached
 from tune.search.expectation import expect
-from tune.search.progress import Progress, Reached
 
 RUNGS = (3, 6, 12, 24)
 

@@ -18,7 +18,7 @@ State = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class InFolder:
+class FolderStore:
     path: Path
     """Absolute: Ray starts trials in folders of its own."""
 
@@ -55,7 +55,7 @@ class InFolder:
 
 
 @dataclass(frozen=True)
-class InStore:
+class RemoteStore:
     """The same there; each call raises Unreachable if it fails."""
 
     remote: RemoteFolder
@@ -83,4 +83,4 @@ class InStore:
             self.remote.remove()
 
 
-Kept = InFolder | InStore
+CheckpointStore = FolderStore | RemoteStore

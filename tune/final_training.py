@@ -1,0 +1,90 @@
+"""The final training, its test and its predictions, told as they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from tune import cli, progress, wording
+from tune.final_tracking import FinalRun
+from tune.results import RunFolder
+
+if TYPE_CHECKING:
+    from tune.training.final import Final
+    from tune.training.request import Request
+
+
+def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
+    """Trains and tests, and says so."""
+    from tune.training.final import Diverged
+
+    seeds = "" if request.seeds == 1 else f" on {request.seeds} seeds"
+    say = wording.teller(console)
+    say(
+        f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
+        f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}"
+    )
+    try:
+        learn(final, request, console, run)
+    except Diverged as error:
+        run.ends("diverged")
+        raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
+    with progress.shown("test", "images", console) as work:
+        metrics = final.test(request, work.advance)
+    run.tested(metrics, final.model)
+    for line in figures(metrics):
+        say(line)
+    say(f"Model: {named(final, final.model)}")
+
+
+def learn(final: Final, request: Request, console: Console, run: FinalRun) -> None:
+    """Trains, a line an epoch."""
+    configs, epochs = request.configs(), request.config.epochs
+    with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
+        for result in final.train(request):
+            config = result.training.config
+            run.epoch_ended(result)
+            which = "" if request.seeds == 1 else f"seed {config.seed}, "
+            accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
+            rate = f"{result.images_per_s:,.0f} images/s"
+            line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
+            told = "" if console.is_terminal else f", {rate}"  # beside the bar otherwise
+            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{told}")
+            work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
+
+
+def figures(metrics: dict[str, Any]) -> Iterator[str]:
+    """The test's figures, in sentences."""
+    if "over_seeds" in metrics:
+        seeds = metrics["over_seeds"]["test_acc"]
+        low, high = seeds["interval95"]
+        mean = f"{seeds['mean']:.2f} % (95 % interval {low:.2f} to {high:.2f})"
+        yield f"A single seed: {mean} in the mean, standard deviation {seeds['sd']:.2f}"
+    validation = metrics["validation"] or {}
+    if "val_acc_tta" in validation:
+        yield (
+            f"Test-time augmentation on the validation images: {validation['val_acc_tta']:.2f} %, "
+            f"without it {validation['val_acc']:.2f} %"
+        )
+    low, high = metrics["test_acc_interval95"]
+    together = " of the seeds together" if "over_seeds" in metrics else ""
+    yield (
+        f"Test accuracy{together} {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
+        f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images"
+    )
+
+
+def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
+    """Predicts the OOD files, and says so."""
+    with progress.shown("OOD", "images", console) as work:
+        images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
+    run.predicted(final.submission)
+    wording.teller(console)(f"OOD predictions: {named(final, final.submission)} ({images:,} rows)")
+
+
+def named(final: Final, path: Path) -> str:
+    """Of a file in final/, where it lies when all is done."""
+    return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri
