@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tune import cli, final_checks, final_tracking, final_training, results, storage, wandb_mode, wording
+from tune import cli, final_checks, final_tracking, finalizing, results, storage, wandb_mode, wording
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
 from tune.final_checks import EPOCHS
@@ -97,9 +97,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         with tracked() as run:
             run.begins(request)
             with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
-                final_training.train(final, request, folder, console, run)
+                finalizing.train(final, request, folder, console, run)
             if files:
-                final_training.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
+                finalizing.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
 
@@ -122,7 +122,7 @@ def only_predict(
     def work() -> None:
         with tracked() as run:
             run.goes_on()
-            final_training.predict(final, files, tta, options.adapt_batch_norm, console, run)
+            finalizing.predict(final, files, tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
 
