@@ -93,8 +93,11 @@ def mean_of(each: Sequence[Judged]) -> Judged:
     return Judged(each[0].labels, together)
 
 
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation and the mean's 95 % interval (Student's t) of what differs by the seed alone."""
+def over_seeds(values: Sequence[float], most: float = math.inf) -> dict[str, Any]:
+    """Mean, standard deviation and the mean's 95 % interval (Student's t) of what differs by the seed alone.
+
+    The interval is cut off at 0 and `most`, between which every value lies: 100 for accuracies.
+    """
     mean, spread = statistics.mean(values), statistics.stdev(values)
     half = float(t.ppf(0.975, len(values) - 1)) * spread / len(values) ** 0.5
-    return {"mean": mean, "sd": spread, "interval95": [mean - half, mean + half]}
+    return {"mean": mean, "sd": spread, "interval95": [max(0.0, mean - half), min(most, mean + half)]}
