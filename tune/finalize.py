@@ -29,7 +29,7 @@ from tune.results import RunFolder
 from tune.settings import Settings
 
 if TYPE_CHECKING:
-    from tune.training.final import Final
+    from tune.training.final_folder import FinalFolder
     from tune.training.request import Request
 
 MOST_SEEDS = 10
@@ -73,9 +73,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
     from tune.training import data, host, images
     from tune.training.architecture import find_weights
-    from tune.training.final import Final
+    from tune.training.final_folder import FinalFolder
 
-    final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    final = FinalFolder(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)
     final_checks.check_folder(final, options)
     files = ood_files(options, folder, settings, data_dir, console)
@@ -106,7 +106,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
 
 def only_predict(
-    final: Final,
+    final: FinalFolder,
     files: list[Path],
     options: argparse.Namespace,
     tracked: Callable[[], AbstractContextManager[FinalRun]],
@@ -149,7 +149,9 @@ def ood_files(
         return []
 
 
-def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
+def resumable(
+    work: Callable[[], None], final: FinalFolder, arguments: list[str], console: Console, claim: Claim
+) -> None:
     """Does the work; if the user or a full disk interrupts it, names the command that goes on."""
     try:
         with storage.final_uploaded(final.run):
@@ -165,7 +167,7 @@ def resumable(work: Callable[[], None], final: Final, arguments: list[str], cons
     write.after(final.run, console)
 
 
-def to_go_on(final: Final, arguments: list[str]) -> str:
+def to_go_on(final: FinalFolder, arguments: list[str]) -> str:
     """What to type after an interruption."""
     options = parse(arguments)
     places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
@@ -180,9 +182,10 @@ def to_go_on(final: Final, arguments: list[str]) -> str:
     return f"To go on: python -m tune.finalize {shlex.join(again)}"
 
 
-def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
+def train(final: FinalFolder, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
     """Trains and tests, and says so."""
-    from tune.training.final import Diverged
+    from tune.training import final_evaluation
+    from tune.training.final_training import Diverged
 
     seeds = "" if request.seeds == 1 else f" on {request.seeds} seeds"
     console.print(
@@ -197,18 +200,20 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console, r
         run.ends("diverged")
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
     with progress.shown("test", "images", console) as work:
-        metrics = final.test(request, work.advance)
+        metrics = final_evaluation.evaluate(final, request, work.advance)
     run.tested(metrics, final.model)
     for line in figures(metrics):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Model: {named(final, final.model)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def learn(final: Final, request: Request, console: Console, run: FinalRun) -> None:
+def learn(final: FinalFolder, request: Request, console: Console, run: FinalRun) -> None:
     """Trains, a line an epoch."""
+    from tune.training import final_training
+
     configs, epochs = request.configs(), request.config.epochs
     with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
-        for result in final.train(request):
+        for result in final_training.train(final, request):
             config = result.training.config
             run.epoch_ended(result)
             which = "" if request.seeds == 1 else f"seed {config.seed}, "
@@ -241,10 +246,12 @@ def figures(metrics: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
+def predict(final: FinalFolder, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
     """Predicts the OOD files, and says so."""
+    from tune.training import final_predictions
+
     with progress.shown("OOD", "images", console) as work:
-        images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
+        images = final_predictions.predict(final, files, tta=tta, adapt=adapt, done=work.advance)
     run.predicted(final.submission)
     line = f"OOD predictions: {named(final, final.submission)} ({images:,} rows)"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -255,7 +262,7 @@ def teller(console: Console) -> Callable[[str], None]:
     return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
-def named(final: Final, path: Path) -> str:
+def named(final: FinalFolder, path: Path) -> str:
     """Of a file in final/, where it lies when all is done."""
     return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri
 
