@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 
 import plotly.graph_objects as go
 
+BLUE, ORANGE, GREEN, PURPLE, RED, GREY = COLOURS = ("#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099")
+"""Legible on light and on dark ground."""
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -129,7 +132,7 @@ def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
             "hoverlabel": {"bgcolor": ground, "bordercolor": muted, "font": {"family": FONT, "color": ink}},
             "annotationdefaults": {"bgcolor": ground, "font": {"color": muted}},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
-            "colorway": ["#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099"],
+            "colorway": list(COLOURS),
         }
     }
 
@@ -155,4 +158,10 @@ def calm(figure: go.Figure, x: str | None = None, y: str | None = None, **layout
 
 
 def percent(value: float | None) -> str:
+    """`42.17 %`; a dash for a value that is missing."""
     return "–" if value is None else f"{value:.2f} %"
+
+
+def setting(value: Any) -> str:
+    """A configuration's value: floats to four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
