@@ -188,7 +188,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _coerce(name: str, value: Any, kind: Any) -> Any:
-    """The value in the field's type, as searchers pass NumPy scalars, and floats for integers. ValueError if it can't."""
+    """The value as the field's type: searchers pass NumPy scalars, and floats for integers. ValueError otherwise."""
     if kind is bool:
         if isinstance(value, np.bool_ | Real) and value in (0, 1):
             return bool(value)
