@@ -27,7 +27,7 @@ def section(run: Run) -> Section:
     if run.in_progress:
         ended = sum(trial["status"] in ENDED for trial in run.trials)
         total = run.settings["trials"]
-        items.append(Note(f"This search has not come to its end: {ended} of {counted(total, 'trial')} have ended."))
+        items.append(Note(f"This search is not finished: {ended} of {counted(total, 'trial')} have ended."))
     if other := run.final_of_another:
         items.append(Note(f"The final model is that of trial {other}, not of the one chosen now."))
     if row is None:
@@ -80,7 +80,9 @@ def _figures(run: Run, row: Row) -> list[Figure]:
         if seeds := run.best.get("seeds"):
             detail += f"; the mean over {seeds} other seeds"
         elif len(run.trials) > 1:
-            detail += f"; the best of {len(run.trials):,} is lucky as well, which --confirm averages out over seeds"
+            detail += (
+                f"; being the best of {len(run.trials):,} takes luck, too, which --confirm averages out over seeds"
+            )
         found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
     own, total = row["epochs"] or 0, paid(run)
     share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
@@ -156,7 +158,7 @@ def _configuration(run: Run, row: Row) -> Table:
     ]
     rows = [(name, setting(row[f"config.{name}"]), "searched") for name in varied]
     rows += [(name, setting(row[f"config.{name}"]), "fixed") for name in others]
-    return Table(("setting", "value", ""), rows, "Its configuration", "All else is at its default.")
+    return Table(("setting", "value", ""), rows, "Its configuration", "All other settings are at their defaults.")
 
 
 def _use(run: Run) -> list[Item]:

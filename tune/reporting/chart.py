@@ -1,4 +1,4 @@
-"""What a page is made of: sections of charts, tables and pictures, each with a sentence that says what to read."""
+"""The parts of a report: sections of charts, tables and images, each with a sentence that says what to see."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure and what it says to those who do not see it, too."""
+    """A Plotly figure with its heading, its text, and a description for those who cannot see it."""
 
     kind: ClassVar[str] = "chart"
     name: str
-    """Of its anchor and its PNG; unique in a run."""
+    """Names its anchor and its PNG file; unique within a run."""
 
     heading: str
     says: str
-    """What to read from it, computed from the data."""
+    """What the chart shows, computed from the data."""
 
     alt: str
-    """What is drawn."""
+    """What is drawn, for screen readers."""
 
     figure: go.Figure
     height: int = 420
     least_width: int = 0
-    """In pixels; what is narrower scrolls within the chart's own frame."""
+    """In pixels; on narrower screens the chart scrolls sideways."""
 
     table: Table | None = None
     """The numbers drawn."""
@@ -78,7 +78,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that people look for, and what stands below it."""
+    """A key number with its label above and details below."""
 
     label: str
     value: str
@@ -87,7 +87,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Some of them side by side."""
+    """Key numbers side by side."""
 
     kind: ClassVar[str] = "figures"
     items: Sequence[Figure]
@@ -95,7 +95,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Code:
-    """What to type."""
+    """A command or code to copy."""
 
     kind: ClassVar[str] = "code"
     says: str
@@ -116,7 +116,7 @@ class Section:
 
 
 def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
-    """A Plotly template, so that figures themselves hold no colours of a theme."""
+    """A Plotly template: figures contain no colours of a theme, so that the page can switch it."""
     axis = {
         "gridcolor": grid, "zerolinecolor": grid, "linecolor": muted, "tickcolor": muted, "automargin": True,
         "title": {"standoff": 10}, "tickfont": {"color": muted},
@@ -143,11 +143,11 @@ THEMES = {
 }
 
 SCALE = "Viridis"
-"""Of accuracies; its ends can be told apart on light and dark ground, and by those who see few colours."""
+"""Colour scale of accuracies: readable on light and dark ground, and with colour blindness."""
 
 
 def calm(figure: go.Figure, x: str | None = None, y: str | None = None, **layout: Any) -> go.Figure:
-    """The figure without title, colours of a theme and fixed size; axes with their units."""
+    """Removes title, theme colours and fixed size from a figure, and labels its axes `x` and `y`."""
     margin = {"l": 10, "r": 10, "t": 10, "b": 10}
     figure.update_layout(template=None, title=None, width=None, height=None, margin=margin, **layout)
     if x is not None:

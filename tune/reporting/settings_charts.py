@@ -85,10 +85,10 @@ def _untold(done: Sequence[FrozenTrial], images: int) -> str:
 def _what_compares(run: Run, epoch: int, count: int) -> str:
     finished = sum(row["status"] == "finished" for row in run.trials)
     if epoch == run.horizon:
-        return f"Compared is the accuracy after the last epoch, of the {counted(count, 'trial')} that came so far."
+        return f"These charts compare the accuracy after the last epoch, which {counted(count, 'trial')} reached."
     return (
-        f"Compared is the accuracy after {counted(epoch, 'epoch')}, at the first rung: {counted(count, 'trial')} "
-        f"came so far, and only {finished} finished. What matters early need not matter most in the end."
+        f"These charts compare the accuracy after {counted(epoch, 'epoch')}, at the first rung, which "
+        f"{counted(count, 'trial')} reached; only {finished} finished. What matters early need not matter in the end."
     )
 
 
