@@ -1,8 +1,7 @@
 """The architectures a search can train, one a file, each with its own preprocessing.
 
 To add one: write a file beside these that defines `ARCHITECTURE`, and name it in the table below.
-The files import torch where a network is built, so that their facts, which the checks before a search need, come at
-once.
+Only their `build` functions import torch, so that the checks before a search can read everything else quickly.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What an architecture file declares: how to build the network, and what its images must look like."""
+"""What an architecture file declares: how to build the network, and how its images are preprocessed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ StandardAugmentation = Literal["none", "crop_flip", "resized_crop_flip"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From uint8 pixels of any size to what the network was made for. It travels with every checkpoint."""
+    """How uint8 pixels of any size become the network's input. It is saved with every model."""
 
     mean: tuple[float, float, float]
     """Mean of each channel, of pixels scaled to 0..1."""
@@ -24,17 +24,17 @@ class Preprocessing:
     """Standard deviation of each channel, of pixels scaled to 0..1."""
 
     image_size: int
-    """Side of the square the network sees, in pixels."""
+    """Side length of the network's square input, in pixels."""
 
     standard: StandardAugmentation
     """What the augmentation policy `standard` means for this network:
     `crop_flip`: random crop with 4 px of padding, horizontal flip; `resized_crop_flip`: RandomResizedCrop, flip."""
 
     resize: int | None = None
-    """Evaluation resizes the image to this side first, then crops the centre; None: straight to `image_size`."""
+    """Evaluation resizes the shorter side to this, then crops the centre; None means directly to `image_size`."""
 
     def at(self, image_size: int) -> Preprocessing:
-        """The same for another input size, `resize` kept in proportion; 0 means its own."""
+        """The same for another input size, with `resize` in proportion; 0 means the current size."""
         if image_size in (0, self.image_size):
             return self
         resize = None if self.resize is None else round(self.resize * image_size / self.image_size)
@@ -43,33 +43,33 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network: what a trial needs to know of it."""
+    """One network, as trials, searches and final trainings use it."""
 
     build: Callable[[Path | None], nn.Module]
-    """Builds it for 100 classes; the argument is a state_dict's file to start from (None: random weights).
-    torch is imported here and not with the file, whose facts are read before anything starts."""
+    """Builds the network for 100 classes from a file with a state dict, or with random weights (None).
+    It imports torch itself, so that the rest of the file can be read without."""
 
     preprocessing: Preprocessing
 
     head: str
-    """Name of the module that classifies; dropout comes before it."""
+    """Name of the classifier module; `dropout` applies to its inputs."""
 
     early: tuple[str, ...]
-    """Names of the modules that `freeze_epochs` holds still."""
+    """Names of the modules that `freeze_epochs` freezes, the first ones of the network."""
 
     smallest_image_size: int | None = None
-    """`image_size` may be anything from here on; None: the preprocessing's own alone."""
+    """Smallest `image_size` that the network accepts; None if it accepts only that of its preprocessing."""
 
     pretrained: Pretrained | None = None
-    """The weights it starts from when the user gives none; None: it takes no weights at all."""
+    """Weights to start from if the user gives none; None if the network always starts from random weights."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights that are published."""
+    """Published weights to start from."""
 
     path: Callable[[], Path]
-    """Where they lie, or will; without torch."""
+    """Where the file is, or will be after `fetch`. It does not import torch."""
 
     fetch: Callable[[], Path]
-    """Downloads them unless they lie there. ValueError, with the mend, if they are out of reach."""
+    """Downloads the file unless it exists, and returns its path. ValueError if that fails."""

@@ -29,7 +29,7 @@ def build(weights: Path | None = None) -> ResNet:
 
 
 def _load_imagenet(model: ResNet, path: Path) -> None:
-    """Loads a state_dict on torchvision's keys. Its classifier is thrown away afterwards, so it may be missing."""
+    """Loads a state dict with torchvision's keys. The classifier is replaced afterwards, so it may be missing."""
     from torch import Tensor
 
     from cifar_models.weights import read_tensors
@@ -59,13 +59,13 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
 
 
 def pretrained_path() -> Path:
-    """Where torchvision keeps its ImageNet weights: in torch's own cache, named as `torch.hub.get_dir()` does."""
+    """Where torchvision caches its ImageNet weights: the folder of `torch.hub.get_dir()`, found without torch."""
     cache = os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
     return Path(os.getenv("TORCH_HOME", cache)).expanduser() / "hub" / "checkpoints" / URL.rsplit("/", 1)[-1]
 
 
 def fetch_pretrained() -> Path:
-    """Those weights, downloaded unless they lie there already. ValueError if they are out of reach."""
+    """Downloads these weights unless they are cached, and returns their path. ValueError if that fails."""
     path = pretrained_path()
     if not path.exists():
         import torch

@@ -1,4 +1,4 @@
-"""Files of tensors, read so that nothing in them can run."""
+"""Reads files of tensors without running any code in them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 
 
 def read_tensors(path: Path | str, content: BinaryIO | None = None) -> Any:
-    """What `torch.save` wrote, on the CPU: tensors and plain values only. ValueError if it is anything else.
+    """Tensors and plain values that `torch.save` wrote, on the CPU. ValueError for anything else.
 
-    `content`: what was read of a file that lies elsewhere.
+    `content`: the file's bytes, if they come from elsewhere; `path` is then only used in errors.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch muses about damaged files before it gives up on them
+            warnings.simplefilter("ignore")  # torch warns about damaged files before it gives up on them
             return torch.load(path if content is None else content, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path} is not there.") from None

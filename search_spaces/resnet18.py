@@ -2,9 +2,9 @@
 
 Why these ranges: SGD with Nesterov, lr 0.1 at batch 128, weight decay 5e-4 and a cosine or one-cycle schedule is the
 usual recipe for ResNets on CIFAR (Loshchilov & Hutter 2017); the best rate grows with the batch, hence the wide range.
-Regularisation (MixUp, CutMix, TrivialAugment, label smoothing) pays here more than for SimpleCNN, as this network can
-learn the training images by heart. AugMix is tried with its consistency loss, at the paper's weight (Hendrycks et al.
-2020), and without, as a step with it costs three. The report's own is lr 0.1 at batch 8, without weight decay.
+Regularisation (MixUp, CutMix, TrivialAugment, label smoothing) helps more than for SimpleCNN, since this network can
+memorise the training images. AugMix is tried with its consistency loss, at the paper's weight (Hendrycks et al. 2020),
+and without, since that loss triples the cost of a step. The report's own is lr 0.1 at batch 8, without weight decay.
 """
 
 from ray import tune

@@ -3,7 +3,7 @@
 Why these ranges: fine-tuning wants smaller rates than training from scratch, around 0.01 for SGD at batch 64 and some
 1e-4 for AdamW (Kornblith et al. 2019 search 1e-4 to 0.1), so each optimiser has a range of its own. Freezing the early
 layers for the first epochs, or a smaller rate for all but the classifier, keeps a fresh classifier from disturbing
-them. Smaller images, or small ones at first, cost a fraction. The report's own is lr 0.01 at batch 8.
+them. Smaller images, or small ones at first, take a fraction of the time. The report's own is lr 0.01 at batch 8.
 """
 
 from ray import tune

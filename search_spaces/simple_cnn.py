@@ -1,11 +1,11 @@
 """SimpleCNN: 1.1 million parameters, an epoch of 40,000 images in some 15 s on a CPU core. For a first search.
 
 Why these ranges: with momentum 0.9 the best learning rate is about a thousandth of the batch size (docs/log.md), so
-that 0.001 to 0.3 covers batches of 8 to 256. The report's own, lr 0.1 at batch 8, lies ten times above that line and
-stays at chance. Weight decay 5e-4 is the usual value for CIFAR; so small a network may do with less. Augmentation
-costs accuracy in short runs and gains some in long ones, and the same holds for MixUp, CutMix, erasing and distortions,
-which are there for images that are degraded. AugMix's consistency loss is left out, as a step with it costs three.
-Averaged weights are tried where the rate does not fall to nothing; where it does, they are the last ones (docs/log.md).
+that 0.001 to 0.3 covers batches of 8 to 256. The report's own, lr 0.1 at batch 8, is ten times larger and stays
+at chance level. Weight decay 5e-4 is the usual value for CIFAR; a network this small may need less. Augmentation
+costs accuracy in short runs and gains some in long ones, and so do MixUp, CutMix, erasing and distortions, which are
+meant for degraded images. AugMix's consistency loss is left out, since it triples the cost of a step. Weight averaging
+is tried where the learning rate does not fall to zero; where it does, the average equals the last ones (docs/log.md).
 """
 
 from ray import tune

@@ -29,9 +29,9 @@ from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.search import choose, confirm, warm_start
 from tune.search.experiment import Experiment
 from tune.space import SearchSpace
-from tune.training import checkpoint, ood
+from tune.training import checkpoint, final_evaluation, final_predictions, final_training, ood
 from tune.training.config import TrainConfig
-from tune.training.final import Final
+from tune.training.final_folder import FinalFolder
 from tune.training.request import Request
 
 FILE = Path(__file__).with_name("surface.txt")
@@ -127,11 +127,11 @@ def experiment(folder: Path) -> dict[str, Any]:
 
 def final_files(folder: Path) -> Iterator[tuple[str, Iterator[str]]]:
     """What lies in `final/` after a training on two seeds, with all that can be asked for."""
-    final, data = Final(RunFolder(folder), torch.device("cpu")), small(folder)
+    final, data = FinalFolder(RunFolder(folder), torch.device("cpu")), small(folder)
     asked = Request(CONFIG, "0", "train", "synthetic", data, 0.2, 0, None, seeds=2, tta=True)
-    list(final.train(asked))
-    final.test(asked)
-    final.predict([data / f"{name}.npy" for name in ood.NAMES], tta=False, adapt=False)
+    list(final_training.train(final, asked))
+    final_evaluation.evaluate(final, asked)
+    final_predictions.predict(final, [data / f"{name}.npy" for name in ood.NAMES], tta=False, adapt=False)
     for name in ("metrics.json", "test_looks.json"):
         yield f"final/{name}", keys(json.loads((final.folder.path / name).read_text()))
     for name in ("epochs", "test_predictions", "ood_predictions"):

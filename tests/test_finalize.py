@@ -16,7 +16,8 @@ from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
 from tune.training import checkpoint, data, images, ood, synthetic
 from tune.training.config import TrainConfig
-from tune.training.final import Final
+from tune.training.final_folder import FinalFolder
+from tune.training.final_training import train
 
 CONFIG = TrainConfig(model="simple_cnn", lr=0.08, batch_size=16, epochs=4, scheduler="cosine", seed=3)
 TRAIN_IMAGES = 2000
@@ -117,11 +118,11 @@ def test_wandb_has_the_final_training_as_a_run_of_its_own(whole: Path) -> None:
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     run_folder: RunFolder, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    final = Final(run_folder, torch.device("cpu"))
+    final = FinalFolder(run_folder, torch.device("cpu"))
     asked = Settings.from_dict(run_folder.read_json("experiment.json")["settings"])
     options = finalize.parse([str(run_folder.path), "--epochs", "2"])
     request = final_checks.make_request(final, run_folder, asked, Path(asked.data_dir), options)
-    epochs = final.train(request)
+    epochs = train(final, request)
     next(epochs)
     epochs.close()  # killed here, between two epochs
 
@@ -155,7 +156,7 @@ def test_other_images_or_weights_than_the_searchs_are_refused(
 def test_two_commands_do_not_work_in_one_final_folder(
     run_folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    claim = Final(run_folder, torch.device("cpu")).claim()
+    claim = FinalFolder(run_folder, torch.device("cpu")).claim()
     assert finish(run_folder, "--epochs", "1") == cli.WRONG_INPUT
     assert "in use by another process" in capsys.readouterr().err
     claim.release()

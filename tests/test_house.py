@@ -69,7 +69,8 @@ def test_nothing_needs_the_benchmarks(path: Path) -> None:
 def test_training_and_its_gpu_sessions_run_without_ray_installed() -> None:
     """The engine goes to machines that have torch and nothing else of ours."""
     code = "import sys\nfor name in ('ray', 'wandb', 'hyperopt', 'optuna'): sys.modules[name] = None\n"
-    code += "import tune.training.final\nimport benchmarks.gpu.__main__\nimport benchmarks.fused.__main__\n"
+    code += "import tune.training.final_training, tune.training.final_evaluation\n"
+    code += "import benchmarks.gpu.__main__\nimport benchmarks.fused.__main__\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tune import image_files
@@ -63,9 +65,28 @@ def test_any_mode_becomes_colours(mode: str, tmp_path: Path) -> None:
         assert near(seen[2, 16], RED)
 
 
-def test_sixteen_bits_of_grey_are_not_cut_off(tmp_path: Path) -> None:
-    Image.fromarray(np.full((40, 40), 0x8000, np.uint16)).save(tmp_path / "a.png")
-    assert near(image_files.read(tmp_path / "a.png")[5, 5], (128, 128, 128))
+SIXTEEN_BITS = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) * 64
+"""A ramp from black to nearly white."""
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff", "a.pgm", "a.jp2", "big-endian.tiff"])
+def test_sixteen_bits_of_grey_become_the_nearest_of_eight(name: str, tmp_path: Path) -> None:
+    kind = ">u2" if name.startswith("big") else "<u2"
+    Image.fromarray(SIXTEEN_BITS.astype(kind)).save(tmp_path / name)
+    expected = np.rint(SIXTEEN_BITS * (255 / 65535)).astype(np.uint8)
+    assert np.array_equal(image_files.read(tmp_path / name), np.stack([expected] * 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [(np.linspace(0, 1, 1024, dtype=np.float32), "floats"), (np.arange(1024, dtype=np.int32), "integers")],
+)
+def test_levels_without_a_known_white_are_refused(values: NDArray[Any], kind: str, tmp_path: Path) -> None:
+    Image.fromarray(values.reshape(32, 32)).save(tmp_path / "a.tiff")
+    with pytest.raises(
+        image_files.UnreadableImage, match=rf"a\.tiff holds 32-bit {kind}, whose white is unknown; save it with"
+    ):
+        image_files.read(tmp_path / "a.tiff")
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
@@ -90,15 +111,15 @@ def test_what_is_none_is_told(content: bytes | None, told: str, tmp_path: Path) 
         image_files.read(tmp_path / "a.png")
 
 
-def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    for name in ("b.png", "a.png", "notes.txt"):
-        (tmp_path / "folder" / name).touch()
-    (tmp_path / "folder" / "inner").mkdir()
-    (tmp_path / "one.png").touch()
-    found = image_files.find([tmp_path / "one.png", tmp_path / "folder"])
-    assert [(path.name, named) for path, named in found] == [
-        ("one.png", True), ("a.png", False), ("b.png", False), ("notes.txt", False),
+def test_a_folder_is_read_with_its_subfolders_but_without_what_is_hidden(tmp_path: Path) -> None:
+    for name in ("folder/b.png", "folder/a.png", "folder/inner/deep/c.png", "folder/notes.txt", "folder/.DS_Store",
+                 "folder/.cache/d.png", "one.png", ".named/e.png"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = image_files.find([tmp_path / "one.png", tmp_path / "folder", tmp_path / ".named"])
+    assert [(path.relative_to(tmp_path).as_posix(), named) for path, named in found] == [
+        ("one.png", True), ("folder/a.png", False), ("folder/b.png", False), ("folder/inner/deep/c.png", False),
+        ("folder/notes.txt", False), (".named/e.png", False),
     ]  # fmt: skip
     with pytest.raises(ValueError, match="nowhere is not there"):
         image_files.find([tmp_path / "nowhere"])

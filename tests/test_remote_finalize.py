@@ -14,7 +14,7 @@ from tests.an_s3 import Bucket
 from tests.test_finalize import searched
 from tune import cli, finalize, storage
 from tune.search.mirror import mirrored
-from tune.training import final
+from tune.training import checkpoint
 
 
 def test_a_final_training_goes_from_machine_to_machine(
@@ -29,7 +29,7 @@ def test_a_final_training_goes_from_machine_to_machine(
         pass
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
-    save = final.checkpoint.save
+    save = checkpoint.save
 
     def interrupted(path: Path, state: dict[str, Any]) -> None:
         save(path, state)
@@ -37,7 +37,7 @@ def test_a_final_training_goes_from_machine_to_machine(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(final.checkpoint, "save", interrupted)
+        patched.setattr(checkpoint, "save", interrupted)
         given = ["--storage", uri, "--epochs", "2", "--ood-dir", str(data_dir)]
         assert cli.run(finalize.prepare, given) == cli.INTERRUPTED
     assert {"run/final/checkpoint.pt", "run/final/epochs.parquet"} <= s3.names("trained")

@@ -18,13 +18,13 @@ from tune.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from tune.training.checkpoint import Classifier
-    from tune.training.final import Final
+    from tune.training.final_folder import FinalFolder
     from tune.training.request import Request
 
 EPOCHS = 50
 
 
-def check_folder(final: Final, options: argparse.Namespace) -> None:
+def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
     """ValueError if what lies in final/ and what is asked for do not go together."""
     if why := obstacle(final.folder.path):
         raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
@@ -46,7 +46,7 @@ def check_folder(final: Final, options: argparse.Namespace) -> None:
         raise ValueError(f"{final.folder.path} is there already; --overwrite replaces it{more}.")
 
 
-def check_model(final: Final) -> Classifier:
+def check_model(final: FinalFolder) -> Classifier:
     """The model that is there. ValueError if it can not predict."""
     from tune.training import checkpoint
 
@@ -88,9 +88,10 @@ def ood_files(
 
 
 def make_request(
-    final: Final, folder: RunFolder, settings: Settings, data_dir: Path, options: argparse.Namespace
+    final: FinalFolder, folder: RunFolder, settings: Settings, data_dir: Path, options: argparse.Namespace
 ) -> Request:
     """Which configuration to train, for how long, on what. ValueError if a checkpoint was made for something else."""
+    from tune.training.final_training import kept_request
     from tune.training.request import Request, at_horizon
 
     trial_id, config = pick(folder, options.trial)
@@ -109,7 +110,7 @@ def make_request(
     if not options.resume:
         return request
     try:
-        resumed = request.resumed(final.kept_request())
+        resumed = request.resumed(kept_request(final))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{final.checkpoint} is no checkpoint of this version; --overwrite starts anew.") from error
     if options.tta and not resumed.tta:

@@ -28,7 +28,7 @@ from tune.reporting import write
 from tune.settings import Settings
 
 if TYPE_CHECKING:
-    from tune.training.final import Final
+    from tune.training.final_folder import FinalFolder
 
 MOST_SEEDS = 10
 """All weights lie in one model.pt: of ten ResNet-50 that is 0.9 GB."""
@@ -72,9 +72,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
     from tune.training import data, host, images
     from tune.training.architecture import find_weights
-    from tune.training.final import Final
+    from tune.training.final_folder import FinalFolder
 
-    final = Final(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    final = FinalFolder(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)
     final_checks.check_folder(final, options)
     files = final_checks.ood_files(options, folder, settings, data_dir, say)
@@ -105,7 +105,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
 
 def only_predict(
-    final: Final,
+    final: FinalFolder,
     files: list[Path],
     options: argparse.Namespace,
     tracked: Callable[[], AbstractContextManager[FinalRun]],
@@ -127,7 +127,9 @@ def only_predict(
     return lambda: resumable(work, final, arguments, console, claim)
 
 
-def resumable(work: Callable[[], None], final: Final, arguments: list[str], console: Console, claim: Claim) -> None:
+def resumable(
+    work: Callable[[], None], final: FinalFolder, arguments: list[str], console: Console, claim: Claim
+) -> None:
     """Does the work; if the user or a full disk interrupts it, names the command that goes on."""
     try:
         with storage.final_uploaded(final.run):
@@ -142,7 +144,7 @@ def resumable(work: Callable[[], None], final: Final, arguments: list[str], cons
     write.after(final.run, console)
 
 
-def to_go_on(final: Final, arguments: list[str]) -> str:
+def to_go_on(final: FinalFolder, arguments: list[str]) -> str:
     """What to type after an interruption."""
     options = parse(arguments)
     places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))

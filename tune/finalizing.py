@@ -13,13 +13,14 @@ from tune.final_tracking import FinalRun
 from tune.results import RunFolder
 
 if TYPE_CHECKING:
-    from tune.training.final import Final
+    from tune.training.final_folder import FinalFolder
     from tune.training.request import Request
 
 
-def train(final: Final, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
+def train(final: FinalFolder, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
     """Trains and tests, and says so."""
-    from tune.training.final import Diverged
+    from tune.training import final_evaluation
+    from tune.training.final_training import Diverged
 
     seeds = "" if request.seeds == 1 else f" on {request.seeds} seeds"
     say = wording.teller(console)
@@ -33,18 +34,20 @@ def train(final: Final, request: Request, folder: RunFolder, console: Console, r
         run.ends("diverged")
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
     with progress.shown("test", "images", console) as work:
-        metrics = final.test(request, work.advance)
+        metrics = final_evaluation.evaluate(final, request, work.advance)
     run.tested(metrics, final.model)
     for line in figures(metrics):
         say(line)
     say(f"Model: {named(final, final.model)}")
 
 
-def learn(final: Final, request: Request, console: Console, run: FinalRun) -> None:
+def learn(final: FinalFolder, request: Request, console: Console, run: FinalRun) -> None:
     """Trains, a line an epoch."""
+    from tune.training import final_training
+
     configs, epochs = request.configs(), request.config.epochs
     with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
-        for result in final.train(request):
+        for result in final_training.train(final, request):
             config = result.training.config
             run.epoch_ended(result)
             which = "" if request.seeds == 1 else f"seed {config.seed}, "
@@ -77,14 +80,16 @@ def figures(metrics: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def predict(final: Final, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
+def predict(final: FinalFolder, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
     """Predicts the OOD files, and says so."""
+    from tune.training import final_predictions
+
     with progress.shown("OOD", "images", console) as work:
-        images = final.predict(files, tta=tta, adapt=adapt, done=work.advance)
+        images = final_predictions.predict(final, files, tta=tta, adapt=adapt, done=work.advance)
     run.predicted(final.submission)
     wording.teller(console)(f"OOD predictions: {named(final, final.submission)} ({images:,} rows)")
 
 
-def named(final: Final, path: Path) -> str:
+def named(final: FinalFolder, path: Path) -> str:
     """Of a file in final/, where it lies when all is done."""
     return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri

@@ -1,4 +1,4 @@
-"""Image files of any kind, as the networks know images: 32 pixels a side, red, green and blue. No torch."""
+"""Reads images of any size and kind as the networks see them: 32 x 32 pixels of red, green and blue. No torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SIDE = 32
 
 
 class UnreadableImage(ValueError):
-    """A file that is no image, or can not be read."""
+    """The file is not an image, or cannot be read as one."""
 
 
 def find(places: Sequence[Path]) -> list[tuple[Path, bool]]:
-    """The files named, and those that lie in the folders named, in order of their names; and whether one was named.
+    """Files to read, each with whether the user named it; those of a folder and its subfolders sorted by path.
 
-    ValueError for a place that is not there.
+    Hidden files and folders (`.git`, `.DS_Store`) are left out unless named. ValueError for a path that does not exist.
     """
     found: list[tuple[Path, bool]] = []
     for place in places:
         if place.is_dir():
-            found += [(path, False) for path in sorted(place.iterdir()) if path.is_file()]
+            found += [(path, False) for path in sorted(place.rglob("*")) if path.is_file() and not _hidden(path, place)]
         elif place.is_file():
             found.append((place, True))
         else:
@@ -33,28 +33,46 @@ def find(places: Sequence[Path]) -> list[tuple[Path, bool]]:
     return found
 
 
-def read(path: Path) -> NDArray[np.uint8]:
-    """The image in a file, uint8 (32, 32, 3). UnreadableImage if there is none.
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
-    Turned as its EXIF data say, what is transparent on white, the middle square of it, and reduced at once from its own
-    size with an antialiasing bicubic filter. An image of 32 x 32 pixels stays as it is.
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """One image, uint8 (32, 32, 3). UnreadableImage if it cannot be read.
+
+    It is rotated as its EXIF data say, put on white where it is transparent, cropped to its central square and resized
+    in one step with an antialiasing bicubic filter. An image of 32 x 32 pixels keeps its values.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow: a large picture, odd metadata
+            warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata
             with Image.open(path) as picture:
-                picture.draft("RGB", (4 * SIDE, 4 * SIDE))  # a JPEG is decoded at no more than it takes
+                _check_range(path, picture)
+                picture.draft("RGB", (4 * SIDE, 4 * SIDE))  # a JPEG is decoded no larger than needed
                 square = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture)), (SIDE, SIDE), Image.Resampling.BICUBIC)
         return np.array(square)
+    except UnreadableImage:
+        raise
     except UnidentifiedImageError:
         raise UnreadableImage(f"{path} is no image that Pillow knows.") from None
-    except Exception as error:  # a damaged file raises what its format's reader does
+    except Exception as error:  # each format's reader raises its own types for a damaged file
         raise UnreadableImage(f"{path} can not be read: {error}.") from error
 
 
+def _check_range(path: Path, picture: Image.Image) -> None:
+    """UnreadableImage for 32-bit grey levels: no format says which of them is white."""
+    # Pillow reads 16-bit PGM files into 32-bit integers, too, but scaled to 16 bits.
+    if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):
+        kind = "floats" if picture.mode == "F" else "integers"
+        raise UnreadableImage(
+            f"{path} holds 32-bit {kind}, whose white is unknown; save it with 8 or 16 bits per channel."
+        )
+
+
 def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits a pixel, of which Pillow would cut off all above 255
-        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.mode.startswith("I"):  # 16-bit grey levels, which `convert` would cut off at 255
+        levels = np.asarray(picture).astype(np.int64)
+        picture = Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 becomes 255, to the nearest level
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layer = picture.convert("RGBA")

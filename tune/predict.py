@@ -49,7 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = cli.parser("predict", "Classify images with a finished model, or export it.")
     parser.add_argument("model", metavar="MODEL", help="a model.pt, or the name or path of a finalized run")
     parser.add_argument("places", nargs="*", type=Path, metavar="IMAGE_OR_FOLDER",
-                        help="images of any size, and folders of them")  # fmt: skip
+                        help="images of any size, and folders, read with their subfolders")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="a line of JSON an image in the place of a table")
     parser.add_argument("--tta", action=argparse.BooleanOptionalAction,
                         help="the mean over shifted and mirrored views (default: as the model was tested)")  # fmt: skip

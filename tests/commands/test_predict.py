@@ -31,15 +31,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """70 pictures, more than are judged at once, and two files that are none."""
+    """70 images, more than one batch, the last ten in a subfolder, and two files that are no images."""
     folder = tmp_path / "pictures"
-    folder.mkdir()
+    (folder / "z").mkdir(parents=True)
     draw = np.random.default_rng(0)
     for number in range(70):
-        Image.fromarray(draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(folder / f"{number:02d}.png")
+        Image.fromarray(draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(image(folder, number))
     (folder / "notes.txt").write_text("none")
     (folder / "cut.png").write_bytes((folder / "00.png").read_bytes()[:1000])
     return folder
+
+
+def image(folder: Path, number: int) -> Path:
+    return folder / f"{number:02d}.png" if number < 60 else folder / "z" / f"{number}.png"
 
 
 def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
@@ -51,11 +55,11 @@ def test_a_line_of_json_a_picture(trained: Path, folder: Path, capsys: pytest.Ca
     assert cli.run(predict.prepare, [str(trained), str(folder), "--json"]) == cli.DONE
     said = capsys.readouterr()
     told = [json.loads(line) for line in said.out.splitlines()]
-    assert [Path(row["image"]).name for row in told] == [f"{number:02d}.png" for number in range(70)]
+    assert [row["image"] for row in told] == [str(image(folder, number)) for number in range(70)]
     assert said.err == f"2 files are no images that can be read, {Path('pictures') / 'cut.png'} the first of them.\n"
 
     classifier = checkpoint.load_model(trained)
-    seen = torch.from_numpy(np.stack([pictures.read(folder / f"{number:02d}.png") for number in range(70)]))
+    seen = torch.from_numpy(np.stack([pictures.read(image(folder, number)) for number in range(70)]))
     with torch.inference_mode():
         expected = classifier.predictor(exact=True)(seen).exp()
     assert len(set(expected.argmax(1).tolist())) > 1

@@ -51,11 +51,11 @@ def test_how_often_the_test_images_were_opened_is_what_was_counted(run: RunFolde
 
 def test_an_interrupted_search_says_so(run: RunFolder) -> None:
     rows = run.read_rows("trials.parquet")
-    assert "has not come to its end" not in read(run).text
+    assert "is not finished" not in read(run).text
     rows[3]["status"] = "interrupted"
     a_run.write_trials(run, rows)
     text = read(run).text
-    assert "This search has not come to its end: 7 of 8 trials have ended." in text
+    assert "This search is not finished: 7 of 8 trials have ended." in text
     assert "until it was interrupted" in text
     assert f"python -m tune.run --resume {run.path}" in text
     rewrite(run, "experiment.json", used_up=True)

@@ -123,7 +123,7 @@ def test_a_run_in_progress_says_so(run: RunFolder) -> None:
     rows[-1]["status"] = "running"
     a_run.write_trials(run, rows)
     text = read(run).text
-    assert "This search has not come to its end: 7 of 8 trials have ended." in text
+    assert "This search is not finished: 7 of 8 trials have ended." in text
     assert f"python -m tune.run --resume {run.path}" in text
     assert "There is no final model yet" in text
     mine = results.claim(run)
@@ -166,7 +166,7 @@ def test_a_search_without_asha_compares_whole_trials(run: RunFolder) -> None:
     change(run, status="finished")
     text = read(run).text
     assert "The search ran without ASHA" in text
-    assert "Compared is the accuracy after the last epoch, of the 8 trials that came so far." in text
+    assert "These charts compare the accuracy after the last epoch, which 8 trials reached." in text
 
 
 def test_reruns_stand_beside_what_the_search_saw(run: RunFolder) -> None:

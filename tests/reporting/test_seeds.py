@@ -12,8 +12,11 @@ from tests.reporting import a_run
 from tests.reporting.test_page import read
 from tune.reporting.final_charts import training
 from tune.reporting.load import load
+from tune.training import final_evaluation
 from tune.training.config import TrainConfig
-from tune.training.final import Final
+from tune.training.final_folder import FinalFolder
+from tune.training.final_predictions import predict
+from tune.training.final_training import train
 from tune.training.request import Request
 
 CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=20, epochs=2)
@@ -23,12 +26,12 @@ CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=20, epochs=2)
 def test_both_seeds_are_told(tiny_root: Path, tmp_path: Path) -> None:
     folder = a_run.searched(tmp_path / "run", trials=8, horizon=4)
     trial_id = folder.read_json("best.json")["trial_id"]
-    final = Final(folder, torch.device("cpu"))
+    final = FinalFolder(folder, torch.device("cpu"))
     request = Request(CONFIG, trial_id, "train", "synthetic", tiny_root, 0.2, 0, None, seeds=2, tta=True)
-    list(final.train(request))
-    metrics = final.test(request)
+    list(train(final, request))
+    metrics = final_evaluation.evaluate(final, request)
     np.save(tmp_path / "distortion00.npy", np.zeros((5, 32, 32, 3), np.uint8))
-    final.predict([tmp_path / "distortion00.npy"], tta=True, adapt=True)
+    predict(final, [tmp_path / "distortion00.npy"], tta=True, adapt=True)
     chart = training(load(folder))
     names = [trace.name for trace in chart.figure.data]
     assert [name for name in names if "training" in name] == ["training, seed 42", "training, seed 43"]

@@ -13,7 +13,7 @@ from tests.commands.asking import SPACE
 from tests.test_finalize import searched
 from tune import cli, final_checks, run
 from tune.results import RunFolder
-from tune.training import final
+from tune.training import checkpoint
 
 
 @pytest.mark.usefixtures("one_ray")
@@ -27,14 +27,14 @@ def test_a_search_then_its_final_model(
     given += ["--storage", str(storage), "--trials", "1", "--max-epochs", "1", "--train-subset", "200"]
     given += ["--val-fraction", "0.1", "--gpus-per-trial", "0", "--wandb", "disabled", "--no-dashboard"]
 
-    save = final.checkpoint.save
+    save = checkpoint.save
 
     def interrupted(path: Path, state: dict[str, object]) -> None:
         save(path, state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(final.checkpoint, "save", interrupted)
+        patched.setattr(checkpoint, "save", interrupted)
         assert cli.run(run.prepare, [*given, "--then-finalize"]) == cli.INTERRUPTED
     folder = RunFolder(storage / "one")
     said = capsys.readouterr().out

@@ -19,6 +19,14 @@ def test_over_seeds_is_students_interval() -> None:
     assert told["interval95"] == pytest.approx([mean - half, mean + half], rel=1e-6)
 
 
+def test_an_interval_over_seeds_stays_where_values_can_lie() -> None:
+    assert over_seeds([99.0, 99.9, 96.0], 100.0)["interval95"] == [pytest.approx(93.2, abs=0.1), 100.0]
+    assert over_seeds([0.0, 1.0, 4.0], 100.0)["interval95"] == [0.0, pytest.approx(6.8, abs=0.1)]
+    low, high = over_seeds([0.1, 9.0])["interval95"]
+    assert low == 0.0
+    assert high > 50
+
+
 def test_the_mean_of_an_ensembles_members_is_of_probabilities() -> None:
     labels = torch.tensor([0, 1])
     one = Judged(labels, torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log())

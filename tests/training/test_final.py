@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from tune.results import RunFolder
-from tune.training import checkpoint
+from tune.training import checkpoint, final_evaluation
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.figures import judge
-from tune.training.final import FINAL_EPOCHS, Diverged, Final
+from tune.training.final_folder import FinalFolder
+from tune.training.final_training import FINAL_EPOCHS, Diverged, kept_request, train
 from tune.training.images import ImageSet
 from tune.training.loop import fit
 from tune.training.request import Request, at_horizon
@@ -47,8 +48,8 @@ def asked(tiny_root: Path) -> Request:
 
 
 @pytest.fixture
-def final(tmp_path: Path) -> Final:
-    return Final(RunFolder(tmp_path / "run"), CPU)
+def final(tmp_path: Path) -> FinalFolder:
+    return FinalFolder(RunFolder(tmp_path / "run"), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +57,13 @@ def uninterrupted(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory, one
     """The folder `final/` of a whole training, not yet tested. To be left as it is."""
     folder = tmp_path_factory.mktemp("whole")
     request = Request(CONFIG, "0007", "all", "synthetic", tiny_root, 0.2, 0, None)
-    for _ in Final(RunFolder(folder), CPU).train(request):
+    for _ in train(FinalFolder(RunFolder(folder), CPU), request):
         pass
     return folder / "final"
 
 
 @pytest.fixture
-def trained(uninterrupted: Path, final: Final) -> Final:
+def trained(uninterrupted: Path, final: FinalFolder) -> FinalFolder:
     """One that has been trained, to be tested."""
     shutil.copytree(uninterrupted, final.folder.path)
     return final
@@ -84,8 +85,8 @@ def timeless(folder: Path) -> list[dict[str, Any]]:
 # Training
 
 
-def test_after_each_epoch_the_folder_is_whole(final: Final, asked: Request) -> None:
-    for result in final.train(asked):
+def test_after_each_epoch_the_folder_is_whole(final: FinalFolder, asked: Request) -> None:
+    for result in train(final, asked):
         assert [row["epoch"] for row in final.folder.read_rows("epochs.parquet")] == list(range(1, result.epoch + 1))
         assert checkpoint.load(final.checkpoint)["training"]["epoch"] == result.epoch
         assert final.model.is_file() == (result.epoch == 3)
@@ -93,8 +94,8 @@ def test_after_each_epoch_the_folder_is_whole(final: Final, asked: Request) -> N
         assert there <= {"checkpoint.pt", "epochs.parquet", "model.pt"}
 
 
-def test_an_epochs_row_is_what_was_yielded(final: Final, asked: Request) -> None:
-    results = list(final.train(asked))
+def test_an_epochs_row_is_what_was_yielded(final: FinalFolder, asked: Request) -> None:
+    results = list(train(final, asked))
     rows = final.folder.read_rows("epochs.parquet")
     for result, row in zip(results, rows, strict=True):
         assert list(row) == FINAL_EPOCHS.names
@@ -103,18 +104,18 @@ def test_an_epochs_row_is_what_was_yielded(final: Final, asked: Request) -> None
             assert row[name] == getattr(result, name)
 
 
-def test_trained_on_all_there_is_nothing_to_validate_on(final: Final, asked: Request) -> None:
-    first = next(final.train(asked))
+def test_trained_on_all_there_is_nothing_to_validate_on(final: FinalFolder, asked: Request) -> None:
+    first = next(train(final, asked))
     assert len(first.batch_loss) == 200 // 20
     (row,) = final.folder.read_rows("epochs.parquet")
     assert (row["val_loss"], row["val_acc"], row["val_robust_acc"]) == (None, None, None)
 
 
 def test_trained_on_the_training_side_it_does_what_the_search_did(
-    final: Final, asked: Request, tiny: TrainingData
+    final: FinalFolder, asked: Request, tiny: TrainingData
 ) -> None:
     """The same split, so that the validation figures compare with the search's."""
-    results = list(final.train(dataclasses.replace(asked, train_on="train")))
+    results = list(train(final, dataclasses.replace(asked, train_on="train")))
     searched = list(fit(CONFIG, tiny, CPU))
     assert len(results[0].batch_loss) == 160 // 20
     assert [(result.train_loss, result.val_acc) for result in results] == [
@@ -125,10 +126,10 @@ def test_trained_on_the_training_side_it_does_what_the_search_did(
     ]
 
 
-def test_a_loss_that_is_not_finite_ends_in_diverged_without_a_model(final: Final, asked: Request) -> None:
+def test_a_loss_that_is_not_finite_ends_in_diverged_without_a_model(final: FinalFolder, asked: Request) -> None:
     wild = dataclasses.replace(asked, config=dataclasses.replace(CONFIG, lr=100.0, optimizer="sgd", mixup=0.0))
     with pytest.raises(Diverged, match=r"^the loss is not finite after epoch [1-3] of 3$"):
-        list(final.train(wild))
+        list(train(final, wild))
     assert not final.model.exists()
 
 
@@ -137,57 +138,57 @@ def test_a_loss_that_is_not_finite_ends_in_diverged_without_a_model(final: Final
 
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_resumed_training_ends_with_the_same_weights(
-    after: int, final: Final, asked: Request, uninterrupted: Path
+    after: int, final: FinalFolder, asked: Request, uninterrupted: Path
 ) -> None:
-    running = final.train(asked)
+    running = train(final, asked)
     assert [result.epoch for result in islice(running, after)] == list(range(1, after + 1))
     running.close()
     assert not final.model.exists()
     torch.manual_seed(99)
-    again = Final(RunFolder(final.folder.path.parent), CPU)
-    assert [result.epoch for result in again.train(asked)] == list(range(after + 1, 4))
+    again = FinalFolder(RunFolder(final.folder.path.parent), CPU)
+    assert [result.epoch for result in train(again, asked)] == list(range(after + 1, 4))
     assert_same_model(again.model, uninterrupted / "model.pt")
     assert timeless(again.folder.path) == timeless(uninterrupted)
 
 
 def test_stopped_between_rows_and_checkpoint_no_epoch_is_told_twice(
-    final: Final, asked: Request, uninterrupted: Path, tmp_path: Path
+    final: FinalFolder, asked: Request, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    running = final.train(asked)
+    running = train(final, asked)
     next(running)
     shutil.copy(final.checkpoint, tmp_path / "of epoch 1")
     next(running)
     running.close()
     shutil.copy(tmp_path / "of epoch 1", final.checkpoint)
     assert len(final.folder.read_rows("epochs.parquet")) == 2
-    assert [result.epoch for result in final.train(asked)] == [2, 3]
+    assert [result.epoch for result in train(final, asked)] == [2, 3]
     assert timeless(final.folder.path) == timeless(uninterrupted)
     assert_same_model(final.model, uninterrupted / "model.pt")
 
 
-def test_stopped_after_the_last_epoch_it_is_ready_to_be_tested(trained: Final, asked: Request) -> None:
+def test_stopped_after_the_last_epoch_it_is_ready_to_be_tested(trained: FinalFolder, asked: Request) -> None:
     before = trained.model.read_bytes()
-    assert list(trained.train(asked)) == []
+    assert list(train(trained, asked)) == []
     assert trained.model.read_bytes() == before
-    assert trained.test(asked)["epochs"] == 3
+    assert final_evaluation.evaluate(trained, asked)["epochs"] == 3
 
 
-def test_a_checkpoint_remembers_what_it_was_made_for(trained: Final, asked: Request) -> None:
+def test_a_checkpoint_remembers_what_it_was_made_for(trained: FinalFolder, asked: Request) -> None:
     other = dataclasses.replace(asked, config=at_horizon(CONFIG, 50), trial_id="0001", train_on="train")
-    assert other.resumed(trained.kept_request()) == asked
+    assert other.resumed(kept_request(trained)) == asked
 
 
-def test_a_checkpoint_for_another_configuration_is_refused(trained: Final, asked: Request) -> None:
+def test_a_checkpoint_for_another_configuration_is_refused(trained: FinalFolder, asked: Request) -> None:
     other = dataclasses.replace(asked, config=at_horizon(CONFIG, 50))
     with pytest.raises(ValueError, match="another configuration"):
-        next(trained.train(other))
+        next(train(trained, other))
 
 
 # Tested
 
 
-def test_the_metrics_are_written_as_told(trained: Final, asked: Request) -> None:
-    metrics = trained.test(asked)
+def test_the_metrics_are_written_as_told(trained: FinalFolder, asked: Request) -> None:
+    metrics = final_evaluation.evaluate(trained, asked)
     assert json.loads((trained.folder.path / "metrics.json").read_text()) == metrics
     assert metrics["config"] == CONFIG.to_dict()
     assert {name: metrics[name] for name in ("trial_id", "seeds", "epochs", "train_on", "device", "data")} == {
@@ -197,13 +198,13 @@ def test_the_metrics_are_written_as_told(trained: Final, asked: Request) -> None
 
 
 def test_the_figures_are_those_of_the_model_on_the_test_images(
-    trained: Final, asked: Request, tiny_test: ImageSet
+    trained: FinalFolder, asked: Request, tiny_test: ImageSet
 ) -> None:
     classifier = checkpoint.load_model(trained.model, CPU)
     out = classifier.logits(tiny_test.pixels).double()
     losses = out.logsumexp(1) - out[range(100), tiny_test.labels]
     hits = int((out.argmax(1) == tiny_test.labels).sum())
-    metrics = trained.test(asked)
+    metrics = final_evaluation.evaluate(trained, asked)
     assert 5 < hits < 100, "the data are too easy or too hard to tell anything"
     assert metrics["test_images"] == 100
     assert metrics["test_acc"] == hits
@@ -236,14 +237,14 @@ def test_the_interval_is_wilsons_to_its_ends(hits: int, uninterrupted: Path, tin
     assert 0 <= told["test_acc_interval95"][0] <= told["test_acc"] <= told["test_acc_interval95"][1] <= 100
 
 
-def test_the_checkpoint_goes_when_the_test_is_done(trained: Final, asked: Request) -> None:
+def test_the_checkpoint_goes_when_the_test_is_done(trained: FinalFolder, asked: Request) -> None:
     assert trained.checkpoint.is_file()
-    trained.test(asked)
+    final_evaluation.evaluate(trained, asked)
     assert {path.name for path in trained.folder.path.iterdir()} == {
         "epochs.parquet", "metrics.json", "model.pt", "test_looks.json", "test_predictions.parquet",
     }  # fmt: skip
 
 
-def test_testing_again_tells_the_same(trained: Final, asked: Request) -> None:
-    first, second = (trained.test(asked) | {"finished": None} for _ in range(2))
+def test_testing_again_tells_the_same(trained: FinalFolder, asked: Request) -> None:
+    first, second = (final_evaluation.evaluate(trained, asked) | {"finished": None} for _ in range(2))
     assert first == second

@@ -13,7 +13,8 @@ import torch
 from tests.training.test_checkpoint import NAMES, config, untrained
 from tune.results import RunFolder
 from tune.training import batch_norm, checkpoint
-from tune.training.final import Final
+from tune.training.final_folder import FinalFolder
+from tune.training.final_predictions import predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,9 +33,9 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def final(tmp_path: Path) -> Final:
+def final(tmp_path: Path) -> FinalFolder:
     """With a ResNet-18 of random weights."""
-    final = Final(RunFolder(tmp_path / "run"), CPU)
+    final = FinalFolder(RunFolder(tmp_path / "run"), CPU)
     final.folder.path.mkdir(parents=True)
     training = untrained(config(model="resnet18", image_size=8, batch_size=20))
     checkpoint.save_model(final.model, training, NAMES)
@@ -42,13 +43,13 @@ def final(tmp_path: Path) -> Final:
     return final
 
 
-def probabilities(final: Final) -> np.ndarray:  # type: ignore[type-arg]
+def probabilities(final: FinalFolder) -> np.ndarray:  # type: ignore[type-arg]
     return np.array(pq.read_table(final.folder.path / "ood_predictions.parquet")["top5_probability"].to_pylist())
 
 
-def test_files_are_predicted_in_their_order(final: Final, files: list[Path]) -> None:
+def test_files_are_predicted_in_their_order(final: FinalFolder, files: list[Path]) -> None:
     told: list[tuple[int, int]] = []
-    assert final.predict(files, tta=False, adapt=False, done=lambda *counts: told.append(counts)) == 10 * N
+    assert predict(final, files, tta=False, adapt=False, done=lambda *counts: told.append(counts)) == 10 * N
     assert sum(count for count, _ in told) == 10 * N
     assert {total for _, total in told} == {10 * N}
     classifier = checkpoint.load_model(final.model, CPU)
@@ -63,13 +64,13 @@ def test_files_are_predicted_in_their_order(final: Final, files: list[Path]) -> 
     }
 
 
-def test_adapted_batch_norm_is_each_files_own_and_told(final: Final, files: list[Path]) -> None:
-    final.predict(files, tta=False, adapt=False)
+def test_adapted_batch_norm_is_each_files_own_and_told(final: FinalFolder, files: list[Path]) -> None:
+    predict(final, files, tta=False, adapt=False)
     plain = probabilities(final)
-    final.predict(files, tta=False, adapt=True)
+    predict(final, files, tta=False, adapt=True)
     adapted = probabilities(final)
     assert not np.allclose(plain, adapted, atol=1e-3)
-    final.predict(files[1:], tta=False, adapt=True)
+    predict(final, files[1:], tta=False, adapt=True)
     assert np.allclose(probabilities(final), adapted[5 * N :]), "what came before does not matter"
     metadata = pq.read_schema(final.folder.path / "ood_predictions.parquet").metadata
     assert json.loads(metadata[b"about"]) == {"seeds": [42], "tta": False, "adapt_batch_norm": True}
@@ -82,9 +83,9 @@ def test_adapted_batch_norm_is_each_files_own_and_told(final: Final, files: list
     assert adapted[5 * N :, 0] == pytest.approx(expected.numpy(), abs=1e-3)
 
 
-def test_views_are_told(final: Final, files: list[Path]) -> None:
-    final.predict(files, tta=False, adapt=False)
+def test_views_are_told(final: FinalFolder, files: list[Path]) -> None:
+    predict(final, files, tta=False, adapt=False)
     plain = probabilities(final)
-    final.predict(files, tta=True, adapt=False)
+    predict(final, files, tta=True, adapt=False)
     assert not np.allclose(plain, probabilities(final), atol=1e-4)
     assert final.folder.read_json("metrics.json")["ood"]["tta"] is True

@@ -14,9 +14,10 @@ import torch
 
 from tests.training.test_final import assert_same_model, timeless
 from tune.results import RunFolder
-from tune.training import checkpoint
+from tune.training import checkpoint, final_evaluation
 from tune.training.config import TrainConfig
-from tune.training.final import Final
+from tune.training.final_folder import FinalFolder
+from tune.training.final_training import train
 from tune.training.images import ImageSet
 from tune.training.request import Request
 
@@ -35,17 +36,17 @@ def asked(tiny_root: Path) -> Request:
 def trained(asked: Request, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     """The folder of a run whose final model was trained without interruption, not yet tested."""
     folder = tmp_path_factory.mktemp("seeds")
-    list(Final(RunFolder(folder), CPU).train(asked))
+    list(train(FinalFolder(RunFolder(folder), CPU), asked))
     return folder
 
 
 @pytest.fixture(scope="module")
-def final(asked: Request, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Final:
+def final(asked: Request, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> FinalFolder:
     """The same, tested."""
     folder = tmp_path_factory.mktemp("tested") / "run"
     shutil.copytree(trained, folder)
-    tested = Final(RunFolder(folder), CPU)
-    tested.test(asked)
+    tested = FinalFolder(RunFolder(folder), CPU)
+    final_evaluation.evaluate(tested, asked)
     return tested
 
 
@@ -53,13 +54,13 @@ def final(asked: Request, trained: Path, tmp_path_factory: pytest.TempPathFactor
 def test_interrupted_in_any_seed_it_ends_with_the_same_weights(
     after: int, asked: Request, trained: Path, tmp_path: Path
 ) -> None:
-    running = Final(RunFolder(tmp_path), CPU)
-    epochs = running.train(asked)
+    running = FinalFolder(RunFolder(tmp_path), CPU)
+    epochs = train(running, asked)
     list(islice(epochs, after))
     epochs.close()
     assert not running.model.exists()
     torch.manual_seed(99)
-    again = list(Final(RunFolder(tmp_path), CPU).train(asked))
+    again = list(train(FinalFolder(RunFolder(tmp_path), CPU), asked))
     order = [(42, 1), (42, 2), (43, 1), (43, 2)]
     assert [(result.training.config.seed, result.epoch) for result in again] == order[after:]
     assert_same_model(running.model, trained / "final" / "model.pt")
@@ -81,7 +82,7 @@ def test_the_model_holds_both_seeds_and_answers_with_their_mean(trained: Path, t
     assert torch.allclose(classifier.probabilities(tiny_test.pixels), (first + second) / 2, atol=1e-6)
 
 
-def test_the_metrics_tell_each_seed_the_spread_and_the_mean(final: Final, tiny_test: ImageSet) -> None:
+def test_the_metrics_tell_each_seed_the_spread_and_the_mean(final: FinalFolder, tiny_test: ImageSet) -> None:
     metrics = json.loads((final.folder.path / "metrics.json").read_text())
     assert (metrics["seeds"], metrics["tta"]) == ([42, 43], True)
     assert metrics["submitted"] == "the mean of the seeds' probabilities"
@@ -99,14 +100,14 @@ def test_the_metrics_tell_each_seed_the_spread_and_the_mean(final: Final, tiny_t
     }  # fmt: skip
 
 
-def test_views_are_judged_on_the_validation_images(final: Final, asked: Request) -> None:
+def test_views_are_judged_on_the_validation_images(final: FinalFolder, asked: Request) -> None:
     validation = json.loads((final.folder.path / "metrics.json").read_text())["validation"]
     assert set(validation) == {"val_acc", "val_acc_tta"}
-    assert validation == final.validate(checkpoint.load_model(final.model), asked)
+    assert validation == final_evaluation.validate(final, checkpoint.load_model(final.model), asked)
     assert 100 / 20 < validation["val_acc"] <= 100
 
 
-def test_the_table_holds_what_was_tested(final: Final, tiny_test: ImageSet) -> None:
+def test_the_table_holds_what_was_tested(final: FinalFolder, tiny_test: ImageSet) -> None:
     table = pq.read_table(final.folder.path / "test_predictions.parquet")
     rows = table.to_pylist()
     assert [row["label"] for row in rows] == tiny_test.labels.tolist()

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tune.results import RunFolder
-from tune.training import checkpoint, looks
+from tune.training import checkpoint, final_evaluation, looks
 from tune.training.config import TrainConfig
-from tune.training.final import Final
+from tune.training.final_folder import FinalFolder
+from tune.training.final_training import train
 from tune.training.request import Request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,23 +25,23 @@ def asked(tiny_root: Path) -> Request:
 
 
 @pytest.fixture
-def final(tmp_path: Path) -> Final:
-    return Final(RunFolder(tmp_path), torch.device("cpu"))
+def final(tmp_path: Path) -> FinalFolder:
+    return FinalFolder(RunFolder(tmp_path), torch.device("cpu"))
 
 
-def opened(final: Final, asked: Request) -> int:
-    return int(final.test(asked)["test_opened"])
+def opened(final: FinalFolder, asked: Request) -> int:
+    return int(final_evaluation.evaluate(final, asked)["test_opened"])
 
 
-def test_the_same_training_tested_again_is_no_other_look(final: Final, asked: Request) -> None:
-    list(final.train(asked))
+def test_the_same_training_tested_again_is_no_other_look(final: FinalFolder, asked: Request) -> None:
+    list(train(final, asked))
     assert opened(final, asked) == 1
     assert opened(final, asked) == 1
 
 
-def test_another_training_is_another_look_with_the_same_options_too(final: Final, asked: Request) -> None:
+def test_another_training_is_another_look_with_the_same_options_too(final: FinalFolder, asked: Request) -> None:
     for count in (1, 2):
-        list(final.train(asked))
+        list(train(final, asked))
         assert opened(final, asked) == count
         final.clear()
         assert [path.name for path in final.folder.path.iterdir()] == [looks.NAME]
@@ -50,11 +51,11 @@ def test_another_training_is_another_look_with_the_same_options_too(final: Final
     assert len({one["training_id"] for one in told}) == 2
 
 
-def test_a_training_that_goes_on_is_the_same_one(final: Final, asked: Request) -> None:
+def test_a_training_that_goes_on_is_the_same_one(final: FinalFolder, asked: Request) -> None:
     """It is killed after its last epoch, and again in the test, after the look was written down."""
-    list(final.train(asked))
+    list(train(final, asked))
     begun = checkpoint.load(final.checkpoint)["training_id"]
     assert checkpoint.load_model(final.model).training_id == begun
     looks.look(final.folder, begun, asked.to_dict())
-    assert list(final.train(asked)) == []
+    assert list(train(final, asked)) == []
     assert opened(final, asked) == 1

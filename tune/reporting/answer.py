@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 from tune import results
 from tune.final_checks import EPOCHS
 from tune.intervals import wilson95
-from tune.reporting import fates
-from tune.reporting.chart import Code, Figure, Figures, Item, Note, Section, Table, percent
+from tune.reporting.chart import Code, Figure, Figures, Item, Note, Section, Table, percent, setting
 from tune.reporting.distributions import has, searched
 from tune.reporting.load import ENDED, Run
 from tune.results import Row
@@ -29,7 +27,7 @@ def section(run: Run) -> Section:
     if run.in_progress:
         ended = sum(trial["status"] in ENDED for trial in run.trials)
         total = run.settings["trials"]
-        items.append(Note(f"This search has not come to its end: {ended} of {counted(total, 'trial')} have ended."))
+        items.append(Note(f"This search is not finished: {ended} of {counted(total, 'trial')} have ended."))
     if other := run.final_of_another:
         items.append(Note(f"The final model is that of trial {other}, not of the one chosen now."))
     if row is None:
@@ -82,11 +80,13 @@ def _figures(run: Run, row: Row) -> list[Figure]:
         if seeds := run.best.get("seeds"):
             detail += f"; the mean over {seeds} other seeds"
         elif len(run.trials) > 1:
-            detail += f"; the best of {len(run.trials):,} is lucky as well, which --confirm averages out over seeds"
+            detail += (
+                f"; being the best of {len(run.trials):,} takes luck, too, which --confirm averages out over seeds"
+            )
         found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
     own, total = row["epochs"] or 0, paid(run)
     share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
-    found.append(Figure("Its training", fates.epochs(own), f"{duration(row['wall_s'] or 0)}{share}"))
+    found.append(Figure("Its training", counted(own, "epoch"), f"{duration(row['wall_s'] or 0)}{share}"))
     ended = f"{counted(len(run.trials), 'trial')}: {counts(run.trials)}"
     if run.confirm:
         ended += f"; after it {counted(len(run.confirm), 'rerun')} of {duration(rerun_s(run))} together"
@@ -156,14 +156,9 @@ def _configuration(run: Run, row: Row) -> Table:
         for n in names
         if n not in searched(run.trials) and (row[f"config.{n}"] != plain[n] or n in ("lr", "batch_size"))
     ]
-    rows = [(name, shown(row[f"config.{name}"]), "searched") for name in varied]
-    rows += [(name, shown(row[f"config.{name}"]), "fixed") for name in others]
-    return Table(("setting", "value", ""), rows, "Its configuration", "All else is at its default.")
-
-
-def shown(value: Any) -> str:
-    """A setting as people write it."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    rows = [(name, setting(row[f"config.{name}"]), "searched") for name in varied]
+    rows += [(name, setting(row[f"config.{name}"]), "fixed") for name in others]
+    return Table(("setting", "value", ""), rows, "Its configuration", "All other settings are at their defaults.")
 
 
 def _use(run: Run) -> list[Item]:

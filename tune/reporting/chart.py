@@ -1,4 +1,4 @@
-"""What a page is made of: sections of charts, tables and pictures, each with a sentence that says what to read."""
+"""The parts of a report: sections of charts, tables and images, each with a sentence that says what to see."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import plotly.graph_objects as go
+
+BLUE, ORANGE, GREEN, PURPLE, RED, GREY = COLOURS = ("#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099")
+"""Legible on light and on dark ground."""
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -24,23 +27,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure and what it says to those who do not see it, too."""
+    """A Plotly figure with its heading, its text, and a description for those who cannot see it."""
 
     kind: ClassVar[str] = "chart"
     name: str
-    """Of its anchor and its PNG; unique in a run."""
+    """Names its anchor and its PNG file; unique within a run."""
 
     heading: str
     says: str
-    """What to read from it, computed from the data."""
+    """What the chart shows, computed from the data."""
 
     alt: str
-    """What is drawn."""
+    """What is drawn, for screen readers."""
 
     figure: go.Figure
     height: int = 420
     least_width: int = 0
-    """In pixels; what is narrower scrolls within the chart's own frame."""
+    """In pixels; on narrower screens the chart scrolls sideways."""
 
     table: Table | None = None
     """The numbers drawn."""
@@ -75,7 +78,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that people look for, and what stands below it."""
+    """A key number with its label above and details below."""
 
     label: str
     value: str
@@ -84,7 +87,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Some of them side by side."""
+    """Key numbers side by side."""
 
     kind: ClassVar[str] = "figures"
     items: Sequence[Figure]
@@ -92,7 +95,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Code:
-    """What to type."""
+    """A command or code to copy."""
 
     kind: ClassVar[str] = "code"
     says: str
@@ -113,7 +116,7 @@ class Section:
 
 
 def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
-    """A Plotly template, so that figures themselves hold no colours of a theme."""
+    """A Plotly template: figures contain no colours of a theme, so that the page can switch it."""
     axis = {
         "gridcolor": grid, "zerolinecolor": grid, "linecolor": muted, "tickcolor": muted, "automargin": True,
         "title": {"standoff": 10}, "tickfont": {"color": muted},
@@ -129,7 +132,7 @@ def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
             "hoverlabel": {"bgcolor": ground, "bordercolor": muted, "font": {"family": FONT, "color": ink}},
             "annotationdefaults": {"bgcolor": ground, "font": {"color": muted}},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
-            "colorway": ["#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099"],
+            "colorway": list(COLOURS),
         }
     }
 
@@ -140,11 +143,11 @@ THEMES = {
 }
 
 SCALE = "Viridis"
-"""Of accuracies; its ends can be told apart on light and dark ground, and by those who see few colours."""
+"""Colour scale of accuracies: readable on light and dark ground, and with colour blindness."""
 
 
 def calm(figure: go.Figure, x: str | None = None, y: str | None = None, **layout: Any) -> go.Figure:
-    """The figure without title, colours of a theme and fixed size; axes with their units."""
+    """Removes title, theme colours and fixed size from a figure, and labels its axes `x` and `y`."""
     margin = {"l": 10, "r": 10, "t": 10, "b": 10}
     figure.update_layout(template=None, title=None, width=None, height=None, margin=margin, **layout)
     if x is not None:
@@ -155,4 +158,10 @@ def calm(figure: go.Figure, x: str | None = None, y: str | None = None, **layout
 
 
 def percent(value: float | None) -> str:
+    """`42.17 %`; a dash for a value that is missing."""
     return "–" if value is None else f"{value:.2f} %"
+
+
+def setting(value: Any) -> str:
+    """A configuration's value: floats to four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

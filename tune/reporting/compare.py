@@ -12,12 +12,11 @@ from optuna.trial import TrialState
 from tune.intervals import wilson95
 from tune.reporting import study
 from tune.reporting.answer import between, paid, rerun_s, spent, test_accuracy, validation
-from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
+from tune.reporting.chart import COLOURS, Chart, Item, Note, Section, Table, calm, percent
 from tune.reporting.load import Run
 from tune.wording import duration
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "cross")
-COLOURS = ("#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099")
 
 
 def section(runs: Mapping[str, Run]) -> Section:

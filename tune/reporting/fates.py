@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tune.reporting.chart import BLUE, GREEN, GREY, PURPLE, RED
 from tune.reporting.load import Run
 from tune.results import Row
 from tune.wording import counted
@@ -23,11 +24,11 @@ class Fate:
     symbol: str
 
 
-FINISHED = Fate("finished", "#3a7bd5", "solid", "circle")
-DIVERGED = Fate("diverged", "#d8453e", "dash", "x")
-FAILED = Fate("failed", "#a65bc4", "dashdot", "triangle-up")
-INTERRUPTED = Fate("interrupted", "#8a9099", "longdash", "square")
-RUNNING = Fate("running", "#2f9e6b", "solid", "circle-open")
+FINISHED = Fate("finished", BLUE, "solid", "circle")
+DIVERGED = Fate("diverged", RED, "dash", "x")
+FAILED = Fate("failed", PURPLE, "dashdot", "triangle-up")
+INTERRUPTED = Fate("interrupted", GREY, "longdash", "square")
+RUNNING = Fate("running", GREEN, "solid", "circle-open")
 WINNER = "#e0559a"
 """The chosen trial, wherever it is drawn."""
 
@@ -39,7 +40,7 @@ def fate_of(row: Row, levels: Sequence[int]) -> Fate:
     if row["status"] == "stopped":
         rung = sum(level < row["epochs"] for level in levels)
         colour = STOPPED[min(rung, len(STOPPED) - 1)]
-        return Fate(f"stopped after {epochs(row['epochs'])}", colour, "dot", "line-ns-open")
+        return Fate(f"stopped after {counted(row['epochs'], 'epoch')}", colour, "dot", "line-ns-open")
     return _OTHERS.get(row["status"], FINISHED)
 
 
@@ -54,8 +55,3 @@ def by_fate(run: Run) -> list[tuple[Fate, list[Row]]]:
         return (order.index(fate), 0) if fate in order else (-1, found[fate][0]["epochs"])
 
     return [(fate, found[fate]) for fate in sorted(found, key=place)]
-
-
-def epochs(number: int) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return counted(number, "epoch")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from tune.intervals import wilson95
 from tune.reporting import pictures
 from tune.reporting.answer import between, test_accuracy
-from tune.reporting.chart import Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
+from tune.reporting.chart import BLUE, GREY, ORANGE, Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
 from tune.reporting.load import Run
 from tune.reporting.predictions import BINS, CleanPredictions, calibration
 from tune.results import Row
@@ -19,8 +19,6 @@ from tune.wording import counted, duration
 
 PAIRS, EXAMPLES = 6, 5
 """So many confusions are shown, with at most so many images each."""
-
-BLUE, ORANGE = "#3a7bd5", "#d9822b"
 
 
 def section(run: Run) -> Section:
@@ -121,7 +119,7 @@ def by_class(found: CleanPredictions) -> Chart:
     figure = go.Figure(
         go.Bar(
             x=[*range(1, len(names) + 1)], y=values, marker={"color": BLUE}, customdata=[html.escape(n) for n in names],
-            error_y={"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": "#8a9099",
+            error_y={"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": GREY,
                      "thickness": 1, "width": 0},
             hovertemplate="%{customdata}: %{y:.0f} %<extra></extra>",
         )
@@ -178,7 +176,7 @@ def reliability(found: CleanPredictions) -> Chart:
     result = calibration(found)
     figure = go.Figure()
     figure.add_trace(
-        go.Scatter(x=[0, 100], y=[0, 100], mode="lines", name="as claimed", line={"color": "#8a9099", "dash": "dash"},
+        go.Scatter(x=[0, 100], y=[0, 100], mode="lines", name="as claimed", line={"color": GREY, "dash": "dash"},
                    hoverinfo="skip")
     )  # fmt: skip
     figure.add_trace(

@@ -1,4 +1,4 @@
-"""A run as the report reads it: the rows and figures of its folder, checked. Plain data."""
+"""Loads and checks the files of a run for the report. Plain data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ METRICS = {
 }
 
 ENDED = ("finished", "stopped", "diverged", "failed")
-"""How a trial can end that `--resume` leaves as it is."""
+"""Statuses of trials that `--resume` does not continue."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What lies in a result folder."""
+    """The contents of a result folder."""
 
     folder: RunFolder
     about: dict[str, Any]
@@ -33,7 +33,7 @@ class Run:
 
     trials: list[Row]
     epochs: list[Row]
-    """In the order in which they ended."""
+    """One row per epoch of a trial, in the order in which they ended."""
 
     best: dict[str, Any]
     rungs: dict[str, Any]
@@ -74,7 +74,7 @@ class Run:
 
     @cached_property
     def val_images(self) -> int:
-        """So many images each accuracy of the search was measured on."""
+        """Number of validation images behind each accuracy of the search."""
         return sources.split_sizes(self.settings["data"], float(self.settings["val_fraction"]), None)[1]
 
     @cached_property
@@ -92,12 +92,12 @@ class Run:
 
     @property
     def levels(self) -> list[int]:
-        """The epochs at which ASHA compares."""
+        """The epochs of ASHA's rungs."""
         return sorted(int(level) for level in self.rungs.get("rungs", {}))
 
     @property
     def in_progress(self) -> bool:
-        """It runs, or was interrupted: `--resume` goes on with it."""
+        """Whether the search is running or was interrupted, so that `--resume` would continue it."""
         if self.about.get("ended") is None:
             return True
         budget_s = self.settings.get("time_budget_s")
@@ -107,25 +107,25 @@ class Run:
 
     @property
     def final_of_another(self) -> str | None:
-        """The trial that the final model was made of, if that is not the one chosen now."""
+        """The trial of the final model, if it is not the one that is chosen now."""
         trial_id = self.metrics.get("trial_id")
         return None if trial_id in (None, self.best.get("trial_id")) else str(trial_id)
 
     @property
     def final_seeds(self) -> list[int]:
-        """The seeds that the final model was tested with; none if it was not, or does not say."""
+        """The seeds of the final model; empty if it is not tested, or does not name them."""
         seeds = self.metrics.get("seeds")
         return seeds if isinstance(seeds, list) else []
 
     def test_images(self) -> Path:
-        """The Arrow file of the test part, where this machine keeps it; it may not be there."""
+        """Where the Arrow file of the test images is on this machine, if it exists."""
         root = Path(self.settings["data_dir"])
         drawn = self.settings["data"] == "synthetic"
         return synthetic.arrow_file(root, "test") if drawn else cifar100.arrow_file(root, "test")
 
 
 def load(folder: RunFolder) -> Run:
-    """ValueError if a file that must be there is missing, or one that is there is damaged."""
+    """Loads a run. ValueError if a required file is missing, or any file is damaged."""
     about = folder.read_json("experiment.json")
     _check_settings(folder, about.get("settings"))
     final = RunFolder(folder.final)
@@ -159,7 +159,7 @@ def _there(folder: RunFolder, name: str) -> bool:
 
 
 def _check_settings(folder: RunFolder, settings: Any) -> None:
-    """Only what the report needs: a run of an older version can be looked at, too."""
+    """Checks only the settings that the report needs, so that runs of older versions can be shown, too."""
     kinds = {"model": str, "data": str, "data_dir": str, "metric": str, "max_epochs": int, "trials": int}
     whole = isinstance(settings, dict) and all(isinstance(settings.get(name), kind) for name, kind in kinds.items())
     if not whole or not isinstance(settings.get("val_fraction"), float | int):

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from tune.reporting import fates
 from tune.reporting.answer import paid
-from tune.reporting.chart import Chart, Item, Note, Section, Table, calm, percent
+from tune.reporting.chart import BLUE, GREY, ORANGE, Chart, Item, Note, Section, Table, calm, percent
 from tune.reporting.fates import WINNER, Fate, by_fate
 from tune.reporting.load import Run
 from tune.results import Row, saved_epochs
@@ -43,7 +43,7 @@ def learning_curves(run: Run) -> Chart:
             )
         )  # fmt: skip
     for level in run.levels:
-        figure.add_vline(x=level, line={"color": "#8a9099", "width": 1, "dash": "dot"}, opacity=0.5)
+        figure.add_vline(x=level, line={"color": GREY, "width": 1, "dash": "dot"}, opacity=0.5)
     calm(
         figure, "epoch (dotted lines: rungs)", run.metric_label, hovermode="closest", legend={"traceorder": "reversed"}
     )
@@ -114,7 +114,7 @@ def rungs(run: Run) -> list[Item]:
         stopped = sum(row["status"] == "stopped" and row["epochs"] == level for row in run.trials)
         share = f"{100 * went_on / len(there):.0f} %" if there else "–"
         figures = (percent(max(values, default=None)), percent(statistics.median(values) if values else None))
-        rows.append((f"after {fates.epochs(level)}", str(len(there)), str(went_on), share, str(stopped), *figures))
+        rows.append((f"after {counted(level, 'epoch')}", str(len(there)), str(went_on), share, str(stopped), *figures))
     columns = ("rung", "reached it", "went on", "share", "stopped there", "best", "median")
     first = sum(row["status"] == "stopped" and row["epochs"] == run.levels[0] for row in run.trials)
     stopped = sum(row["status"] == "stopped" for row in run.trials)
@@ -161,7 +161,7 @@ def reruns(run: Run) -> Chart:
     figure.add_trace(
         go.Scatter(
             x=[f"trial {row['trial_id']}" for row in done], y=[row[run.metric] for row in done], mode="markers",
-            name="reruns on other seeds", marker={"color": "#3a7bd5", "size": 9}, customdata=[r["seed"] for r in done],
+            name="reruns on other seeds", marker={"color": BLUE, "size": 9}, customdata=[r["seed"] for r in done],
             hovertemplate="seed %{customdata}: %{y:.2f} %<extra></extra>",
         )
     )  # fmt: skip
@@ -169,7 +169,7 @@ def reruns(run: Run) -> Chart:
         go.Scatter(
             x=[f"trial {trial_id}" for trial_id in ids], y=[first.get(trial_id) for trial_id in ids], mode="markers",
             name="in the search",
-            marker={"color": "#d9822b", "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
+            marker={"color": ORANGE, "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
             hovertemplate="in the search: %{y:.2f} %<extra></extra>",
         )
     )  # fmt: skip

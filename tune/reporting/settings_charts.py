@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
 from tune.intervals import wilson95
-from tune.reporting import fates, schedule, study
-from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
+from tune.reporting import schedule, study
+from tune.reporting.chart import GREY, SCALE, Chart, Item, Note, Section, Table, calm, setting
 from tune.reporting.fates import DIVERGED, FINISHED, RUNNING, STOPPED, WINNER
 from tune.reporting.load import Run
 from tune.wording import counted, duration
@@ -85,10 +85,10 @@ def _untold(done: Sequence[FrozenTrial], images: int) -> str:
 def _what_compares(run: Run, epoch: int, count: int) -> str:
     finished = sum(row["status"] == "finished" for row in run.trials)
     if epoch == run.horizon:
-        return f"Compared is the accuracy after the last epoch, of the {counted(count, 'trial')} that came so far."
+        return f"These charts compare the accuracy after the last epoch, which {counted(count, 'trial')} reached."
     return (
-        f"Compared is the accuracy after {fates.epochs(epoch)}, at the first rung: {counted(count, 'trial')} "
-        f"came so far, and only {finished} finished. What matters early need not matter most in the end."
+        f"These charts compare the accuracy after {counted(epoch, 'epoch')}, at the first rung, which "
+        f"{counted(count, 'trial')} reached; only {finished} finished. What matters early need not matter in the end."
     )
 
 
@@ -110,7 +110,7 @@ def importance(compared: optuna.Study, count: int) -> tuple[Chart, list[str]]:
 
 def _by_setting(compared: optuna.Study, ranked: Sequence[str], epoch: int) -> list[Item]:
     """Parallel coordinates, slices, and a contour of the two most important numbers."""
-    target = f"accuracy after {fates.epochs(epoch)} (%)"
+    target = f"accuracy after {counted(epoch, 'epoch')} (%)"
     done = compared.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     best = max(done, key=lambda trial: trial.value or 0)
     items: list[Item] = [_parallel(compared, ranked[:AXES], best), _slices(compared, ranked[:SLICES], target, done)]
@@ -132,7 +132,7 @@ def _parallel(compared: optuna.Study, ranked: Sequence[str], best: FrozenTrial) 
     )
     figure.update_annotations(font={"color": None, "size": 11})
     figure.update_layout(plot_bgcolor=None, margin={"l": 60})
-    values = ", ".join(f"{name} {_value(best.params[name])}" for name in ranked if name in best.params)
+    values = ", ".join(f"{name} {setting(best.params[name])}" for name in ranked if name in best.params)
     says = f"Each line is a trial. The best at this point (trial {best.number:04d}, the thick line) has {values}."
     alt = "Parallel axes, the accuracy first and then one a setting, with a line a trial."
     return Chart("parallel", "Settings side by side", says, alt, figure, 440, 94 * (len(ranked) + 1))
@@ -161,11 +161,11 @@ def _slices_in_words(done: Sequence[FrozenTrial], name: str) -> str:
         inside = sum(min(top) <= value <= max(top) for value in values)
         if inside > NARROW * len(values):
             return f"The best {len(top)} trials do not agree on {name}: theirs are spread over what was tried."
-        between = f"between {_value(min(top))} and {_value(max(top))}"
+        between = f"between {setting(min(top))} and {setting(max(top))}"
         return f"The best {len(top)} trials have {name} {between}, where {inside} of all {len(values)} lie."
     common = max(set(top), key=top.count)
     as_all = f"as have {values.count(common)} of all {len(values)}"
-    return f"{top.count(common)} of the best {len(top)} trials have {name} {_value(common)}, {as_all}."
+    return f"{top.count(common)} of the best {len(top)} trials have {name} {setting(common)}, {as_all}."
 
 
 def _contour(compared: optuna.Study, pair: list[str], target: str, best: FrozenTrial) -> Chart:
@@ -175,7 +175,7 @@ def _contour(compared: optuna.Study, pair: list[str], target: str, best: FrozenT
     figure.update_traces(marker=points, selector={"type": "scatter"})
     figure.update_xaxes(dtick=1, selector={"type": "log"})
     figure.update_yaxes(dtick=1, selector={"type": "log"})
-    at = " and ".join(f"{name} {_value(best.params[name])}" for name in pair)
+    at = " and ".join(f"{name} {setting(best.params[name])}" for name in pair)
     says = f"The best trial lies at {at}. Between the points the colours are only interpolated."
     alt = f"A map of the accuracy over {pair[0]} and {pair[1]}, with a point a trial."
     return Chart("contour", "Two settings together", says, alt, figure, 460)
@@ -191,10 +191,6 @@ def _numbers(done: Sequence[FrozenTrial], ranked: Sequence[str]) -> list[str]:
 
     found = [name for name in ranked if fits(name)][:2]
     return found if len(found) == 2 else []
-
-
-def _value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _over_time(run: Run, whole: optuna.Study) -> list[Item]:
@@ -223,7 +219,7 @@ def _share(number: int, count: int) -> str:
 def timeline(run: Run, whole: optuna.Study) -> Chart:
     figure: go.Figure = calm(visualization.plot_timeline(whole), "time of day, reconstructed (UTC)", "trial")
     for trace in figure.data:
-        name, colour = _STATES.get(str(trace.name), (str(trace.name), "#8a9099"))
+        name, colour = _STATES.get(str(trace.name), (str(trace.name), GREY))
         trace.update(name=name, marker={"color": colour}, hovertemplate="%{text}<extra>" + name + "</extra>")
     short = max(span.end for span in schedule.spans(run).values()) < SHORT_S
     figure.update_xaxes(tickformat="%H:%M:%S" if short else "%H:%M")

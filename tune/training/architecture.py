@@ -1,4 +1,4 @@
-"""What an architecture takes: image sizes and weights. torch is imported where `find_weights` builds the network."""
+"""Image sizes and starting weights of the architectures. Only `find_weights` imports torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cifar_models import Preprocessing
 from tune.training.config import TrainConfig
 
 FULL_SIZE_FROM = 0.8
-"""Share of the epochs after which training images have their whole size."""
+"""Share of the epochs after which progressive resizing has reached the full image size."""
 
 
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    """The architecture's own, at the configuration's image size. ValueError if it can not train on that."""
+    """The architecture's preprocessing at the configured image size. ValueError if it cannot train at that size."""
     architecture = cifar_models.load(config.model)
     own, smallest = architecture.preprocessing, architecture.smallest_image_size
     if config.initial_scale < 1 and smallest is None:
@@ -30,7 +30,7 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
     if config.image_size < smallest:
         raise ValueError(f"image_size is {config.image_size}, but {config.model} needs at least {smallest} px.")
     if config.image_size == smallest and config.batch_size == 1:
-        # Its last feature map is a single pixel, and batch norm has no deviation of a single value.
+        # Its last feature map is a single pixel, and batch norm needs more than one value.
         raise ValueError(
             f"batch_size is 1 at image_size {smallest}, where {config.model} needs at least 2; raise one of them."
         )
@@ -38,10 +38,10 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
 
 
 def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> Preprocessing:
-    """What training images pass in `epoch` (from 1): smaller ones at first, with `initial_scale`.
+    """The preprocessing of training images in `epoch` (from 1), whose size grows if `initial_scale` is below 1.
 
-    Progressive resizing (Howard 2018, Tan & Le 2021). Sides are multiples of 8, and large enough for a last feature map
-    of more than a pixel.
+    Progressive resizing (Howard 2018, Tan & Le 2021). Sizes are multiples of 8, and large enough for the last feature
+    map to have more than one pixel.
     """
     smallest = cifar_models.load(config.model).smallest_image_size
     whole = preprocessing.image_size
@@ -53,9 +53,9 @@ def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> P
 
 
 def weights_path(model: str, given: Path | None) -> Path | None:
-    """The file that the model starts from: `given`, or the architecture's own, which may be yet to be downloaded.
+    """The file that the model starts from: `given`, or the architecture's own, which may not be downloaded yet.
 
-    ValueError if `given` is no file, or the model takes none.
+    None for random weights. ValueError if `given` is not a file, or the model takes no weights.
     """
     pretrained = cifar_models.load(model).pretrained
     if given is None:
@@ -68,7 +68,7 @@ def weights_path(model: str, given: Path | None) -> Path | None:
 
 
 def find_weights(model: str, given: Path | None) -> Path | None:
-    """The same, downloaded if need be, and tried on the model once. ValueError also if it does not fit."""
+    """Like `weights_path`, but downloads the file if needed and loads it once. ValueError also if it does not fit."""
     path = weights_path(model, given)
     architecture = cifar_models.load(model)
     if given is None and architecture.pretrained is not None:

@@ -1,9 +1,9 @@
-"""From uint8 pixels to the batch a network trains on or is judged by, on whatever device the pixels are.
+"""Turns uint8 pixels into the batches that a network is trained or evaluated on, on the pixels' device.
 
-Every image of a batch has its own draw, and no step loops over images or makes the host wait for a CUDA device
-(constants are copied there once, then kept). The order: operators, crop and flip, distort, normalise, resize, erase.
-Inside, images keep their channels last, (B, H, W, 3): the result, seen as (B, 3, H, W), is then
-`torch.channels_last` without a copy. Call it outside autocast, which would resample at half precision.
+Each image gets its own random transform. No step loops over images, and none makes the host wait for a CUDA device:
+constants are copied there once and cached. The order is operators, crop and flip, distort, normalise, resize, erase.
+Internally images are (B, H, W, 3), so that the result, viewed as (B, 3, H, W), is `torch.channels_last` without a copy.
+Call it outside autocast, which would resample at half precision.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from tune.training import augmix, distortions, operators
 from tune.training.config import TrainConfig
 
 POLICIES = ("randaugment", "trivialaugment", "augmix")
-"""Augmentations that change each image by drawn operators."""
+"""Augmentations that apply random operators to each image."""
 
 PADDING = 4
 """Black pixels on each side, for the random crop of `crop_flip`."""
 
-# torchvision's defaults. Areas are shares of the image's, aspects are width over height.
+# The defaults of torchvision's RandomResizedCrop and RandomErasing: areas relative to the image, aspects width/height.
 CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (1 / 3.3, 1 / 0.3)
 BOX_TRIES = 10
 
 
 VIEWS = 3
-"""Of an image, for the consistency loss."""
+"""Views of each image for AugMix's consistency loss."""
 
 
 def training_batch(pixels: Tensor, config: TrainConfig, preprocessing: Preprocessing, generator: Generator) -> Tensor:
     """uint8 (B, 32, 32, 3) -> float32 (B, 3, S, S), channels last: augmented as `config` says, and normalised.
 
-    With views, (B, VIEWS, 3, S, S): the first is neither changed by the policy nor distorted, and all of an image's
-    have the same crop, flip and erasure, as in AugMix (Hendrycks et al. 2020).
-    `generator` lives on the pixels' device; the pixels are left as they are.
+    If `has_views(config)`, the result is (B, VIEWS, 3, S, S), as in AugMix (Hendrycks et al. 2020): the first view is
+    neither changed by the policy nor distorted, and all views of an image share its crop, flip and erased rectangle.
+    `generator` must be on the pixels' device. The pixels are not modified.
     """
     if not has_views(config):
         return _view(pixels, config, preprocessing, generator, generator)
@@ -51,7 +51,7 @@ def training_batch(pixels: Tensor, config: TrainConfig, preprocessing: Preproces
 
 
 def has_views(config: TrainConfig) -> bool:
-    """Whether a step sees views of each image: for a consistency loss, where there is something to differ in."""
+    """Whether training uses views: the consistency loss is on, and something makes the views differ."""
     return config.jsd > 0 and (config.augmentation in POLICIES or config.distortion > 0)
 
 
@@ -63,13 +63,13 @@ def _view(
     placing: Generator,
     clean: bool = False,
 ) -> Tensor:
-    """(B, 3, S, S); `placing` draws the crop, the flip and what is erased. `clean`: neither policy nor distortion."""
+    """One view, (B, 3, S, S). `placing` draws crop, flip and erased rectangle; `clean` skips policy and distortion."""
     if config.augmentation in POLICIES and not clean:
         pixels = _operated(pixels, config, generator)
     geometry = _geometry(config, preprocessing)
     if geometry == "crop_flip":
         pixels = _crop_flip(pixels, placing)
-    if config.distortion > 0 and not clean:  # the padding too, as of an image that was degraded whole
+    if config.distortion > 0 and not clean:  # after the crop, so that its padding is distorted, too
         pixels = distortions.draw_and_apply(pixels, config.distortion, generator)
     images = _normalised(pixels, preprocessing)
     if geometry == "resized_crop_flip":
@@ -82,12 +82,12 @@ def _view(
 
 
 def evaluation_batch(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 (B, H, W, 3) of any size -> float32 (B, 3, S, S), channels last: nothing random."""
+    """uint8 (B, H, W, 3) of any size -> float32 (B, 3, S, S), channels last, normalised; nothing is random."""
     return _fitted(_normalised(pixels, preprocessing), preprocessing).permute(0, 3, 1, 2)
 
 
 def _geometry(config: TrainConfig, preprocessing: Preprocessing) -> StandardAugmentation:
-    """The crop and flip that the policy means for this network."""
+    """How the configuration crops and flips images for this network."""
     if config.augmentation == "none" or config.augmentation == "crop_flip":
         return config.augmentation
     if config.augmentation in POLICIES and preprocessing.standard == "none":
@@ -96,10 +96,10 @@ def _geometry(config: TrainConfig, preprocessing: Preprocessing) -> StandardAugm
 
 
 def _operated(pixels: Tensor, config: TrainConfig, generator: Generator) -> Tensor:
-    """Under the policy's operators: uint8, of the same shape.
+    """Applies the policy's operators: uint8, of the same shape.
 
-    They see the small image, not the resized one: 49 times fewer pixels than at 224, and one translation in pixels for
-    every image_size. They come before the crop, as in Fast AutoAugment's code for CIFAR.
+    They work on the original 32 x 32 pixels: 49 times fewer than at 224, and translations do not depend on
+    `image_size`. They come before the crop, as in Fast AutoAugment's code for CIFAR.
     """
     if config.augmentation == "augmix":
         return augmix.draw_and_apply(pixels, generator)
@@ -109,27 +109,27 @@ def _operated(pixels: Tensor, config: TrainConfig, generator: Generator) -> Tens
 
 @lru_cache(maxsize=16)
 def _scale_and_shift(preprocessing: Preprocessing, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What turns a row of pixels into normalised ones, (width * 3,) each: a vector of 3 would spoil vectorisation."""
+    """Scale and shift of normalisation for a whole row, (width * 3,) each: vectors of 3 would prevent vectorisation."""
     mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
     return (1 / (255 * std)).repeat(width).to(device), (-mean / std).repeat(width).to(device)
 
 
 def _normalised(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 (B, H, W, 3) -> float32 of the same shape. Before resizing, as there are fewer pixels then."""
+    """uint8 (B, H, W, 3) -> float32 of the same shape. It comes before resizing, while there are fewer pixels."""
     scale, shift = _scale_and_shift(preprocessing, pixels.shape[2], pixels.device)
     return pixels.flatten(2).float().mul_(scale).add_(shift).view(pixels.shape)
 
 
 def _flips(batch: int, generator: Generator) -> Tensor:
-    """Which images are mirrored: bool (B, 1), each with probability one half."""
+    """Which images to mirror, bool (B, 1), each with probability one half."""
     return torch.rand(batch, 1, generator=generator, device=generator.device) < 0.5
 
 
 def _crop_flip(pixels: Tensor, generator: Generator) -> Tensor:
-    """A crop of the image's own size from the padded image, mirrored or not: uint8, of the same shape.
+    """A random crop of the padded image, randomly mirrored: uint8, of the same shape.
 
-    Gathers whole pixels, three bytes, by one flat index: on one CPU core 240 000 images/s, where indexing by image,
-    row and column reaches 65 000.
+    It gathers whole pixels of three bytes by one flat index, which reaches 240,000 images/s on a CPU core; indexing by
+    image, row and column reaches 65,000.
     """
     batch, height, width, _ = pixels.shape
     device = pixels.device
@@ -154,7 +154,7 @@ def _resized_crop_flip(images: Tensor, size: int, generator: Generator) -> Tenso
 
 
 def _fitted(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Resized so that the shorter side is `resize`, then the centre: (B, H, W, 3) -> (B, S, S, 3)."""
+    """Resizes the shorter side to `resize`, then crops the centre: (B, H, W, 3) -> (B, S, S, 3)."""
     height, width, size = images.shape[1], images.shape[2], preprocessing.image_size
     shorter = preprocessing.resize or size
     if height == width == shorter == size:
@@ -166,17 +166,17 @@ def _fitted(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _centre_weights(side: int, resized: int, size: int, device: torch.device) -> Tensor:
-    """Weights (1, size, side) of the middle `size` of the `resized` pixels that a line of `side` becomes."""
+    """Resamples a line of `side` pixels to `resized` and keeps the central `size`: weights (1, size, side)."""
     start, length = torch.zeros(1, device=device), torch.full((1,), float(side), device=device)
     first = round((resized - size) / 2)
     return _weights(start, length, side, resized)[:, first : first + size]
 
 
 def _weights(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
-    """How pixels `start` to `start + length` of a line of `side` become `size` pixels: weights (B, size, side).
+    """Resamples pixels `start` to `start + length` (B,) of a line of `side` to `size` pixels: weights (B, size, side).
 
-    Linear interpolation, antialiased where it shrinks: the triangle filter of Pillow and of torchvision's Resize.
-    As a matrix it takes another box for each image, which `interpolate` does not, and works alike on every device.
+    Linear interpolation with antialiasing: the triangle filter of Pillow and of torchvision's Resize. Unlike
+    `interpolate`, a matrix allows a different box for each image, and is the same on every device.
     """
     start, length = start[:, None, None], length[:, None, None]
     step = length / size
@@ -196,16 +196,16 @@ def _resampled(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _crop_boxes(batch: int, side: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Top, left, height, width of RandomResizedCrop, whole numbers, (B,) each; the whole image where none fitted."""
+    """Top, left, height and width of RandomResizedCrop in pixels, (B,) each; the whole image if no draw fits."""
     height, width, fits = _box_sizes(batch, side, side, CROP_AREA, CROP_ASPECT, generator)
     height, width = torch.where(fits, height, side), torch.where(fits, width, side)
     return _below(side - height + 1, generator), _below(side - width + 1, generator), height, width
 
 
 def _erased(images: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Random Erasing (Zhong et al. 2017): a rectangle becomes 0, which is the mean colour. (B, S, S, 3), in place."""
+    """Random Erasing (Zhong et al. 2017) of (B, S, S, 3), in place: a rectangle becomes 0, the mean colour."""
     batch, side = images.shape[:2]
-    # As in torchvision, a rectangle as long as the image does not fit.
+    # As in torchvision, the rectangle must be shorter than the image in both directions.
     height, width, fits = _box_sizes(batch, side, side - 1, ERASED_AREA, ERASED_ASPECT, generator)
     top, left = _below(side - height + 1, generator), _below(side - width + 1, generator)
     chosen = fits & (torch.rand(batch, generator=generator, device=images.device) < probability)
@@ -221,10 +221,10 @@ def _box_sizes(
     aspect: tuple[float, float],
     generator: Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Height, width, and whether they are at most `longest`: torchvision's rejection sampling, (B,) each.
+    """Height, width, and whether both are at most `longest`, (B,) each: torchvision's rejection sampling.
 
-    The area is uniform, the aspect log-uniform, and the first fitting one of ten draws counts. All ten are drawn
-    at once: a loop until every image has its box would wait for the device.
+    The area is uniform, the aspect ratio log-uniform; the first of ten draws that fits is taken. All ten are drawn at
+    once, since looping until each image has its box would make the host wait for the device.
     """
     uniform = torch.rand(2, batch, BOX_TRIES, generator=generator, device=generator.device)
     areas = side**2 * (area[0] + uniform[0] * (area[1] - area[0]))
@@ -237,14 +237,14 @@ def _box_sizes(
 
 
 def _below(limit: Tensor, generator: Generator) -> Tensor:
-    """Uniform whole numbers from 0 to limit - 1, of limit's shape and type."""
+    """Uniform integers from 0 to limit - 1, of the shape and type of `limit`."""
     uniform = torch.rand(limit.shape, generator=generator, device=limit.device)
-    # Rounding may lift the largest product to the limit itself.
+    # Rounding can lift the product to the limit itself.
     return torch.minimum((uniform * limit).floor(), limit - 1)
 
 
 def inside(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, side: int) -> Tensor:
-    """Which pixels lie in each image's box, bottom and right excluded: (B,) each -> bool (B, side, side)."""
+    """Masks of boxes with `bottom` and `right` excluded: (B,) each -> bool (B, side, side)."""
     along = torch.arange(side, device=top.device)
     rows = (along >= top[:, None]) & (along < bottom[:, None])
     columns = (along >= left[:, None]) & (along < right[:, None])

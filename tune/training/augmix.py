@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 from tune.training.operators import MOVES, OPERATORS, SIGNED, apply
 
 WIDTH, DEPTH, SEVERITY = 3, 3, 3.0
-"""The paper's: chains an image, operators a chain at most, and how strong they are at most, out of 10."""
+"""The paper's defaults: chains per image, most operators per chain, and greatest strength on a scale to 10."""
 
-# The paper leaves out those that resemble the corruptions it tests on: color, contrast, brightness and sharpness.
+# Without color, contrast, brightness and sharpness, which resemble the corruptions that the paper tests on.
 NAMES = (*MOVES, "posterize", "solarize", "autocontrast", "equalize")
 IDENTITY = OPERATORS.index("identity")
 
@@ -21,7 +21,7 @@ def draw_and_apply(pixels: Tensor, generator: Generator) -> Tensor:
     """uint8 (B, H, W, 3) -> uint8 of the same shape: `share * image + (1 - share) * mean of its chains`.
 
     The share is drawn from Beta(1, 1), the chains' weights from Dirichlet(1, 1, 1), each chain's length from 1 to 3.
-    Rotation and shear take the nearest pixel, as all our operators do; the paper's code interpolates.
+    Rotation and shear take the nearest pixel, as in `operators`, where the paper's code interpolates.
     """
     batch, device = len(pixels), pixels.device
     chains = pixels.repeat(WIDTH, 1, 1, 1)  # all chains of all images at once

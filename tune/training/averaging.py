@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """A second network whose weights follow those that learn: `average += (1 - decay) * (weight - average)` a step.
+    """A copy of a network whose weights follow it by `average += (1 - decay) * (weight - average)` after each step.
 
-    Polyak & Juditsky 1992, with an exponential window. In step t the decay is at most (1 + t) / (10 + t), so that the
-    first, random weights have no share in what a short training ends with (as in TensorFlow's).
+    Polyak & Juditsky 1992, with an exponential window. In step t the decay is at most (1 + t) / (10 + t), as in
+    TensorFlow's ExponentialMovingAverage: a short training then forgets its random initial weights.
 
-    The running statistics of batch normalisation are averaged likewise. They are means of activations over the last
-    steps, and activations of averaged weights are near the averaged activations; the latest statistics would be those
-    of the latest weights. Whole numbers (the count of batches) are copied.
+    The running statistics of batch normalisation are averaged, too, since the latest ones belong to the latest weights.
+    Integer buffers, which count batches, are copied.
     """
 
     def __init__(self, learning: nn.Module, decay: float) -> None:
@@ -30,7 +29,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follows the network that learns, after a step of it. Nothing waits for the device."""
+        """Call it after each optimizer step. It does not wait for the device."""
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         self._steps += 1
         torch._foreach_lerp_([own for own, _ in self._floats], [new for _, new in self._floats], 1 - decay)
@@ -38,11 +37,11 @@ class WeightAverage:
             own.copy_(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later process needs to go on as if nothing had happened."""
+        """Everything that another process needs to resume."""
         return {"model": self.model.state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The reverse."""
+        """Resumes from what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self._steps = state["steps"]
 

@@ -1,4 +1,4 @@
-"""Batch normalisation's statistics taken from the very images to be judged (Schneider et al. 2020)."""
+"""Batch normalisation with statistics of the images to be classified (Schneider et al. 2020)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.optim.swa_utils import update_bn
 from tune.training.predictor import Predictor
 
 MOST_IMAGES = 10_000
-"""So many of a file tell its statistics: more would not move them."""
+"""Most images of a file to take statistics from; more would hardly change them."""
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -24,8 +24,9 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 @contextmanager
 def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[None]:
-    """While it lasts, the networks' means and variances are those of `pixels`, uint8 (n, 32, 32, 3), and not those of
-    training. No label is looked at.
+    """Within this context, batch norm uses the means and variances of `pixels`, uint8 (n, 32, 32, 3).
+
+    Afterwards it has its own from training again. No labels are used.
     """
     before = {name: buffer.clone() for name, buffer in predictor.named_buffers()}
     plain = Predictor(list(predictor.networks), predictor.preprocessing).eval()  # the same networks; no views
@@ -40,7 +41,7 @@ def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, de
 
 
 def spread(pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Batches, each spread evenly over the file: what differs from severity to severity counts as variance too."""
+    """Batches that are each spread evenly over the file, so that their variance includes all severities."""
     pixels = pixels[:: -(-len(pixels) // MOST_IMAGES)]
     count = max(1, len(pixels) // max(2, batch_size))
     for number in range(count):

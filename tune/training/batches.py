@@ -1,4 +1,4 @@
-"""An epoch's batches: which images, in which order, augmented on their device."""
+"""The shuffled, augmented batches of an epoch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from tune.training.images import ImageSet
 def shuffled(
     data: ImageSet, config: TrainConfig, preprocessing: Preprocessing, batch_size: int, generator: Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images float32 (B, 3, S, S), channels last, and labels int64 (B,); an image at most once, each B full.
-    With views images are (B, V, 3, S, S), as `augment.training_batch` makes them.
+    """Yields images float32 (B, 3, S, S), channels last, and labels int64 (B,); an incomplete last batch is dropped.
 
-    Small batches are augmented several at once, since at batch 8 the calls cost more than the arithmetic. Each
-    image has its own draw, so it is all the same to it.
+    With views images are (B, V, 3, S, S), as `augment.training_batch` returns them. Several small batches are augmented
+    in one call, since at batch size 8 calls cost more than arithmetic; each image still has its own random transform.
     """
     steps, device = len(data) // batch_size, data.pixels.device
     order = data.index[torch.randperm(len(data), generator=generator, device=device)][: steps * batch_size]

@@ -1,4 +1,4 @@
-"""Files that hold a training in progress, or a finished model. Both load with `torch.load(weights_only=True)`."""
+"""Files of a training in progress and of a finished model. Both load with `torch.load(weights_only=True)`."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ CPU = torch.device("cpu")
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Writes plain values and tensors to `path`, whole or not at all. Unwritable if the disk is full."""
-    content = packed(state)  # torch would tell of a full disk as an internal error of its own
+    """Writes plain values and tensors to `path`, atomically. Unwritable if the disk is full."""
+    content = packed(state)  # if torch wrote to the file, a full disk would be an internal error of torch
     with written(path) as file:
         file.write(content)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, on the CPU. ValueError if it can not be read."""
+    """Reads what `save` wrote, onto the CPU. ValueError if the file is missing, damaged or not a checkpoint."""
     return _checked(read_tensors(path), str(path))
 
 
 def packed(state: dict[str, Any]) -> memoryview:
-    """The content of such a file."""
+    """The bytes that `save` writes."""
     content = io.BytesIO()
     torch.save(state, content)
     return content.getbuffer()
 
 
 def unpacked(content: bytes, name: str) -> dict[str, Any]:
-    """The reverse, as of `load`; `name` is what a mistake is told of."""
+    """Reads the bytes of such a file like `load`; errors call it `name`."""
     return _checked(read_tensors(name, io.BytesIO(content)), name)
 
 
@@ -55,20 +55,20 @@ def _checked(state: Any, name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A finished model with the evaluation transform it was trained for."""
+    """A finished model: one network or an ensemble, with its configuration, preprocessing and class names."""
 
     model: nn.Module
     config: TrainConfig
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     others: Mapping[int, nn.Module] = field(default_factory=dict)
-    """Of an ensemble: the same trained on other seeds, by seed."""
+    """The other networks of an ensemble, trained on other seeds, by seed."""
 
     tta: bool = False
-    """Whether it was tested with test-time augmentation, which is then part of it."""
+    """Whether it was tested with test-time augmentation, which is then the default of `predictor`."""
 
     training_id: str = ""
-    """The same in all networks that one training of `tune.finalize` made."""
+    """Identifies the run of `tune.finalize` that trained it; all networks of an ensemble share it."""
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -76,31 +76,31 @@ class Classifier:
 
     @property
     def seeds(self) -> list[int]:
-        """In the order of the networks."""
+        """The seeds of the networks, in the same order."""
         return [self.config.seed, *self.others]
 
     def predictor(self, *, tta: bool | None = None, exact: bool = False) -> Predictor:
-        """What judges images, in eval mode: all networks, with views as it was tested if `tta` does not say.
+        """The mean over all networks as one module, in eval mode.
 
-        `exact`: in float32.
+        `tta`: test-time augmentation; None means as the model was tested. `exact`: float32 instead of bfloat16.
         """
         tta = self.tta if tta is None else tta
         return Predictor(self.networks, self.preprocessing, tta=tta, exact=exact).eval()
 
     @torch.inference_mode()
     def logits(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) on the model's device -> float32 (B, 100), as the logarithms of probabilities."""
+        """uint8 (B, H, W, 3) on the model's device -> log-probabilities, float32 (B, 100)."""
         return cast(Tensor, self.predictor()(pixels))
 
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) on the model's device -> float32 (B, 100); each row adds up to 1."""
+        """uint8 (B, H, W, 3) on the model's device -> probabilities, float32 (B, 100)."""
         return self.logits(pixels).exp()
 
 
 def save_model(
     path: Path, training: Training, class_names: tuple[str, ...], training_id: str = "", *, tta: bool = False
 ) -> None:
-    """Writes a finished model: its state_dict, TrainConfig, preprocessing, class names, and how it will be tested."""
+    """Writes a finished model: state dict, TrainConfig, preprocessing, class names and whether it uses views."""
     content: dict[str, Any] = {
         "model": {key: value.cpu() for key, value in training.eval_model.state_dict().items()},
         "config": training.config.to_dict(),
@@ -113,7 +113,7 @@ def save_model(
 
 
 def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
-    """Reads what `save_model` wrote, in eval mode. ValueError if the file is no such thing."""
+    """Reads what `save_model` wrote, in eval mode. ValueError if the file is not such a model."""
     content = load(Path(path))
     try:
         config = TrainConfig.from_dict(content["config"])

@@ -1,4 +1,4 @@
-"""CIFAR-100: from the published pickles, downloaded where they are absent, to the Arrow files that trials share."""
+"""CIFAR-100 (Krizhevsky 2009): downloads the published pickles and converts them to Arrow files that trials share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from tune.files import whole
 from tune.training import images
 from tune.training.download import Unreachable, fetch
 
-# As published, and as torchvision knows them (a test compares). torchvision itself would take each trial a second to
-# import.
+# As torchvision has them, which a test compares; importing torchvision would cost each trial a second.
 ARCHIVE, ARCHIVE_MD5 = "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"
 URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 FOLDER = "cifar-100-python"
@@ -32,19 +31,19 @@ Split = Literal["train", "test"]
 
 
 def arrow_file(root: Path, split: Split) -> Path:
-    """Where `prepare` puts a split."""
+    """Where `prepare` writes a split."""
     return root / "arrow" / f"cifar100-{split}.arrow"
 
 
 def prepare(root: Path, split: Split) -> Path:
-    """The Arrow file of one split; `images.read` opens it.
+    """The Arrow file of one split, for `images.read`.
 
-    If it is not there yet, it is made from `root/cifar-100-python/`, which is downloaded where files are missing.
-    ValueError if a file is damaged or out of reach, OSError if `root` cannot be written to.
+    If it does not exist, it is made from `root/cifar-100-python/`, whose missing files are downloaded.
+    ValueError if a file is damaged or cannot be downloaded, OSError if `root` cannot be written to.
     """
     arrow = arrow_file(root, split)
     if arrow.is_file():
-        with suppress(ValueError):  # It is damaged, then, and made anew.
+        with suppress(ValueError):  # damaged, so it is made again below
             images.read_metadata(arrow)
             return arrow
     _convert(root, split, arrow)
@@ -68,19 +67,19 @@ def _convert(root: Path, split: Split, arrow: Path) -> None:
 
 
 def still_to_do(root: Path, split: Split) -> str:
-    """What `prepare` will do to get the split, where its Arrow file is not there yet."""
+    """How `prepare` will make the split, in words, if its Arrow file does not exist yet."""
     if _unpacked(root, split):
         return "it will be made from the files there"
     return "it will be unpacked from the archive there" if (root / ARCHIVE).exists() else "it will be downloaded"
 
 
 def _unpacked(root: Path, split: Split) -> bool:
-    # The other split is of no concern here: it may be missing or damaged, and is not opened.
+    # The other split does not matter here: it may be missing or damaged, and is not opened.
     return all((root / FOLDER / name).exists() for name in (split, "meta"))
 
 
 def _unpickle(path: Path) -> Any:
-    """What the file holds, if it is the published one: a pickle can run code, so no other is ever loaded."""
+    """Loads the file if it is the published one. A pickle can run code, so no other is ever loaded."""
     raw = path.read_bytes()
     _check(path, hashlib.md5(raw, usedforsecurity=False).hexdigest(), MD5[path.name])
     return pickle.loads(raw, encoding="latin1")
@@ -95,7 +94,7 @@ def _check(path: Path, found: str, expected: str) -> None:
 
 
 def _unpack_missing(root: Path) -> None:
-    """Adds to `root/cifar-100-python/` what it lacks, from the archive; what is there is left as it is."""
+    """Unpacks the files that `root/cifar-100-python/` lacks from the archive; existing ones are left alone."""
     archive, folder = root / ARCHIVE, root / FOLDER
     try:
         if not archive.exists():

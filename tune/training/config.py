@@ -1,4 +1,4 @@
-"""TrainConfig: the single truth of what a trial is. Plain data: it imports no torch and no Ray."""
+"""TrainConfig: everything that decides what one training does. Plain data, without torch or Ray."""
 
 from __future__ import annotations
 
@@ -23,87 +23,111 @@ Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "triviala
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run, whole. A field that makes no sense raises ValueError with the mend in the sentence."""
+    """One training, completely described. ValueError for a value that is out of range, with the range in the message.
+
+    A probability is a share from 0 to 1; a share is relative to the quantity that its docstring names.
+    """
 
     model: str
-    """Name of an architecture in `cifar_models`."""
+    """The architecture, one of `cifar_models.NAMES`."""
 
     lr: float
-    """Peak learning rate."""
+    """Peak learning rate, of the classifier; `backbone_lr` scales it for the other layers."""
 
     batch_size: int
-    """Images a step. A last, smaller batch of an epoch is left out, as its batch statistics would be noise."""
+    """Images per optimizer step. An incomplete last batch is dropped, since its batch statistics would be noise."""
 
     epochs: int
-    """The horizon: the schedule is spread over this many epochs, and training ends after them."""
+    """Epochs to train for, which is also the length of the learning-rate schedule."""
 
     optimizer: Optimizer = "sgd"
-    """SGD with momentum, or AdamW."""
+    """`sgd` is torch.optim.SGD with momentum, `adamw` is torch.optim.AdamW with its default betas."""
 
     momentum: float = 0.9
-    """SGD only."""
+    """Momentum of SGD; AdamW ignores it."""
 
     nesterov: bool = False
-    """SGD only: Nesterov's momentum."""
+    """Whether SGD uses Nesterov momentum; AdamW ignores it, and so does SGD without momentum."""
 
     weight_decay: float = 0.0
-    """As the optimiser defines it: L2 in the gradient for SGD, decoupled for AdamW."""
+    """On all parameters: an L2 penalty with SGD, decoupled with AdamW (Loshchilov & Hutter 2017)."""
 
     scheduler: Scheduler = "constant"
-    """`step`: lr is multiplied by gamma after each epoch, counted from the end of a warm-up;
-    `cosine`: to zero over the horizon;
-    `one_cycle`: up over the share `warmup`, then down along a cosine (Smith & Topin 2018)."""
+    """How the learning rate changes, step by step, after the warm-up:
+
+    - `constant`: it stays at `lr`.
+    - `step`: it is multiplied by `gamma` after each epoch (torch's StepLR).
+    - `cosine`: it falls to zero along half a cosine (CosineAnnealingLR).
+    - `one_cycle`: it rises from lr/25 over the share `warmup` of all steps, then falls along a cosine to nearly zero
+      (OneCycleLR; Smith & Topin 2018). The momentum stays as it is.
+    """
 
     gamma: float = 0.9
-    """The factor of `step`."""
+    """Factor by which the schedule `step` multiplies the rate after each epoch; the others ignore it."""
 
     warmup: float = 0.0
-    """Share of all steps over which the rate rises linearly to `lr`; for `one_cycle` 0 means torch's own 0.3."""
+    """Share of all steps over which the rate rises linearly to `lr`; with `one_cycle`, 0 means torch's 0.3."""
 
     augmentation: Augmentation = "standard"
-    """`standard` is the architecture's own, `crop_flip` a padded random crop and a flip; `randaugment`,
-    `trivialaugment` and `augmix` come on top of the standard one (of crop_flip where that is none)."""
+    """How training images are augmented:
+
+    - `none`: not at all.
+    - `standard`: as the architecture declares, for example a random resized crop for ResNet-50.
+    - `crop_flip`: a random crop from the image padded by 4 pixels, and a horizontal flip.
+    - `randaugment`, `trivialaugment`, `augmix`: these policies (Cubuk et al. 2019, Mueller & Hutter 2021, Hendrycks et
+      al. 2020), followed by `standard`, or by `crop_flip` for an architecture whose standard is `none`.
+    """
 
     distortion: float = 0.0
-    """Probability that an image is degraded: by noise, blur or coarse quantisation (`training/distortions.py`)."""
+    """Probability that a training image gets noise, blur or coarse quantisation (`tune/training/distortions.py`)."""
 
     jsd: float = 0.0
-    """Weight of AugMix's consistency loss (Hendrycks et al. 2020: 12): the Jensen-Shannon divergence of what is said
-    of three views of an image, a clean one among them. A step costs three; 0 is off. Where neither an augmentation
-    policy nor `distortion` makes the views differ, it is off too. MixUp and CutMix mix all views alike."""
+    """Weight of AugMix's consistency loss, 12 in the paper (Hendrycks et al. 2020); 0 turns it off.
+
+    It is the Jensen-Shannon divergence between the predictions for three views of an image, one of them clean, so a
+    step costs three times as much. It is off, too, if neither a policy nor `distortion` makes the views differ. MixUp
+    and CutMix treat all views of an image alike.
+    """
 
     random_erasing: float = 0.0
-    """Probability that a rectangle of an image is erased (Zhong et al. 2017)."""
+    """Probability that a random rectangle of a training image is set to the mean colour (Zhong et al. 2017)."""
 
     label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes (Szegedy et al. 2015); 0 turns it off."""
 
     mixup: float = 0.0
-    """Alpha of the Beta distribution (Zhang et al. 2017); 0 is off. With CutMix on too, an image draws one of them."""
+    """Alpha of MixUp's Beta distribution (Zhang et al. 2017); 0 turns it off.
+
+    If CutMix is on as well, each image gets one of the two, with equal probability.
+    """
 
     cutmix: float = 0.0
-    """Alpha of the Beta distribution (Yun et al. 2019); 0 is off."""
+    """Alpha of CutMix's Beta distribution (Yun et al. 2019); 0 turns it off."""
 
     dropout: float = 0.0
-    """Probability, before the classifier."""
+    """Dropout probability of the classifier's inputs."""
 
     ema: float = 0.0
-    """Decay, a step, of the exponential moving average of the weights (Polyak & Juditsky 1992), which is then what is
-    validated, tested and saved; the first steps decay faster. 0 is off."""
+    """Decay per step of an exponential moving average of the weights (Polyak & Juditsky 1992); 0 turns it off.
+
+    The averaged network is the one that is validated, tested and saved. The first steps use a smaller decay.
+    """
 
     backbone_lr: float = 1.0
-    """The rate of all layers but the classifier, as a share of `lr`."""
+    """Learning rate of all layers except the classifier, as a share of `lr`."""
 
     freeze_epochs: int = 0
-    """The architecture's early layers do not learn during the first so many epochs."""
+    """Number of epochs, from the first, during which the architecture's early layers are frozen."""
 
     image_size: int = 0
-    """Side the network sees, in pixels; 0 is the architecture's own."""
+    """Side length in pixels of the images that the network gets; 0 means the architecture's own."""
 
     initial_scale: float = 1.0
-    """Progressive resizing: training images begin at this share of `image_size`, and grow linearly to the whole of it
-    over the first 80 % of the epochs. Validation is at `image_size` always."""
+    """Progressive resizing (Howard 2018): training images start at this share of `image_size` and grow linearly to full
+    size over the first 80 % of the epochs; 1 turns it off. Validation always uses `image_size`."""
 
     seed: int = 42
+    """Seed of the initial weights, the order of the images, augmentation and dropout."""
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -119,12 +143,12 @@ class TrainConfig:
 
     @classmethod
     def fields(cls) -> tuple[str, ...]:
-        """Names of the fields, in order."""
+        """The names of the fields, in the order of their declaration."""
         return tuple(field.name for field in dataclasses.fields(cls))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Builds one from plain values; an unknown or missing key raises ValueError."""
+        """Builds a TrainConfig from plain values. ValueError for an unknown or a missing name."""
         unknown = sorted(str(name) for name in set(values) - set(cls.fields()))
         if unknown:
             raise ValueError(f"TrainConfig has no parameter {', '.join(unknown)}; it has {', '.join(cls.fields())}.")
@@ -134,7 +158,7 @@ class TrainConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, in order."""
+        """The fields as plain values, in the order of their declaration."""
         return dataclasses.asdict(self)
 
 
@@ -164,20 +188,20 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _coerce(name: str, value: Any, kind: Any) -> Any:
-    """The value as the field's own type; searchers hand over NumPy scalars and floats for integers."""
+    """The value as the field's type: searchers pass NumPy scalars, and floats for integers. ValueError otherwise."""
     if kind is bool:
         if isinstance(value, np.bool_ | Real) and value in (0, 1):
             return bool(value)
         raise ValueError(f"{name} is {value!r}; it must be True or False.")
     if kind is str:
         if isinstance(value, str):
-            return str(value)  # no NumPy string: a checkpoint that holds one can not be loaded safely
+            return str(value)  # not a NumPy string, which torch refuses to load with weights_only=True
         raise ValueError(f"{name} is {value!r}; it must be a word.")
     if choices := get_args(kind):
         if isinstance(value, str) and value in choices:
             return str(value)
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
-    if isinstance(value, bool) or not isinstance(value, Real):  # an array of one number is none
+    if isinstance(value, bool) or not isinstance(value, Real):  # an array of one number is not a number
         raise ValueError(f"{name} is {value!r}; it must be a number.")
     try:
         number = float(value)
@@ -185,7 +209,7 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
         raise ValueError(f"{name} is too large a number.") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} is {value!r}; it must be a finite number.")
-    if 0 < abs(number) < sys.float_info.min:  # such are 0 while an epoch runs (host.py), to some of torch: it crashes
+    if 0 < abs(number) < sys.float_info.min:  # subnormal: some torch kernels flush it to 0 (host.py), and crash
         raise ValueError(f"{name} is {value!r}, too small a number; write 0.")
     if kind is int and number != int(number):
         raise ValueError(f"{name} is {value!r}; it must be a whole number.")

@@ -1,4 +1,4 @@
-"""Which images a run learns from: the source, and the split of its training part."""
+"""Loads the images of a run, and splits its training part into images for training and for validation."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What `fit` learns from and is judged on."""
+    """The images that `fit` trains and validates on."""
 
     train: ImageSet
     val: ImageSet | None
-    """None when the final model is trained on everything there is."""
+    """None if the final model is trained on all labelled images."""
 
     @cached_property
     def corrupted_val(self) -> ImageSet:
-        """The validation images under corruption: made once for all trials of a process, in 2 s on a CPU core."""
+        """The corrupted validation images, made once per process, in 2 s on a CPU core."""
         assert self.val is not None
         return corruptions.corrupted(self.val)
 
     def to(self, device: torch.device) -> TrainingData:
-        """The same on `device`. The two sets view one table, which is sent once."""
+        """The same on `device`. Both sets view one table, which is copied once."""
         if self.train.pixels.device == device:
             return self
         pixels, labels = self.train.pixels.to(device), self.train.labels.to(device)
@@ -47,7 +47,7 @@ class TrainingData:
 
 
 def prepare(source: Source, root: Path, split: Split) -> Path:
-    """The Arrow file of one part of the data set, made if it is not there. ValueError if it can not be had."""
+    """The Arrow file of one split, made if it is missing. ValueError if that fails."""
     try:
         return cifar100.prepare(root, split) if source == "cifar100" else synthetic.prepare(root, split)
     except OSError as error:
@@ -57,10 +57,10 @@ def prepare(source: Source, root: Path, split: Split) -> Path:
 def load_training(
     path: Path | NDArray[np.uint8], val_fraction: float, seed: int, train_subset: int | None = None
 ) -> TrainingData:
-    """The training part, from its file or the bytes of it, split; `val_fraction` 0 keeps everything for training.
+    """Reads the training part from its file or the file's bytes, and splits it; `val_fraction` 0 leaves no validation.
 
-    `train_subset` keeps so many images of the training side, as even over the classes as can be;
-    the validation side stays whole, so that accuracies of different subsets compare.
+    `train_subset` keeps that many training images, as evenly over the classes as possible. It leaves the validation
+    images alone, so that accuracies of different subsets compare. ValueError if it is too large or too small.
     """
     table = images.read(path)
     train_rows, val_rows = stratified_split(table.labels, val_fraction, seed)
@@ -71,14 +71,14 @@ def load_training(
 
 
 def load_test(path: Path) -> ImageSet:
-    """The test part. Only `tune.finalize` asks for it, once, when everything has been decided."""
+    """Reads the test part. Only `tune.finalize` calls this, once everything has been decided."""
     return images.read(path)
 
 
 def stratified_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows (int64) for training and for validation, the same share of each class.
+    """Shuffled rows for training and for validation, int64 each, with the same share of every class.
 
-    The training rows come class by class in turn, so that any beginning of them is stratified too.
+    The training rows cycle through the classes, so that their first n are stratified for any n.
     """
     rng = np.random.default_rng(seed)
     shuffled = torch.from_numpy(rng.permutation(len(labels)))
@@ -90,7 +90,7 @@ def stratified_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Te
 
 
 def rank_in_class(labels: Tensor) -> Tensor:
-    """For each row, how many rows before it have its label: int64 (N,)."""
+    """For each row, the number of earlier rows with the same label: int64 (N,)."""
     by_class = torch.argsort(labels, stable=True)
     sorted_labels = labels[by_class]
     first = torch.searchsorted(sorted_labels, sorted_labels)

@@ -1,4 +1,4 @@
-"""Files from the network, held against their published digest before anyone opens them."""
+"""Downloads files, and checks them against their published digests before anything opens them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from tune.files import whole
 
 TIMEOUT_S = 20.0
-"""A server that says nothing for so long is out of reach."""
+"""A server that sends nothing for this long counts as unreachable."""
 
 
 class Unreachable(Exception):
-    """A file could not be fetched: no network, no such server, or one that broke off."""
+    """A download failed: no network, no such server, or a broken connection."""
 
 
 def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
-    """Downloads `url` to `target`, which appears whole and with the right digest (hexadecimal), or not at all.
+    """Downloads `url` to `target` atomically, if its hexadecimal digest is right.
 
-    Unreachable if the network fails, ValueError for another digest, OSError if `target` cannot be written.
+    Unreachable if the network fails, ValueError for a wrong digest, OSError if `target` cannot be written.
     """
     hasher = hashlib.new(algorithm, usedforsecurity=False)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,11 +39,11 @@ def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
 
 
 def _download(url: str) -> Iterator[bytes]:
-    """The content, block by block. Not torchvision's own: that waits for ever, and goes on without https."""
+    """The content in blocks. torchvision's own download has no timeout, and follows redirects to plain http."""
     request = urllib.request.Request(url, headers={"User-Agent": "cifar100-tune"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            # Only now that the server has answered: without a network the error is all there is to read.
+            # Only once the server has answered: without a network, the user should read just the error.
             print(f"Downloading {url} ({(response.length or 0) / 1e6:.0f} MB) ...", file=sys.stderr, flush=True)
             while block := response.read(1 << 20):
                 yield block

@@ -1,4 +1,4 @@
-"""What a network says of images it does not learn from."""
+"""Evaluates a network on labelled images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune.training.images import ImageSet
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 autocast where the hardware multiplies it, float32 elsewhere."""
+    """bfloat16 autocast if the hardware multiplies bfloat16; otherwise everything stays in float32."""
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported()
     else:
@@ -25,9 +25,9 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
 
 
 def batch_size_at(image_size: int, device: torch.device) -> int:
-    """Images at once, where the batch size is ours to choose: what fills a GPU, or what stays in a CPU's cache.
+    """The batch size for work without gradients: it fills a GPU, or stays within a CPU's cache.
 
-    On one core SimpleCNN judges 16,000 to 17,000 images/s in batches of 64 to 256 (docs/log.md).
+    On one core SimpleCNN evaluates 16,000 to 17,000 images/s in batches of 64 to 256 (docs/log.md).
     """
     at_32_px = 1024 if device.type == "cuda" else 64
     return max(16, at_32_px * 32 * 32 // image_size**2)
@@ -35,7 +35,7 @@ def batch_size_at(image_size: int, device: torch.device) -> int:
 
 @torch.inference_mode()
 def logits(model: nn.Module, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 (B, H, W, 3) -> float32 (B, 100), through the evaluation transform. The model must be in eval mode."""
+    """uint8 (B, H, W, 3) -> logits, float32 (B, 100), with the evaluation transform. The model must be in eval mode."""
     images = evaluation_batch(pixels, preprocessing)  # in float32: autocast would resize in half precision
     with mixed_precision(pixels.device):
         out: Tensor = model(images)
@@ -44,7 +44,7 @@ def logits(model: nn.Module, pixels: Tensor, preprocessing: Preprocessing) -> Te
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: ImageSet, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and correctness of each image: float32 (n,) and bool (n,), on the images' device."""
+    """Cross-entropy (nats) and correctness of each image: float32 (n,) and bool (n,), on the images' device."""
     model.eval()
     losses, correct = [], []
     for rows in torch.split(data.index, batch_size_at(preprocessing.image_size, data.index.device)):

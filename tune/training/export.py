@@ -1,4 +1,4 @@
-"""A finished model as one file that torch alone can run: preprocessing, networks, probabilities."""
+"""Exports a finished model, preprocessing included, as one file that needs nothing but torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tune.training.images import SIDE
 from tune.training.predictor import Predictor
 
 CLASSES = "classes.json"
-"""Name of the extra file in it that lists the classes."""
+"""Name of the extra file inside the export that lists the classes."""
 
 
 class Probabilities(nn.Module):
@@ -34,19 +34,19 @@ class Probabilities(nn.Module):
 
 @torch.no_grad()
 def export(path: Path, classifier: Classifier, *, tta: bool | None = None) -> None:
-    """Writes it with `torch.export`, in float32, for any batch size, whole or not at all.
+    """Writes the model with `torch.export`, in float32 and for any batch size, atomically.
 
-    With views as it was tested if `tta` does not say. The classifier must be on the CPU; the file then runs on any
-    device. Unwritable if the disk is full.
+    `tta`: test-time augmentation; None means as the model was tested. The classifier must be on the CPU; the exported
+    file runs on any device. Unwritable if the disk is full.
     """
-    # A copy, and one that does not learn: what is loaded would else keep what a gradient needs.
+    # A copy without gradients: the exported model would otherwise store what a backward pass needs.
     module = Probabilities(copy.deepcopy(classifier.predictor(tta=tta, exact=True))).eval().requires_grad_(False)
     example = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8)
-    module(example)  # so that the constants that augment.py keeps are made by this call, and not by the tracer
+    module(example)  # fills the caches of augment.py, which would otherwise keep tensors of the tracer
     program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # Of weights that are not contiguous, as channels-last ones are; they are written whole all the same.
+        # About weights that are not contiguous, like channels-last ones; they are written correctly.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
         torch.export.save(program, content, extra_files={CLASSES: json.dumps(classifier.class_names)})
     with written(path) as file:

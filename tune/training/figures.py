@@ -1,4 +1,4 @@
-"""What a finished model is worth on labelled images: accuracy and loss with intervals, alone and over seeds."""
+"""Accuracy and loss of a finished model on labelled images, with 95 % intervals, for one model and over seeds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tune.training.predictor import Predictor
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model says of each image, beside what is true."""
+    """A model's predictions for labelled images."""
 
     labels: Tensor
     """int64 (n,)."""
@@ -35,22 +35,22 @@ class Judged:
 
     @property
     def accuracy(self) -> float:
-        """In per cent."""
+        """Percentage of images whose most likely class is the label."""
         return 100 * self._hits / len(self.labels)
 
     @property
     def losses(self) -> Tensor:
-        """Cross-entropy of each image, float32 (n,)."""
+        """Cross-entropy of each image in nats, float32 (n,)."""
         return -self._of_label
 
     @property
     def probability(self) -> Tensor:
-        """Of the class predicted, float32 (n,)."""
+        """Probability of the predicted class, float32 (n,)."""
         return self.log_probabilities.amax(1).exp()
 
     @property
     def probability_of_label(self) -> Tensor:
-        """Of the true class, float32 (n,)."""
+        """Probability of the true class, float32 (n,)."""
         return self._of_label.exp()
 
     @property
@@ -62,7 +62,7 @@ class Judged:
         return self.log_probabilities.gather(1, self.labels[:, None]).squeeze(1)
 
     def figures(self) -> dict[str, Any]:
-        """Accuracy (%) and loss, each with its 95 % interval (Wilson's; the normal one for the mean)."""
+        """As in metrics.json: accuracy (%) with Wilson's 95 % interval, mean loss (nats) with the normal one."""
         n, losses = len(self.labels), self.losses.double()
         loss, half = losses.mean().item(), Z95 * losses.std().item() / n**0.5
         return {
@@ -76,7 +76,7 @@ class Judged:
 
 @torch.inference_mode()
 def judge(predictor: Predictor, images: ImageSet, done: Callable[[int], None] = lambda count: None) -> Judged:
-    """Shows all images to the model, in batches; `done` hears of each batch's size. On the CPU in the end."""
+    """Predicts all images in batches; `done` is called with the size of each. The result is on the CPU."""
     answers = []
     batch_size = batch_size_at(predictor.preprocessing.image_size, images.pixels.device)
     for rows in torch.split(images.index, batch_size):
@@ -86,15 +86,18 @@ def judge(predictor: Predictor, images: ImageSet, done: Callable[[int], None] = 
 
 
 def mean_of(each: Sequence[Judged]) -> Judged:
-    """What an ensemble says: the mean of its members' probabilities."""
+    """The predictions of an ensemble: the mean of its members' probabilities."""
     if len(each) == 1:
         return each[0]
     together = torch.stack([one.log_probabilities for one in each]).logsumexp(0) - math.log(len(each))
     return Judged(each[0].labels, together)
 
 
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation and the mean's 95 % interval (Student's t) of what differs by the seed alone."""
+def over_seeds(values: Sequence[float], most: float = math.inf) -> dict[str, Any]:
+    """Mean, standard deviation and 95 % interval of the mean (Student's t) of at least two seeds.
+
+    The interval is clipped to the values that are possible, 0 to `most`: 100 for accuracies.
+    """
     mean, spread = statistics.mean(values), statistics.stdev(values)
     half = float(t.ppf(0.975, len(values) - 1)) * spread / len(values) ** 0.5
-    return {"mean": mean, "sd": spread, "interval95": [mean - half, mean + half]}
+    return {"mean": mean, "sd": spread, "interval95": [max(0.0, mean - half), min(most, mean + half)]}

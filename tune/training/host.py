@@ -1,4 +1,4 @@
-"""What the processor and the allocator need to be told so that a CPU trains at its full speed."""
+"""Processor and allocator settings for full training speed on a CPU, and what to do when memory runs out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_MEMORY = (
     "could not create a primitive",  # oneDNN, which says no more
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""What torch says in a RuntimeError where it does not raise its own OutOfMemoryError."""
+"""Texts of the RuntimeErrors that torch raises instead of OutOfMemoryError."""
 
 # Of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -25,13 +25,13 @@ _NEVER = -1
 
 @contextmanager
 def at_full_speed() -> Iterator[None]:
-    """While it lasts, this thread takes subnormal numbers for zero. Large freed blocks stay in the process for good.
+    """Within this context, this thread flushes subnormal numbers to zero; and freed memory is kept for reuse, for good.
 
-    Threads that torch starts from this one meanwhile inherit the first; those it has already go on as they were. Who
-    trains with several enters it before torch computes anything large.
+    Threads that torch starts within the context inherit the flushing, existing ones do not. To train on several
+    threads, enter the context before torch computes anything large.
 
-    Momentum of a weight that gets no gradient decays into subnormal numbers, which the processor handles in
-    microcode: SimpleCNN at batch 8 lost a third of its speed by its third epoch.
+    The momentum of a weight without gradients decays into subnormal numbers, which the processor handles in microcode:
+    SimpleCNN at batch size 8 lost a third of its speed by the third epoch.
     """
     _keep_freed_memory()
     number = torch.full((), 2e-38, dtype=torch.float32, device="cpu")  # the smallest normal one is 1.2e-38
@@ -44,12 +44,12 @@ def at_full_speed() -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch's means that memory did not suffice, of a GPU or of the machine."""
+    """Whether an error of torch means that a GPU or the machine ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def give_back_memory() -> None:
-    """Gives the system what earlier trainings of this process have freed, so that the largest is not kept for good."""
+    """Returns memory that earlier trainings of this process have freed to the system."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     if (trim := _from_libc("malloc_trim")) is not None:
@@ -58,14 +58,14 @@ def give_back_memory() -> None:
 
 @cache
 def _keep_freed_memory() -> None:
-    """Has glibc keep the large blocks that a step frees, for the next step to take.
+    """Makes glibc keep the large blocks that a step frees, so that the next step reuses them.
 
-    By default they go back to the system and come again page by page: 10,000 page faults a step of SimpleCNN at
-    batch 128, a third of its time. The peak is the same.
+    By default they return to the system and are mapped again page by page: 10,000 page faults per step of SimpleCNN at
+    batch size 128, a third of its time. The peak is the same.
     """
     mallopt = _from_libc("mallopt")
-    # In this order: a trim threshold alone ends glibc's own adaptation, and every large block would be mapped anew.
-    # Before 2.35 it takes no more than 32 MB for the other one.
+    # In this order: a trim threshold alone would turn off glibc's adaptation and map every large block anew.
+    # glibc before 2.35 accepts at most 32 MB for the mmap threshold.
     if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 1 << 30) or mallopt(_MMAP_THRESHOLD, 32 << 20)):
         mallopt(_TRIM_THRESHOLD, _NEVER)
 

@@ -1,6 +1,6 @@
-"""Images as trials share them: uint8 in one Arrow IPC file, memory-mapped, so that no trial holds a copy of its own.
+"""Images as uint8 in one Arrow IPC file, which all trials memory-map, so that none holds a copy of its own.
 
-torch is imported where a file is read: that one is there, and how it was made, is known without.
+Only `read` imports torch: whether a file exists, and how it was made, can be checked without.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PIXELS = SIDE * SIDE * 3
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Rows `index` of a table of images. Several sets may view the same memory."""
+    """Rows `index` of a table of images. Several sets can share the memory of one table."""
 
     pixels: Tensor
     """uint8 (N, 32, 32, 3), channels R, G, B."""
@@ -37,7 +37,7 @@ class ImageSet:
     """int64 (N,)."""
 
     index: Tensor
-    """int64 (n,), the rows that belong to this set."""
+    """int64 (n,): the rows of the table that belong to this set."""
 
     class_names: tuple[str, ...]
 
@@ -48,18 +48,18 @@ class ImageSet:
         return len(self.index)
 
     def select(self, rows: Tensor) -> ImageSet:
-        """The set that holds `rows` of this one, int64 (m,)."""
+        """The subset of these rows of this set, int64 (m,)."""
         return replace(self, index=self.index[rows])
 
     def to(self, device: torch.device) -> ImageSet:
-        """The same on `device`: on the CPU the shared memory map itself."""
+        """The same on `device`; on the CPU it still views the memory map."""
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), index=self.index.to(device))
 
 
 def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata: dict[str, Any]) -> None:
-    """Writes images uint8 (N, 32, 32, 3) and labels (N,) to `path`, whole or not at all.
+    """Writes images uint8 (N, 32, 32, 3) and labels (N,) to `path`, atomically.
 
-    `metadata` must hold `class_names`; it is kept as JSON in the schema, beside the fingerprint of the content.
+    `metadata` must contain `class_names`. It is stored as JSON in the schema, with a fingerprint of the content.
     """
     assert pixels.dtype == np.uint8
     assert pixels.shape[1:] == (SIDE, SIDE, 3)
@@ -81,7 +81,7 @@ def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata:
 
 
 def read_metadata(path: Path | NDArray[np.uint8]) -> dict[str, Any]:
-    """What `write` was told, and `fingerprint`. ValueError if `path` is no such file."""
+    """The metadata that `write` was given, and `fingerprint`. ValueError if the file is damaged."""
     try:
         with _opened(path) as source:
             schema = pa.ipc.open_file(source).schema
@@ -98,14 +98,14 @@ def _opened(path: Path | NDArray[np.uint8]) -> pa.NativeFile:
 
 
 def read(path: Path | NDArray[np.uint8]) -> ImageSet:
-    """Every image of the file, memory-mapped, or of its bytes: nothing is copied but the labels."""
+    """All images of a file (memory-mapped) or of its bytes; only labels are copied. ValueError if damaged."""
     import torch
 
     about = read_metadata(path)
     batch = pa.ipc.open_file(_opened(path)).get_batch(0)
     flat = batch.column("image").flatten().to_numpy(zero_copy_only=True)
     with warnings.catch_warnings():
-        # torch warns that the map is read-only. Nothing here writes into it, and the system would stop who tried.
+        # torch warns that the map is read-only. Nothing writes into it, and the system would not allow it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         pixels = torch.from_numpy(flat.reshape(-1, SIDE, SIDE, 3))
     labels = torch.tensor(batch.column("label").to_numpy(), dtype=torch.int64)

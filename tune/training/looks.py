@@ -1,4 +1,4 @@
-"""How often a run's test set was looked at: written down before each look, and kept whatever else is removed."""
+"""Counts how often a run's test set was opened. The record is written before each look and survives --overwrite."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NAME = "test_looks.json"
 
 
 def holds_more(final: Path) -> bool:
-    """Whether a folder `final/` holds anything beside the looks."""
+    """Whether a folder `final/` holds anything but this record."""
     return final.is_dir() and any(path.name != NAME for path in final.iterdir())
 
 
 def look(final: RunFolder, training_id: str, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Writes down that the test set is opened, before it is; returns all times that it was, for this run.
+    """Records that the test set is about to be opened; returns all looks of this run, the newest last.
 
-    The same training, tested again after an interruption, says the same, and so counts once.
+    A training that is tested again after an interruption has the same `training_id` and counts once.
     """
     looks: list[dict[str, Any]] = []
     with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The training loop: `fit` yields one EpochResult an epoch; trials, the final retrain and tests all drive it."""
+"""The training loop: `fit` yields one EpochResult per epoch. Trials, the final training and tests all use it."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class EpochResult:
     """From 1."""
 
     train_loss: float
-    """Mean over the epoch's batches, of the loss that was minimised (smoothed and mixed, where that is on)."""
+    """Mean over the steps of the loss that was minimised, label smoothing, MixUp and CutMix included."""
 
     train_acc: float
-    """On the augmented images as they were trained on; a mixed image counts by the shares of its two labels."""
+    """On the augmented images; a mixed image counts with the shares of its two labels."""
 
     val_loss: float | None
     val_acc: float | None
-    """None without validation images, or if the training diverged."""
+    """None, like `val_loss`, without validation images or if the training diverged."""
 
     val_robust_acc: float | None
-    """On the validation images under corruption; None at epochs where nobody asked for it, too."""
+    """On the corrupted validation images (`corruptions.py`); None after epochs that are not in `robust_at`."""
 
     lr: float
     """Learning rate of the last step."""
@@ -60,19 +60,19 @@ class EpochResult:
     """Training images over the seconds spent training on them."""
 
     peak_memory_mb: float
-    """CUDA: the most that tensors took. CPU: the high-water mark of the process (a reused one's earlier trials too)."""
+    """CUDA: the peak of allocated tensors. CPU: the peak of the whole process, including its earlier trials."""
 
     micro_batches: int
-    """Into so many parts the batches had to be split to fit into memory; 1 is not at all."""
+    """Number of parts that each batch was split into to fit into memory; 1 means that none was split."""
 
     diverged: bool
-    """A loss or a weight is no longer a finite number. A finite loss at chance is a poor result, not a diverged one."""
+    """Whether a loss or a weight is no longer finite. A finite loss at chance level is poor, but has not diverged."""
 
     batch_loss: tuple[float, ...] = field(repr=False)
-    """The loss of each step, for trackers."""
+    """The training loss of each step, for experiment trackers."""
 
     training: Training = field(repr=False, compare=False)
-    """The live objects; they change when the generator goes on."""
+    """The live objects, which change as soon as the generator continues."""
 
 
 def fit(
@@ -85,15 +85,16 @@ def fit(
     micro_batches: int = 1,
     robust_at: Collection[int] = (),
 ) -> Iterator[EpochResult]:
-    """Trains, and yields after each epoch; ends after `config.epochs`, or at once when the loss is not finite.
+    """Trains and yields after each epoch; ends after `config.epochs`, or as soon as the training has diverged.
 
-    `start` is a `Training.state_dict()` to go on from; the epochs that follow equal those of an uninterrupted run
-    (on the CPU with the same number of threads: to the last digit). `weights`: a state_dict's file to begin with.
-    `micro_batches`: into how many parts a batch is split at least.
-    `robust_at`: after which epochs the validation images under corruption are judged, too.
+    `start` is a `Training.state_dict()` to resume from: what follows equals an uninterrupted training (on a CPU with
+    the same number of threads, to the last bit). `weights` is a file with the state dict to begin with.
+    `micro_batches` is the least number of parts that each batch is split into. After the epochs `robust_at`, counted
+    from 1, the model is also evaluated on corrupted validation images. ValueError if `start` belongs to another
+    configuration, or if the architecture cannot train at the configured image size.
     """
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)  # an actor's earlier trials are not this one's
+        torch.cuda.reset_peak_memory_stats(device)  # the process may have trained before
     data = data.to(device)
     batch_size = min(config.batch_size, len(data.train))
     model = build_model(config, device, weights)
@@ -102,7 +103,7 @@ def fit(
     training = Training(config, preprocessing_of(config), model, optimizer, schedule)
     if start is not None:
         training.load_state_dict(start)
-        start = None  # not a second copy of the weights for all that follows
+        start = None  # else it would keep a second copy of the weights alive
     training.micro_batches = max(training.micro_batches, micro_batches)
     while training.epoch < config.epochs:
         with host.at_full_speed():
@@ -113,14 +114,14 @@ def fit(
 
 
 def _epoch(training: Training, data: TrainingData, batch_size: int, *, robust: bool) -> EpochResult:
-    """Trains on each image once, then validates."""
+    """Trains for one epoch, then validates."""
     began = time.perf_counter()
     training.epoch += 1
     losses, train_acc, lr = _learn(training, data.train, batch_size)
     train_loss = losses.mean().item()
     trained = time.perf_counter()
     val_loss = val_acc = val_robust_acc = None
-    # The last step may have spoilt the weights after a finite loss.
+    # The last step can ruin the weights after its loss was computed.
     diverged = not math.isfinite(train_loss) or not _finite(training.model)
     if data.val is not None and not diverged:
         val_loss, val_acc = _judged(training, data.val)
@@ -155,12 +156,12 @@ def _judged(training: Training, images: ImageSet) -> tuple[float, float]:
 
 
 def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor, float, float]:
-    """One pass over `data`: the loss of each step, float32 (steps,), the accuracy in per cent, the last step's rate."""
+    """One pass over `data` -> the loss of each step, float32 (steps,), the accuracy (%), the last learning rate."""
     config, device = training.config, data.pixels.device
     lr = config.lr
     generator = _seed(config.seed, training.epoch, device)
     set_training_mode(training.model, config, training.epoch)
-    # Nothing in the loop waits for the device; what is only counted is counted after the last step.
+    # Nothing in the loop waits for the device: hits are only added up after the last step.
     losses, hits = [], []
     preprocessing = at_epoch(config, training.preprocessing, training.epoch)
     for images, labels in batches.shuffled(data, config, preprocessing, batch_size, generator):
@@ -178,10 +179,10 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
 
 
 def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Learns from a batch as `mixing.mix` hands it over -> its loss, (), and the guessed classes, (B,).
+    """One optimizer step on a batch as `mixing.mix` returns it -> its loss, (), and the predicted classes, (B,).
 
-    Where memory does not suffice, the batch is split into micro-batches, from then on. The gradient stays that of the
-    whole batch, except through batch normalisation, which sees the parts.
+    If memory runs out, this batch and all later ones are split into micro-batches. The gradient remains that of the
+    whole batch, except through batch normalisation, which normalises each part by itself.
     """
     while True:
         try:
@@ -189,8 +190,8 @@ def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, sh
             break
         except (RuntimeError, MemoryError) as error:
             if not host.out_of_memory(error) or len(images) < 4 * training.micro_batches:
-                raise  # each half would not be left the two images that batch normalisation needs
-        # Not in the handler, as the traceback holds what the failed attempt took.
+                raise  # batch normalisation needs two images in each part
+        # Outside the handler, whose traceback would keep the tensors of the failed attempt alive.
         training.micro_batches *= 2
         host.give_back_memory()
     training.optimizer.step()
@@ -200,13 +201,13 @@ def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, sh
 def _backward(
     training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Leaves the gradient of a batch in the model -> its loss, (), and the guessed classes, (B,)."""
+    """Computes the gradient of a batch -> its loss, (), and the predicted classes, (B,)."""
     training.optimizer.zero_grad(set_to_none=True)
     losses, guesses = [], []
     parts = (torch.tensor_split(whole, training.micro_batches) for whole in (images, labels, partner, share))
     for some, own, other, own_share in zip(*parts, strict=True):
         with mixed_precision(images.device):
-            out = training.model(some.flatten(0, -4))  # views are images, too
+            out = training.model(some.flatten(0, -4))  # each view is an image to the network
         out = out.unflatten(0, some.shape[:-3])
         loss = training_loss(out.float(), own, other, own_share, training.config)
         if training.micro_batches > 1:
@@ -218,12 +219,12 @@ def _backward(
 
 
 def _finite(model: nn.Module) -> bool:
-    """Whether every weight is a finite number. The device is waited for once, not once a parameter."""
+    """Whether all weights are finite. It waits for the device once, not once per parameter."""
     return bool(torch.stack([parameter.isfinite().all() for parameter in model.parameters()]).all())
 
 
 def _seed(seed: int, epoch: int, device: torch.device) -> torch.Generator:
-    """Seeds an epoch: its order and augmentation by the generator returned, dropout by torch's global one."""
+    """Seeds one epoch: torch's global generator for dropout, and the returned one for order and augmentation."""
     mixed = (seed * 1_000_003 + epoch) % 2**63
     torch.manual_seed(mixed)
     return torch.Generator(device).manual_seed(mixed)

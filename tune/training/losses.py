@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy, of mixed images against both labels, and the consistency of an image's views."""
+"""The training loss: cross-entropy, against both labels of a mixed image, and AugMix's consistency loss."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from tune.training.config import TrainConfig
 
 
 def training_loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
-    """Of logits (B, C), or (B, V, C) of views, float32 -> the mean, ().
+    """The loss of float32 logits (B, C), or (B, V, C) with views -> its mean over the batch, ().
 
-    `labels` (B,) have the `share` (B,) of an image, its partner's the rest. Of views the first is held against them.
+    An image has the `share` (B,) of its own label (B,), and 1 - share of its partner's. With views, the first one is
+    compared with the labels, and the Jensen-Shannon divergence of all is added with the weight `config.jsd`.
     """
     if out.dim() == 2:
         return cross_entropy(out, labels, partner, share, config)
@@ -31,7 +32,7 @@ def cross_entropy(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, c
 
 
 def jensen_shannon(out: Tensor) -> Tensor:
-    """Mean Jensen-Shannon divergence, in nats, of what logits (B, V, C) say of an image's V views (AugMix, 2020)."""
+    """Mean Jensen-Shannon divergence (nats) between the predictions for V views, logits (B, V, C) (AugMix, 2020)."""
     log_each = out.log_softmax(2)
     log_mean = log_each.logsumexp(1, keepdim=True) - math.log(out.shape[1])
     return (log_each.exp() * (log_each - log_mean)).sum(2).mean()

@@ -1,4 +1,4 @@
-"""MixUp and CutMix on a batch: each image with a partner and a share of its own."""
+"""MixUp and CutMix on a batch, with a partner and a share for each image."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tune.training.config import TrainConfig
 def mix(images: Tensor, labels: Tensor, config: TrainConfig, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """MixUp (Zhang et al. 2017) and CutMix (Yun et al. 2019), each image with its own partner and share.
 
-    Images (B, 3, S, S) and labels (B,) -> mixed images, the partners' labels, and the share of an image's own label,
-    float32 (B,): the loss is `share * loss(labels) + (1 - share) * loss(partner_labels)`. Of views, (B, V, 3, S, S), an
-    image's are mixed alike, each with that view of the partner.
+    Images (B, 3, S, S) and labels (B,) -> mixed images, the partners' labels, and the share of the image's own label,
+    float32 (B,): the loss is `share * loss(labels) + (1 - share) * loss(partner_labels)`. All views of an image,
+    (B, V, 3, S, S), are mixed alike, each with the same view of the partner.
     """
     batch, side, device = len(images), images.shape[-1], images.device
     if config.mixup == 0 and config.cutmix == 0:
         return images, labels, _all_their_own(batch, device)
     partner = torch.randperm(batch, generator=generator, device=device)
-    # How much of each pixel is the image's own, (B, 1, 1, 1) or (B, S, S, 1), and of its label, (B,).
+    # The image's share of its label, (B,), and of each pixel, (B, 1, 1, 1) or (B, S, S, 1).
     share = torch.ones(batch, device=device)
     own = share[:, None, None, None]
     if config.mixup > 0:
@@ -38,26 +38,27 @@ def mix(images: Tensor, labels: Tensor, config: TrainConfig, generator: Generato
     return mixed.movedim(-1, -3), labels[partner], share
 
 
-@lru_cache(maxsize=16)  # it would be one more launch a step
+@lru_cache(maxsize=16)  # saves a kernel launch per step
 def _all_their_own(batch: int, device: torch.device) -> Tensor:
     return torch.ones(batch, device=device)
 
 
 def _cutmix_boxes(share: Tensor, side: int, generator: Generator) -> Tensor:
-    """Where the partner shows, bool (B, side, side): squares of area 1 - share, cut off at the image's border."""
+    """Masks of the partner's pixels, bool (B, side, side): squares of area 1 - share, clipped at the image's border."""
     half = (0.5 * (1 - share).sqrt() * side).floor()
     y, x = torch.randint(side, (2, len(share)), generator=generator, device=share.device)
     return inside(y - half, x - half, y + half, x + half, side)
 
 
 def _beta(alpha: float, count: int, generator: Generator) -> Tensor:
-    """Draws of Beta(alpha, alpha), float32 (count,). torch.distributions would not take the generator.
+    """Draws from Beta(alpha, alpha), float32 (count,). torch.distributions does not accept a generator.
 
-    The share of one Gamma(alpha) draw in the sum of two. Each is a Gamma(alpha + 1) draw times U^(1 / alpha)
-    (Marsaglia & Tsang 2000), kept as a logarithm: for a small alpha the draws themselves underflow to 0 / 0.
+    A Beta draw is the share of one Gamma(alpha) draw in the sum of two. Each of those is a Gamma(alpha + 1) draw times
+    U^(1 / alpha) (Marsaglia & Tsang 2000), kept as a logarithm: for a small alpha the draws themselves underflow to
+    0 / 0.
     """
     device = generator.device
-    alpha = max(alpha, 1e-6)  # of any smaller one the draws are 0 and 1 just the same, but not to float32
+    alpha = max(alpha, 1e-6)  # below that all draws are 0 or 1 anyway, and float32 would overflow
     gamma = torch._standard_gamma(torch.full((2, count), alpha + 1.0, device=device), generator=generator)
     uniform = 1 - torch.rand(2, count, generator=generator, device=device)  # 0 excluded, for the logarithm
     logarithm = gamma.log() + uniform.log() / alpha

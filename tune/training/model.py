@@ -1,4 +1,4 @@
-"""From a TrainConfig to the network, its optimiser and its schedule."""
+"""Builds the network, the optimizer and the learning-rate schedule of a TrainConfig."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ from tune.training.optimizers import SGD, AdamW
 
 
 def build_model(config: TrainConfig, device: torch.device, weights: Path | None = None) -> nn.Module:
-    """The network on `device`, seeded by the configuration, with its dropout in place."""
+    """The network on `device`, channels last, initialised from the seed or from the file `weights`, with its dropout.
+
+    It maps float32 (B, 3, S, S) to logits (B, 100). ValueError if the weights do not fit.
+    """
     architecture = cifar_models.load(config.model)
     torch.manual_seed(config.seed)
     model = architecture.build(weights).to(device).to(memory_format=torch.channels_last)
     if config.dropout:
-        # A hook, so that the modules and the keys of the state_dict stay those of the printed architecture.
+        # A hook, so that modules and state_dict keys remain those of the architecture.
         def drop(module: nn.Module, args: tuple[Tensor, ...]) -> Tensor:
             return F.dropout(args[0], config.dropout, module.training)
 
         model.get_submodule(architecture.head).register_forward_pre_hook(drop)
-    return model  # (batch, 3, side, side) -> logits (batch, 100)
+    return model
 
 
 def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None:
-    """Training mode, the early layers frozen (batch norm included) while `epoch` (from 1) is within freeze_epochs."""
+    """Switches to training mode; up to epoch `freeze_epochs` the early layers are frozen, batch norm included."""
     model.train()
     frozen = epoch <= config.freeze_epochs
     for name in cifar_models.load(config.model).early:
@@ -50,7 +53,7 @@ def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """SGD or AdamW over every parameter; frozen ones have no gradient and are passed over."""
+    """SGD or AdamW over all parameters. Frozen ones have no gradient, so the optimizer skips them."""
     groups = _parameter_groups(model, config)
     if config.optimizer == "adamw":
         return AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
@@ -63,15 +66,15 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         fused=True,
     )
     if config.momentum:
-        # torch's fused SGD can not take a parameter that joins later, when the others have momentum already. A
-        # momentum of zero is what it would begin with, so each has its own from the start.
+        # torch's fused SGD fails if a parameter gets its first gradient later than others, as unfrozen ones do. Its
+        # momentum would start at zero, so all parameters get that now.
         for parameter in model.parameters():
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 def _parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """The classifier, whose rate is `lr`, and all other layers at theirs; one group where that is the same."""
+    """Classifier and backbone as two groups with a learning rate each; one group if `backbone_lr` is 1."""
     if config.backbone_lr == 1:
         return [{"params": list(model.parameters())}]
     head = list(model.get_submodule(cifar_models.load(config.model).head).parameters())
@@ -80,13 +83,13 @@ def _parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, A
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
-    """torch's schedule for the configuration; it is stepped after each batch, over the whole horizon.
+    """The learning-rate schedule, to be stepped after each batch for all `config.epochs`.
 
-    It multiplies the rate of each of the optimiser's groups alike.
+    It scales the rates of all parameter groups alike.
     """
     total = config.epochs * steps_per_epoch
     if config.scheduler == "one_cycle":
-        share = max(config.warmup or 0.3, 2 / (total + 1))  # torch divides by the steps of the rise, less one
+        share = max(config.warmup or 0.3, 2 / (total + 1))  # OneCycleLR divides by the number of rising steps - 1
         peaks = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(optimizer, peaks, total_steps=total + 1, pct_start=share, cycle_momentum=False)
     warmup = min(round(config.warmup * total), total - 1)
@@ -100,7 +103,7 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: i
     if not warmup:
         return schedule
     with warnings.catch_warnings():
-        # SequentialLR rewinds its parts with an argument that torch itself has deprecated.
+        # SequentialLR calls its parts with an argument that torch has deprecated.
         warnings.filterwarnings("ignore", message="The epoch parameter in `scheduler.step")
         rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
         return SequentialLR(optimizer, [rise, schedule], milestones=[warmup])

@@ -1,6 +1,6 @@
-"""The out-of-distribution challenge: 19 files of distorted images, found, fetched, read and predicted.
+"""The out-of-distribution challenge: finds, downloads, reads and classifies its 19 files of distorted images.
 
-Nothing here knows how a model sees: the caller hands over a function from pixels to probabilities.
+The model is a function from pixels to log-probabilities that the caller passes in.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ SHA256 = {
     "distortion17": "73053d163a221d61f7c2840a11bad9ee001e256af5ce737a4a69e6551f2b7c1b",
     "distortion18": "8212ef47526c11d851f74eff306948e77dbca72b0229b8ba4d9890f40bf72c27",
 }
-"""Of each upstream file. A file of the user's own may differ: only what is downloaded is held against this."""
+"""Digests of the published files. Only downloads are checked: a user may put other files in their place."""
 
 NAMES = tuple(SHA256)
 
 
 class OodMissing(Exception):
-    """Files of the challenge are neither there nor to be had."""
+    """Files of the challenge are missing and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of the images of one file and severity."""
+    """Predictions for the images of one file and severity."""
 
     name: str
     """`distortion00` .. `distortion18`."""
@@ -78,14 +78,14 @@ class Prediction:
 def locate(folder: Path, *, download: bool = True) -> list[Path]:
     """The 19 files of the challenge, in order; those that `folder` lacks are downloaded. Other files are ignored.
 
-    Every file may have its own number of images. ValueError if one is not what it should be, or `folder` cannot be
-    written to; OodMissing if some are missing and cannot be had (what did arrive stays).
+    Files may differ in their number of images. ValueError if one holds anything else, or `folder` cannot be written
+    to; OodMissing if some are missing and cannot be downloaded (those that could be stay).
     """
     files = [folder / f"{name}.npy" for name in NAMES]
     missing = [path for path in files if not path.exists()]
     for path in files:
         if path not in missing:
-            read(path)  # First of all, so that nothing is fetched to complete a set that is no good.
+            read(path)  # first, so that nothing is downloaded to complete a broken set
     if missing and not download:
         raise OodMissing(_tell(missing))
     for path in missing:
@@ -117,18 +117,18 @@ def _tell(missing: Sequence[Path]) -> str:
 
 
 def read(path: Path) -> NDArray[np.uint8]:
-    """The images of one file, uint8 (5 n, 32, 32, 3), severity after severity: a read-only memory map.
+    """The images of one file, uint8 (5 n, 32, 32, 3), sorted by severity, as a read-only memory map.
 
-    ValueError if it holds anything else.
+    ValueError if the file holds anything else.
     """
     mend = (
         "Delete it, and the published one is fetched; "
         f"expected is uint8 ({SEVERITIES}*n, {images.SIDE}, {images.SIDE}, 3), n at least 1, in NumPy's .npy format."
     )
     try:
-        # np.load would take archives of arrays, too.
+        # np.load would also accept archives of arrays.
         pixels = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # A damaged header raises what Python's tokenizer and parser do, too.
+    except Exception as error:  # a damaged header can raise any error of Python's tokenizer and parser
         why = "is only a Git LFS pointer" if _is_lfs_pointer(path) else f"cannot be read ({error})"
         raise ValueError(f"{path.absolute()} {why}. {mend}") from error
     rows, *shape = pixels.shape or (0,)
@@ -138,18 +138,17 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 
 def _is_lfs_pointer(path: Path) -> bool:
-    """Whether a clone without Git LFS, which upstream uses, left its few lines of text in the file's place."""
+    """Whether the file is the placeholder that a clone without Git LFS leaves."""
     with suppress(OSError), path.open("rb") as file:
         return file.read(64).startswith(b"version https://git-lfs")
     return False
 
 
 def predict(path: Path, log_probabilities_of: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Prediction]:
-    """Classifies the images of a file, one Prediction a severity, in the order of the submission.
+    """Classifies the images of a file and yields one Prediction per severity, in the order of the submission.
 
-    `log_probabilities_of` maps pixels uint8 (B, 32, 32, 3), on the CPU, to logarithms of probabilities (B, classes) on
-    any device; it brings the evaluation transform, and its own no_grad. No more than a batch of pixels is copied into
-    memory at a time.
+    `log_probabilities_of` maps uint8 pixels (B, 32, 32, 3) on the CPU to log-probabilities (B, classes) on any device;
+    it applies the evaluation transform and disables gradients. At most one batch of pixels is copied into memory.
     """
     pixels = read(path)
     n = len(pixels) // SEVERITIES
@@ -168,10 +167,10 @@ def _classify(
         answer = log_probabilities_of(batch)
         assert answer.ndim == 2
         assert len(answer) == len(batch)
-        most, which = answer.sort(dim=1, descending=True, stable=True)  # topk breaks ties as it likes
+        most, which = answer.sort(dim=1, descending=True, stable=True)  # topk does not say how it breaks ties
         likely.append(most[:, :5])
         classes.append(which[:, :5])
-    # They stay on the device until here: fetched batch by batch, each would wait for its own.
+    # Copied once, as each copy from the device waits for it.
     top5: NDArray[np.int64] = torch.cat(classes).cpu().numpy()
     probability: NDArray[np.float32] = torch.cat(likely).float().exp().cpu().numpy()
     return np.ascontiguousarray(top5[:, 0]), top5, probability

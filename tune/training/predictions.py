@@ -1,4 +1,4 @@
-"""What a model says of each image, written as tables: the submission as CSV, and the probabilities as Parquet."""
+"""Writes predictions: the submission as CSV, and labels with probabilities as Parquet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEST = pa.schema(
         ("probability_of_label", pa.float32()),
     ]
 )
-"""One row a test image, in order; `probability` is that of the class predicted."""
+"""One row per test image, in order; `probability` is that of the predicted class."""
 
 OOD = pa.schema(
     [
@@ -40,11 +40,11 @@ OOD = pa.schema(
         ("top5_probability", pa.list_(pa.float32())),
     ]
 )
-"""One row an image of the challenge, in the order of the submission; `label` is the class predicted."""
+"""One row per image of the challenge, in the order of the submission; `label` is the predicted class."""
 
 
 def write_test(path: Path, judged: Judged, class_names: Iterable[str], about: dict[str, Any]) -> None:
-    """Writes the predictions for the test images, whole or not at all. Unwritable if the disk is full."""
+    """Writes the predictions for the test images atomically. Unwritable if the disk is full."""
     columns = [
         np.arange(len(judged.labels)), judged.labels.numpy(), judged.predicted.numpy(), judged.probability.numpy(),
         judged.probability_of_label.numpy(),
@@ -58,10 +58,10 @@ def write_test(path: Path, judged: Judged, class_names: Iterable[str], about: di
 def write_ood(
     submission: Path, table: Path, predictions: Iterable[Prediction], class_names: Iterable[str], about: dict[str, Any]
 ) -> int:
-    """Writes the CSV file to submit and the same with probabilities; returns the number of rows.
+    """Writes the CSV file to submit, and a table with probabilities, both atomically; returns the number of rows.
 
-    Both are whole or not at all. The table is written as the predictions come in. A row's id is file, severity and
-    the image's number within the severity: `distortion00_1_0,42`. Unwritable if the disk is full.
+    Rows of the table are written as predictions arrive. An id consists of file, severity and the image's number within
+    the severity, so a line of the CSV file reads `distortion00_1_0,42`. Unwritable if the disk is full.
     """
     rows = 0
     with told_of(table):
@@ -88,7 +88,7 @@ def write_ood(
 
 def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
     n = len(ids)
-    # Strictly a list of five each, but the reader is promised plain lists.
+    # All have five elements, but the file format promises lists of any length.
     top5, shares = (
         pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), pa.array(flat))
         for values in (prediction.top5.astype(np.int16), prediction.top5_probability)
@@ -111,5 +111,5 @@ def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
 
 
 def _described(schema: pa.Schema, class_names: Iterable[str], about: dict[str, Any]) -> pa.Schema:
-    """The schema with what the numbers mean: the names of the classes, and how the predictions were made."""
+    """The schema with metadata: the names of the classes, and how the predictions were made."""
     return schema.with_metadata({"classes": json.dumps(list(class_names)), "about": json.dumps(about)})

@@ -1,4 +1,4 @@
-"""From pixels to probabilities in one module: the evaluation transform, one or several networks, and their mean."""
+"""One module from pixels to probabilities: the evaluation transform, one or several networks, and their mean."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tune.training.augment import evaluation_batch
 from tune.training.evaluate import mixed_precision
 
 SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Pixels down and right by which test-time augmentation moves an image; each of them also mirrored."""
+"""Shifts of test-time augmentation, in pixels down and right; each is also used mirrored."""
 
 
 class Predictor(nn.Module):
-    """uint8 (B, H, W, 3) -> the logarithm of each class's probability, float32 (B, classes).
+    """uint8 (B, H, W, 3) -> log-probabilities, float32 (B, classes).
 
-    The mean is taken of probabilities, over all networks (an ensemble) and, with `tta`, over all views of an image.
-    `exact` computes in float32 throughout, instead of bfloat16 where the hardware has it.
+    Probabilities are averaged over all networks (an ensemble) and, with `tta`, over ten views of each image.
+    `exact` computes in float32 even where the hardware multiplies bfloat16.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Predictor(nn.Module):
 
 
 def views(pixels: Tensor) -> Iterator[Tensor]:
-    """The images uint8 (B, H, W, 3) as test-time augmentation shows them; what a shift lays bare repeats the edge."""
+    """The ten views of test-time augmentation, uint8 (B, H, W, 3) each; a shift repeats the pixels at the edge."""
     height, width = pixels.shape[1:3]
     for down, right in SHIFTS:
         rows = (torch.arange(height, device=pixels.device) - down).clamp(0, height - 1)

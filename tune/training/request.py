@@ -1,4 +1,4 @@
-"""What a final training is asked for, and how a configuration is carried over from a short horizon to a long one."""
+"""What `tune.finalize` is asked to train, and how a configuration is stretched from a short training to a long one."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tune.training.config import MOST_SEED, TrainConfig
 TrainOn = Literal["all", "train"]
 
 LEAST_GAMMA = 1e-6
-"""The smallest that TrainConfig takes."""
+"""The smallest gamma that TrainConfig allows."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to make."""
+    """The final model to train, and the data for it."""
 
     config: TrainConfig
-    """Of the first training, whose seed is the search's own."""
+    """The configuration of the first seed, which is the search's own."""
 
     trial_id: str
     train_on: TrainOn
-    """`all`: the validation images too, so that nothing is validated; `train`: the whole training side."""
+    """`all` includes the validation images, so nothing is validated; `train` leaves them out."""
 
     data: Source
     data_dir: Path
@@ -32,18 +32,18 @@ class Request:
     split_seed: int
     weights: Path | None
     seeds: int = 1
-    """So many trainings, whose mean answers."""
+    """Number of trainings on different seeds, whose probabilities are averaged."""
 
     tta: bool = False
-    """Whether the test images are judged by the mean over shifted and mirrored views."""
+    """Whether the test averages over shifted and mirrored views of each image."""
 
     def configs(self) -> list[TrainConfig]:
-        """One a training: the seeds that follow the configuration's own."""
+        """The configuration of each training: its own seed first, then the numbers that follow."""
         first = self.config.seed
         return [replace(self.config, seed=(first + number) % (MOST_SEED + 1)) for number in range(self.seeds)]
 
     def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint remembers of it."""
+        """The part that a checkpoint keeps: everything but the data."""
         return {
             "trial_id": self.trial_id,
             "train_on": self.train_on,
@@ -53,17 +53,18 @@ class Request:
         }
 
     def resumed(self, kept: dict[str, Any]) -> Request:
-        """The same data, with what a checkpoint remembers."""
+        """This request's data with what `to_dict` kept in a checkpoint."""
         values = {**kept, "config": TrainConfig.from_dict(kept["config"])}
         return replace(self, **values)
 
 
 def at_horizon(config: TrainConfig, epochs: int) -> TrainConfig:
-    """The configuration for another number of epochs, by rules; what they do not name stays as it was found.
+    """The configuration for another number of epochs:
 
-    - `cosine` and `one_cycle` span the horizon, and `warmup` is a share of all steps: both are stretched.
-    - `step`: gamma becomes gamma^(old/new), so that the rate ends as far down as where it was found.
-    - `freeze_epochs` keeps its share of the horizon, to the nearest epoch, and at least one.
+    - `cosine` and `one_cycle` span all epochs, and `warmup` is a share of all steps: they stretch by themselves.
+    - `step`: gamma becomes gamma^(old/new), so that the rate falls by the same factor over the whole training.
+    - `freeze_epochs` keeps its share of the epochs, rounded, and at least one.
+    - Everything else stays as it is.
     """
     ratio = epochs / config.epochs
     gamma = max(LEAST_GAMMA, config.gamma ** (1 / ratio)) if config.scheduler == "step" else config.gamma

@@ -1,4 +1,4 @@
-"""Trainings side by side, each in a process of its own, told when to begin and asked how fast they were."""
+"""Runs several trainings at once, each in its own process, to measure how fast they are together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune.training.config import TrainConfig
 
 
 def of_ours(config: TrainConfig, device: str) -> list[str]:
-    """The command of a process that trains a configuration as a trial does."""
+    """The command that trains a configuration as a trial does (`throughput`)."""
     return [
         sys.executable,
         "-m",
@@ -26,14 +26,14 @@ def of_ours(config: TrainConfig, device: str) -> list[str]:
 
 
 class CannotMeasure(Exception):
-    """A process that was to be measured has failed. Its text says why, on a line."""
+    """A measured process has failed; the message is one line that says why."""
 
 
 class Trials:
-    """Processes that train side by side, as many as have been asked for so far."""
+    """Processes that train at the same time; more are started when needed."""
 
     def __init__(self, command: Sequence[str], errors: IO[bytes]) -> None:
-        """`command` talks as `throughput` does; what it says on stderr goes to `errors`."""
+        """`command` must understand the protocol of `throughput`; its stderr goes to `errors`."""
         self._command = command
         self._processes: list[subprocess.Popen[str]] = []
         self._errors = errors
@@ -48,7 +48,7 @@ class Trials:
             process.communicate()
 
     def run(self, trials: int, threads: int, seconds: float) -> list[dict[str, Any]]:
-        """Each one's answer. All warm up before any is timed. CannotMeasure if one of them fails."""
+        """Trains `trials` processes at once, after a warm-up, and returns their answers. CannotMeasure if one fails."""
         path = os.pathsep.join(filter(None, [str(Path(tune.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
         while len(self._processes) < trials:
             self._processes.append(
@@ -58,7 +58,7 @@ class Trials:
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
                     env={**os.environ, "PYTHONPATH": path},
-                    start_new_session=True,  # a Ctrl-C is for the search, which ends them
+                    start_new_session=True,  # Ctrl-C reaches the search, which ends them
                     text=True,
                 )
             )
@@ -75,7 +75,7 @@ class Trials:
             for process in self._processes[:trials]:
                 assert process.stdout is not None
                 answers.append(json.loads(process.stdout.readline()))
-        except (BrokenPipeError, ValueError) as error:  # an empty line is its end
+        except (BrokenPipeError, ValueError) as error:  # an empty line means that the process has ended
             self._errors.seek(0)
             said = self._errors.read().decode(errors="replace").strip().splitlines()
             raise CannotMeasure(said[-1] if said else "it ended without a word") from error

@@ -1,7 +1,4 @@
-"""The data sets before they are opened: how many images they hold, how many a run learns from, whether they are there.
-
-It imports no torch.
-"""
+"""Facts about the data sets that need neither data nor torch: sizes, splits, and whether they are prepared."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from tune.training import cifar100, images, synthetic
 CLASSES = 100
 
 TRAIN_IMAGES: dict[Source, int] = {"cifar100": cifar100.TRAIN_IMAGES, "synthetic": synthetic.TRAIN_IMAGES}
-"""Of the training part, an equal number in each class."""
+"""Images in the training part of each data set, equally many in each class."""
 
 
 def split_sizes(source: Source, val_fraction: float, train_subset: int | None) -> tuple[int, int]:
-    """How many images a run on the whole data set trains and validates on. ValueError if the subset is too large."""
+    """Numbers of images to train and to validate on. ValueError if the subset does not fit."""
     images = TRAIN_IMAGES[source]
     val = CLASSES * held_out(images // CLASSES, val_fraction)
     check_subset(train_subset, images - val)
@@ -26,7 +23,7 @@ def split_sizes(source: Source, val_fraction: float, train_subset: int | None) -
 
 
 def held_out(images: int, val_fraction: float) -> int:
-    """How many of the `images` of a class are for validation."""
+    """How many of a class's `images` are held out for validation."""
     return round(images * val_fraction)
 
 
@@ -40,7 +37,7 @@ def check_subset(train_subset: int | None, images: int) -> None:
 
 
 def check_split(val_fraction: float, train: int, val: int) -> None:
-    """ValueError if so many images are too few to search on."""
+    """ValueError if a split of `train` and `val` images is too small to search on."""
     if train < CLASSES:
         raise ValueError(f"--val-fraction {val_fraction:g} leaves no image a class to train on; lower it.")
     if not val:
@@ -48,14 +45,14 @@ def check_split(val_fraction: float, train: int, val: int) -> None:
 
 
 def still_to_do(source: Source, root: Path) -> str:
-    """What a search has to do first to get its training part: `it will be downloaded`. Empty: it lies there ready."""
+    """How the training part will be prepared, for example `it will be downloaded`; empty if it is ready."""
     if source == "synthetic":
         return "" if synthetic.arrow_file(root, "train").is_file() else "it will be drawn"
     return "" if cifar100.arrow_file(root, "train").is_file() else cifar100.still_to_do(root, "train")
 
 
 def fingerprint(source: Source, root: Path) -> str | None:
-    """Of the training part's images, if they lie there ready."""
+    """The fingerprint of the training part; None if that is not prepared yet."""
     arrow = (synthetic if source == "synthetic" else cifar100).arrow_file(root, "train")
     with suppress(OSError, ValueError):  # not there, or damaged and to be made anew
         return str(images.read_metadata(arrow)["fingerprint"])
@@ -63,7 +60,7 @@ def fingerprint(source: Source, root: Path) -> str | None:
 
 
 def unusable(root: Path, why: str) -> ValueError:
-    """The error for a folder where the data can not be put."""
+    """The error for a folder in which the data cannot be prepared."""
     return ValueError(
         f"The data can not be prepared in {root.absolute()} ({why}). "
         "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."

@@ -1,4 +1,4 @@
-"""What changes while a network learns, and how it is kept."""
+"""The state of a training: model, optimizer, schedule and counters, as checkpoints keep them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tune.training.config import TrainConfig
 
 @dataclass
 class Training:
-    """What changes while a model learns. Everything random is drawn anew from (seed, epoch), so it holds no RNG."""
+    """A training in progress. It needs no random state, since each epoch seeds its generators from (seed, epoch)."""
 
     config: TrainConfig
     preprocessing: Preprocessing
     model: nn.Module
-    """The network that learns; `eval_model` is what it comes to."""
+    """The network that is trained; with `ema` it is not the one that is evaluated (see `eval_model`)."""
 
     optimizer: Optimizer
     schedule: LRScheduler
@@ -30,24 +30,24 @@ class Training:
     """Epochs completed."""
 
     wall_s: float = 0.0
-    """Seconds they took, validation included."""
+    """Seconds that these epochs took, validation included."""
 
     micro_batches: int = 1
-    """Into so many parts each batch is split; it grows when memory runs out."""
+    """Number of parts that each batch is split into; it doubles when memory runs out."""
 
     average: WeightAverage | None = field(init=False)
-    """With `ema`."""
+    """The averaged network; None if `ema` is off."""
 
     def __post_init__(self) -> None:
         self.average = WeightAverage(self.model, self.config.ema) if self.config.ema else None
 
     @property
     def eval_model(self) -> nn.Module:
-        """The network that is validated, tested and saved: of averaged weights, with `ema`."""
+        """The network to validate, test and save: the averaged one if `ema` is on."""
         return self.model if self.average is None else self.average.model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later process needs to go on as if nothing had happened."""
+        """Everything that another process needs to resume the training exactly."""
         return {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
@@ -60,11 +60,11 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The reverse. ValueError if the state belongs to another configuration."""
-        if TrainConfig.from_dict(state["config"]) != self.config:  # an older version's lacks the newest fields
+        """Resumes from what `state_dict` returned. ValueError if it belongs to another configuration."""
+        if TrainConfig.from_dict(state["config"]) != self.config:  # fills in fields that older versions did not have
             raise ValueError("The checkpoint was written by another configuration; start without it.")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would train on the caller's tensors
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch trains on the tensors given
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

@@ -1,9 +1,9 @@
-"""How fast a trial trains beside others: a process that warms up, waits for the word, and trains for some seconds.
+"""Measures how fast a trial trains beside others: a process that warms up, waits, and then trains for some seconds.
 
     python -m tune.training.throughput '{"config": {...}, "device": "cpu"}'
 
-It reads a JSON object a line, and answers each with one: {"threads": 2} to get ready with so many cores, then
-{"seconds": 3.0} to train. It ends with its input, and keeps its memory until then.
+It reads one JSON object per line and answers each with another: {"threads": 2} warms up on that many cores,
+{"seconds": 3.0} trains. It ends with its input, and keeps its memory until then.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tune.training.loop import EpochResult, fit
 from tune.training.sources import CLASSES
 
 EPOCH_S = 0.5
-"""About so long are the epochs: what comes once an epoch should weigh little, and the end come soon."""
+"""Seconds per epoch: long enough for per-epoch costs not to matter, short enough to end soon."""
 
 MOST_IMAGES = 50_000
 
 
 def noise(count: int, device: torch.device) -> TrainingData:
-    """So many images of noise; what is in them does not change the time."""
+    """`count` images of noise, since their content does not change the time."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (count, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator)
     labels = torch.arange(count) % CLASSES
@@ -42,7 +42,7 @@ def noise(count: int, device: torch.device) -> TrainingData:
 
 
 class Trained:
-    """A training of noise that goes on epoch after epoch."""
+    """A training on noise that can be continued epoch by epoch."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self._config = config
@@ -51,9 +51,9 @@ class Trained:
         self._images = 0
 
     def get_ready(self) -> None:
-        """Finds out how many images make an epoch of EPOCH_S, and trains the first of those."""
+        """Finds the number of images for an epoch of EPOCH_S, and trains the first such epoch."""
         self._begin(self._config.batch_size)
-        took = min(next(self._epochs).wall_s for _ in range(2))  # the first one finds its kernels, and its memory
+        took = min(next(self._epochs).wall_s for _ in range(2))  # the first one selects kernels and allocates memory
         batches = round(EPOCH_S / took)
         if batches > 1:
             self._begin(min(batches, MOST_IMAGES // self._config.batch_size) * self._config.batch_size)
@@ -64,7 +64,7 @@ class Trained:
         self._epochs = fit(self._config, noise(images, self._device), self._device)
 
     def run(self, seconds: float) -> dict[str, Any]:
-        """Trains for at least so long. Images a second, and whether the batch did not fit into memory."""
+        """Trains for at least that long; returns images/s, memory, and whether batches had to be split."""
         began, done, split = time.monotonic(), 0, False
         while (took := time.monotonic() - began) < seconds or not done:
             split |= next(self._epochs).micro_batches > 1
@@ -73,7 +73,7 @@ class Trained:
 
 
 def memory(device: torch.device) -> dict[str, float]:
-    """MB: on a GPU what is taken of the whole device, by whomever, and what there is; else the most of this process."""
+    """In MB: on a GPU the memory that all processes use and the total; on a CPU the peak of this process."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return {"memory_mb": (total - free) / 2**20, "total_mb": total / 2**20}
@@ -81,7 +81,7 @@ def memory(device: torch.device) -> dict[str, float]:
 
 
 def own_peak_mb() -> float:
-    """The most that this process has taken. Linux's `ru_maxrss` begins with that of the process that started it."""
+    """Peak memory of this process in MB. Linux's `ru_maxrss` would include the process that started it."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10

@@ -1,0 +1,88 @@
+"""Tests the final model: on the validation images first, then once on the test images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from tune import results
+from tune.training import checkpoint, data, figures, looks, predictions
+from tune.training.checkpoint import Classifier
+from tune.training.figures import Judged
+from tune.training.final_folder import Done, FinalFolder, silent
+from tune.training.images import ImageSet
+from tune.training.predictor import Predictor
+from tune.training.request import Request
+
+
+def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[str, Any]:
+    """Opens the test images; writes metrics.json and test_predictions.parquet, and returns the metrics.
+
+    Nothing is decided by the result: what is tested is the one training, or the mean over all seeds' probabilities.
+    """
+    classifier = checkpoint.load_model(final.model, final.device)
+    validation = validate(final, classifier, request)
+    opened = looks.look(final.folder, classifier.training_id, request.to_dict())
+    images = data.load_test(data.prepare(request.data, request.data_dir, "test")).to(final.device)
+    each = _judged_by_each(classifier, images, request.tta, done)
+    judged = figures.mean_of(each)
+    about = {"seeds": [config.seed for config in request.configs()], "tta": request.tta}
+    metrics = {
+        **judged.figures(),
+        "trial_id": request.trial_id,
+        **about,
+        **_seed_figures(request, each),
+        "submitted": "the one training" if request.seeds == 1 else "the mean of the seeds' probabilities",
+        "epochs": request.config.epochs,
+        "train_on": request.train_on,
+        "validation": validation,
+        "test_opened": len(opened),
+        "test_opened_at": opened[-1]["at"],
+        "fixed_before": ["trial_id", "config", "epochs", "seeds", "train_on", "tta", "submitted"],
+        "train_s": sum(row["wall_s"] for row in final.folder.read_rows("epochs.parquet")),
+        "device": torch.cuda.get_device_name(final.device) if final.device.type == "cuda" else "CPU",
+        "data": request.data,
+        "finished": results.now(),
+        "config": request.config.to_dict(),
+    }
+    predictions.write_test(final.folder.path / "test_predictions.parquet", judged, classifier.class_names, about)
+    final.folder.write_json("metrics.json", metrics)
+    final.checkpoint.unlink(missing_ok=True)
+    for config in request.configs():
+        final.model_of_seed(config.seed).unlink(missing_ok=True)
+    return metrics
+
+
+def validate(final: FinalFolder, classifier: Classifier, request: Request) -> dict[str, float] | None:
+    """Validation accuracy (%), with `tta` both without and with views; None if all images were trained on."""
+    if request.train_on == "all":
+        return None
+    arrow = data.prepare(request.data, request.data_dir, "train")
+    images = data.load_training(arrow, request.val_fraction, request.split_seed).val
+    assert images is not None
+    images = images.to(final.device)
+    asked = {"val_acc": False, "val_acc_tta": True} if request.tta else {"val_acc": False}
+    return {name: figures.judge(classifier.predictor(tta=tta), images).accuracy for name, tta in asked.items()}
+
+
+def _judged_by_each(classifier: Classifier, images: ImageSet, tta: bool, done: Done) -> list[Judged]:
+    total = len(classifier.networks) * len(images)
+    return [
+        figures.judge(
+            Predictor([network], classifier.preprocessing, tta=tta).eval(), images, lambda count: done(count, total)
+        )
+        for network in classifier.networks
+    ]
+
+
+def _seed_figures(request: Request, each: list[Judged]) -> dict[str, Any]:
+    """Of several seeds: the accuracy and loss of each, and their mean and spread."""
+    if request.seeds == 1:
+        return {}
+    single = [{"test_acc": one.accuracy, "test_loss": one.losses.double().mean().item()} for one in each]
+    most = {"test_acc": 100.0, "test_loss": math.inf}
+    spread = {name: figures.over_seeds([one[name] for one in single], limit) for name, limit in most.items()}
+    rows = [{"seed": config.seed, **one} for config, one in zip(request.configs(), single, strict=True)]
+    return {"each_seed": rows, "over_seeds": spread}

@@ -1,0 +1,51 @@
+"""The folder `final/` of a run: the files of its final model, where they lie and who may write them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tune import results
+from tune.files import Claim
+from tune.results import RunFolder
+from tune.training import looks
+
+Done = Callable[[int, int], None]
+"""Called after each batch of images with its size and the number of images in all."""
+
+
+def silent(count: int, total: int) -> None:
+    """The `Done` of a caller that shows no progress."""
+
+
+class FinalFolder:
+    """The files of a final model, and the device it is trained and tested on."""
+
+    def __init__(self, run: RunFolder, device: torch.device) -> None:
+        self.run = run
+        self.folder = RunFolder(run.final, None if run.remote is None else run.remote.inside("final"))
+        self.device = device
+        self.model = run.final / "model.pt"
+        self.checkpoint = run.final / "checkpoint.pt"
+        self.submission = run.final / "submission_ood.csv"
+
+    def model_of_seed(self, seed: int) -> Path:
+        """Where the model of one seed waits until all seeds are trained."""
+        return self.folder.path / f"seed-{seed}.pt"
+
+    def claim(self) -> Claim:
+        """Makes the folder and locks it against other processes. ValueError if one is at work there already."""
+        try:
+            self.folder.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{self.folder.path} can not be made ({error.strerror}).") from error
+        return results.claim(self.folder)
+
+    def clear(self) -> None:
+        """Empties the folder, which is claimed and so stays; the record of looks at the test set stays, too."""
+        for path in self.folder.path.iterdir():
+            if path.name != looks.NAME:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
