@@ -142,7 +142,7 @@ def _beside_the_reference(run: Run, row: Row) -> str:
         return ""
     lead = value - other
     low, high = wilson95(value, run.val_images)
-    noise = "; so little can be luck of the validation images" if abs(lead) < (high - low) / 2 else ""
+    noise = "; so small a difference can be luck" if abs(lead) < (high - low) / 2 else ""
     return f" {where} ended {abs(lead):.2f} points {'above' if lead >= 0 else 'below'} the reference{noise}."
 
 

@@ -34,7 +34,7 @@ def learning_curves(run: Run) -> Chart:
         figure.add_trace(_curves(run, fate, rows))
     for fate, rows in by_fate(run):
         figure.add_trace(_ends(run, fate, rows))
-    if run.chosen is not None and (best := run.curves[run.chosen["trial_id"]]):
+    if run.chosen is not None and (best := _measured(run, run.chosen)):
         figure.add_trace(
             go.Scatter(
                 x=[row["epoch"] for row in best], y=[row[run.metric] for row in best], mode="lines",
@@ -56,13 +56,18 @@ def learning_curves(run: Run) -> Chart:
     )  # fmt: skip
 
 
+def _measured(run: Run, trial: Row) -> list[Row]:
+    """A trial's epochs at which the metric was measured; the accuracy under corruption is only at rungs."""
+    return [row for row in run.curves[trial["trial_id"]] if row[run.metric] is not None]
+
+
 def _curves(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
     """All curves of a fate in one trace, with gaps between them."""
     x: list[Any] = []
     y: list[Any] = []
     ids: list[Any] = []
     for trial in rows:
-        own = [row for row in run.curves[trial["trial_id"]] if row[run.metric] is not None]
+        own = _measured(run, trial)
         x += [*(row["epoch"] for row in own), None]
         y += [*(round(row[run.metric], 2) for row in own), None]
         ids += [trial["trial_id"]] * (len(own) + 1)
@@ -77,7 +82,7 @@ def _ends(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
     """The last epoch of each curve, by marker: a fate can be told without its colour."""
     last = []
     for trial in rows:
-        own = [row for row in run.curves[trial["trial_id"]] if row[run.metric] is not None]
+        own = _measured(run, trial)
         last += own[-1:]
     return go.Scatter(
         x=[row["epoch"] for row in last], y=[row[run.metric] for row in last], mode="markers", legendgroup=fate.name,
