@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("models", nargs="+", type=Path, metavar="RUN_OR_MODEL", help="a run's folder, or a model.pt")
     parser.add_argument("--set", type=Path, required=True, metavar="DIR", help="of python -m benchmarks.cifar100c")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON, too")
+    parser.add_argument(
+        "--no-tta", action="store_true", help="without views, where a model has them: a tenth of the work"
+    )
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = {}
     for path in options.models:
         model = path / "final" / "model.pt" if path.is_dir() else path
-        found[str(path)] = score(checkpoint.load_model(model, device), options.set, device)
+        classifier = checkpoint.load_model(model, device)
+        if options.no_tta:
+            classifier = replace(classifier, tta=False)
+        found[str(path)] = score(classifier, options.set, device)
         print(f"{path}: {found[str(path)]['mean']:.2f} %", flush=True)
         for name, accuracies in found[str(path)]["families"].items():
             print(f"  {name:<18}" + "".join(f"{accuracy:8.2f}" for accuracy in accuracies))
