@@ -81,6 +81,9 @@ def test_the_consistency_loss_of_a_branch_counts_as_it_triples_the_step() -> Non
     policies = [{"augmentation": "crop_flip"}, {"augmentation": "augmix", "jsd": ray_tune.choice([0.0, 12.0])}]
     largest = calibrate.largest(make_with({"policy": ray_tune.choice(policies)}, {"augmentation": "crop_flip"}))
     assert (largest.jsd, largest.augmentation) == (12.0, "augmix")
+    others = {"jsd": 12.0, "augmentation": ray_tune.choice(["crop_flip", "trivialaugment"])}
+    other = calibrate.largest(make_with(others, {"jsd": 12.0, "augmentation": "crop_flip"}))
+    assert other.augmentation == "trivialaugment", "what the space has, not AugMix"
     plain = calibrate.largest(make_with({"augmentation": "crop_flip"}, {"augmentation": "crop_flip"}))
     assert (plain.jsd, plain.augmentation) == (0.0, "crop_flip")
 

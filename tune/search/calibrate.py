@@ -26,7 +26,7 @@ from tune.search.devices import Machine
 from tune.search.packing import Measured, Packing
 from tune.space import SearchSpace
 from tune.training.architecture import preprocessing_of
-from tune.training.config import TrainConfig
+from tune.training.config import Augmentation, TrainConfig
 from tune.training.side_by_side import CannotMeasure, Trials, of_ours
 
 SECONDS = 3.0
@@ -140,7 +140,7 @@ class Calibrator:
 def largest(space: SearchSpace) -> TrainConfig:
     """The reference at the largest batch and images of the space, with a rate at which noise does no harm.
 
-    With AugMix's consistency loss if the space holds it: a step then takes three views of each image.
+    With AugMix's consistency loss if the space holds it, and with what makes its three views differ there.
     """
 
     def values(name: str) -> list[Any]:
@@ -152,8 +152,13 @@ def largest(space: SearchSpace) -> TrainConfig:
     config = replace(config, batch_size=max(values("batch_size")), lr=1e-6, epochs=10_000, freeze_epochs=0)
     tried = [replace(config, image_size=size) for size in (config.image_size, *values("image_size"))]
     config = max(tried, key=lambda item: preprocessing_of(item).image_size)
-    jsd = max([config.jsd, *values("jsd")])
-    return replace(config, jsd=jsd, augmentation="augmix") if jsd > 0 else config
+    if not (jsd := max([config.jsd, *values("jsd")])):
+        return config
+    held = {config.augmentation, *values("augmentation")}
+    policies: list[Augmentation] = ["augmix", "randaugment", "trivialaugment"]  # the costliest first
+    augmentation = next((policy for policy in policies if policy in held), config.augmentation)
+    distortion = max([config.distortion, *values("distortion")])
+    return replace(config, jsd=jsd, augmentation=augmentation, distortion=distortion)
 
 
 def _foretold(last: Measured, trials: int) -> float:
