@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.commands.asking import HERE, Told
 from tests.training.test_checkpoint import NAMES, config, untrained
-from tune import cli, pictures, predict
+from tune import cli, image_files, predict
 from tune.results import RunFolder
 from tune.training import checkpoint
 
@@ -59,7 +59,7 @@ def test_a_line_of_json_a_picture(trained: Path, folder: Path, capsys: pytest.Ca
     assert said.err == f"2 files are no images that can be read, {Path('pictures') / 'cut.png'} the first of them.\n"
 
     classifier = checkpoint.load_model(trained)
-    seen = torch.from_numpy(np.stack([pictures.read(image(folder, number)) for number in range(70)]))
+    seen = torch.from_numpy(np.stack([image_files.read(image(folder, number)) for number in range(70)]))
     with torch.inference_mode():
         expected = classifier.predictor(exact=True)(seen).exp()
     assert len(set(expected.argmax(1).tolist())) > 1

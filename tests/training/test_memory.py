@@ -19,7 +19,7 @@ TRAIN = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from tune.training import data
+from tune.training import data, host
 from tune.training.config import TrainConfig
 from tune.training.loop import fit
 
@@ -29,10 +29,13 @@ def trained(batch_size, epochs, start=None):
     config = TrainConfig(model="simple_cnn", lr=0.05, batch_size=batch_size, epochs=epochs)
     results = list(fit(config, images, torch.device("cpu"), start))
     return [(r.micro_batches, r.train_loss, r.val_acc) for r in results], results[-1].training.state_dict()
-trained(10, 1)
+for fits in (1000, 500, 250):  # oneDNN writes its code for each size: in a full address space it could not
+    trained(fits, 1)
+host.give_back_memory()
 now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) * 1024
 before, hard = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (now + (600 << 20), hard))
+# Trained here without a limit, a batch of 2,000 took 570 to 730 MB beyond what the smaller ones had left behind.
+resource.setrlimit(resource.RLIMIT_AS, (now + (300 << 20), hard))
 tight, state = trained(2000, 2)
 resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 roomy, _ = trained(2000, 2)
@@ -48,7 +51,7 @@ def test_a_batch_that_does_not_fit_is_split_and_teaches_the_same(synthetic_root:
     tight, roomy, kept = json.loads(done.stdout)
     assert [parts for parts, _, _ in roomy] == [1, 1]
     first, second = (parts for parts, _, _ in tight)
-    assert first > 1, "600 MB were enough for a batch of 2,000"
+    assert first > 1, "300 MB were enough for a batch of 2,000"
     assert second == kept >= first, "a checkpoint knows it, too"
     assert [loss for _, loss, _ in tight] == pytest.approx([loss for _, loss, _ in roomy], rel=1e-5)
     assert [accuracy for _, _, accuracy in tight] == pytest.approx([accuracy for _, _, accuracy in roomy], abs=0.2)
