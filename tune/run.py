@@ -113,7 +113,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
     # What needs torch and Ray comes after what may be wrong without them; all of it before the folder is made, so that
     # a folder without a search in it is a matter of milliseconds.
-    from tune.search import confirm, ending, past, plan, warm_start
+    from tune.search import confirm, ending, history, plan, warm_start
     from tune.training import host
 
     with host.at_full_speed():  # torch's threads, which the data start, inherit it, and train with --then-finalize
@@ -123,12 +123,12 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         claim = results.claim(folder)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
-        so_far = past.nothing(prepared.settings)
+        so_far = history.nothing(prepared.settings)
     else:
         folder = options.storage.folder(options.name)
         resume.check_agrees(before, prepared.settings)
         claim = results.claim(folder)
-        so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
+        so_far = history.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
         confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):

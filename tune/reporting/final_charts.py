@@ -13,7 +13,7 @@ from tune.reporting import pictures
 from tune.reporting.answer import between, test_accuracy
 from tune.reporting.chart import BLUE, GREY, ORANGE, Chart, Gallery, Item, Note, Picture, Section, Table, calm, percent
 from tune.reporting.load import Run
-from tune.reporting.predictions import BINS, CleanPredictions, calibration
+from tune.reporting.prediction_files import BINS, CleanPredictions, calibration
 from tune.results import Row
 from tune.wording import counted, duration
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tune.reporting.predictions import CleanPredictions, OodPredictions, read_ood, read_test
+from tune.reporting.prediction_files import CleanPredictions, OodPredictions, read_ood, read_test
 from tune.results import EPOCHS, TRIALS, Row, RunFolder
 from tune.training import cifar100, sources, synthetic
 from tune.training.config import TrainConfig

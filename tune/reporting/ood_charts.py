@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
 from tune.reporting.load import Run
-from tune.reporting.predictions import CleanPredictions, OodPredictions
+from tune.reporting.prediction_files import CleanPredictions, OodPredictions
 
 HEADING = "Out of distribution"
 

@@ -1,4 +1,4 @@
-"""The search as it went: learning curves by fate, the rungs, what stopping saved, reruns."""
+"""The search as it went: learning curves by outcome, the rungs, what stopping saved, reruns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tune.reporting import fates
+from tune.reporting import outcomes
 from tune.reporting.answer import paid
 from tune.reporting.chart import BLUE, GREY, ORANGE, Chart, Item, Note, Section, Table, calm, percent
-from tune.reporting.fates import WINNER, Fate, by_fate
 from tune.reporting.load import Run
+from tune.reporting.outcomes import WINNER, Outcome, by_outcome
 from tune.results import Row, saved_epochs
 from tune.wording import counted, duration
 
@@ -30,10 +30,10 @@ def section(run: Run) -> Section:
 
 def learning_curves(run: Run) -> Chart:
     figure = go.Figure()
-    for fate, rows in by_fate(run):
-        figure.add_trace(_curves(run, fate, rows))
-    for fate, rows in by_fate(run):
-        figure.add_trace(_ends(run, fate, rows))
+    for outcome, rows in by_outcome(run):
+        figure.add_trace(_curves(run, outcome, rows))
+    for outcome, rows in by_outcome(run):
+        figure.add_trace(_ends(run, outcome, rows))
     if run.chosen is not None and (best := _measured(run, run.chosen)):
         figure.add_trace(
             go.Scatter(
@@ -50,7 +50,7 @@ def learning_curves(run: Run) -> Chart:
     figure.update_yaxes(rangemode="tozero")
     columns = ("trial", "origin", "end", "epochs", "accuracy", "best", "time")
     return Chart(
-        "learning-curves", "Learning curves", _fates_in_words(run),
+        "learning-curves", "Learning curves", _outcomes_in_words(run),
         f"Lines of {run.metric_label.lower()} over epochs, one a trial, by how the trial ended.",
         figure, 460, table=Table(columns, [_trial(run, row) for row in run.trials]),
     )  # fmt: skip
@@ -61,8 +61,8 @@ def _measured(run: Run, trial: Row) -> list[Row]:
     return [row for row in run.curves[trial["trial_id"]] if row[run.metric] is not None]
 
 
-def _curves(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
-    """All curves of a fate in one trace, with gaps between them."""
+def _curves(run: Run, outcome: Outcome, rows: list[Row]) -> go.Scatter:
+    """All curves of a outcome in one trace, with gaps between them."""
     x: list[Any] = []
     y: list[Any] = []
     ids: list[Any] = []
@@ -72,27 +72,27 @@ def _curves(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
         y += [*(round(row[run.metric], 2) for row in own), None]
         ids += [trial["trial_id"]] * (len(own) + 1)
     return go.Scatter(
-        x=x, y=y, customdata=ids, mode="lines", name=f"{fate.name} ({len(rows)})", legendgroup=fate.name,
-        line={"color": fate.colour, "dash": fate.dash, "width": 1.6}, opacity=0.9,
-        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + fate.name + "</extra>",
+        x=x, y=y, customdata=ids, mode="lines", name=f"{outcome.name} ({len(rows)})", legendgroup=outcome.name,
+        line={"color": outcome.colour, "dash": outcome.dash, "width": 1.6}, opacity=0.9,
+        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + outcome.name + "</extra>",
     )  # fmt: skip
 
 
-def _ends(run: Run, fate: Fate, rows: list[Row]) -> go.Scatter:
-    """The last epoch of each curve, by marker: a fate can be told without its colour."""
+def _ends(run: Run, outcome: Outcome, rows: list[Row]) -> go.Scatter:
+    """The last epoch of each curve, by marker: a outcome can be told without its colour."""
     last = []
     for trial in rows:
         own = _measured(run, trial)
         last += own[-1:]
     return go.Scatter(
-        x=[row["epoch"] for row in last], y=[row[run.metric] for row in last], mode="markers", legendgroup=fate.name,
-        marker={"color": fate.colour, "symbol": fate.symbol, "size": 7, "line": {"width": 1.5}}, showlegend=False,
-        hoverinfo="skip", name=fate.name,
+        x=[row["epoch"] for row in last], y=[row[run.metric] for row in last], mode="markers", legendgroup=outcome.name,
+        marker={"color": outcome.colour, "symbol": outcome.symbol, "size": 7, "line": {"width": 1.5}}, showlegend=False,
+        hoverinfo="skip", name=outcome.name,
     )  # fmt: skip
 
 
-def _fates_in_words(run: Run) -> str:
-    parts = [f"{len(rows)} {fate.name}" for fate, rows in reversed(by_fate(run))]
+def _outcomes_in_words(run: Run) -> str:
+    parts = [f"{len(rows)} {outcome.name}" for outcome, rows in reversed(by_outcome(run))]
     text = f"Of {counted(len(run.trials), 'trial')}: {', '.join(parts)}."
     finished = [row[run.metric] for row in run.trials if row["status"] == "finished" and row[run.metric] is not None]
     if len(finished) > 1:
@@ -101,7 +101,7 @@ def _fates_in_words(run: Run) -> str:
 
 
 def _trial(run: Run, row: Row) -> tuple[str, ...]:
-    end = fates.fate_of(row, run.levels).name + (f" ({row['error']})" if row["error"] else "")
+    end = outcomes.outcome_of(row, run.levels).name + (f" ({row['error']})" if row["error"] else "")
     figures = (percent(row[run.metric]), percent(row["best_val_acc"]), duration(row["wall_s"] or 0))
     return (row["trial_id"], row["origin"], end, str(row["epochs"] or 0), *figures)
 
@@ -129,15 +129,15 @@ def rungs(run: Run) -> list[Item]:
 
 
 def saved(run: Run) -> Chart:
-    """Epochs paid, by fate, beside those that stopping spared. What an unfinished trial still lacks is not saved."""
+    """Epochs paid, by outcome, beside those that stopping spared. What an unfinished trial still lacks is not saved."""
     figure = go.Figure()
     spared = saved_epochs(run.trials, run.horizon)
     total = paid(run) + spared
     rows = []
-    for fate, trials in reversed(by_fate(run)):
+    for outcome, trials in reversed(by_outcome(run)):
         epochs = sum(row["epochs"] or 0 for row in trials)
-        figure.add_trace(_bar(fate.name, epochs, fate.colour, ""))
-        rows.append((fate.name, str(len(trials)), f"{epochs:,}"))
+        figure.add_trace(_bar(outcome.name, epochs, outcome.colour, ""))
+        rows.append((outcome.name, str(len(trials)), f"{epochs:,}"))
     figure.add_trace(_bar("saved", spared, "rgba(138,144,153,0.25)", "/"))
     calm(figure, "epochs", barmode="stack", bargap=0.5, legend={"traceorder": "normal"})
     figure.update_yaxes(showticklabels=False)
@@ -145,7 +145,7 @@ def saved(run: Run) -> Chart:
         f"{paid(run):,} of {total:,} epochs were trained ({100 * paid(run) / total:.0f} %), as much as "
         f"{paid(run) / run.horizon:.1f} whole trials; {spared:,} were saved by stopping the poor trials early."
     )
-    table = Table(("fate", "trials", "epochs"), [*rows, ("saved", "", f"{spared:,}")])
+    table = Table(("outcome", "trials", "epochs"), [*rows, ("saved", "", f"{spared:,}")])
     alt = "One bar of all epochs, in parts by how their trials ended, and those saved."
     return Chart("saved", "What stopping saved", says, alt, figure, 270, table=table)
 

@@ -15,8 +15,8 @@ from plotly.colors import sample_colorscale
 from tune.intervals import wilson95
 from tune.reporting import schedule, study
 from tune.reporting.chart import GREY, SCALE, Chart, Item, Note, Section, Table, calm, setting
-from tune.reporting.fates import DIVERGED, FINISHED, RUNNING, STOPPED, WINNER
 from tune.reporting.load import Run
+from tune.reporting.outcomes import DIVERGED, FINISHED, RUNNING, STOPPED, WINNER
 from tune.wording import counted, duration
 
 FEWEST = 10

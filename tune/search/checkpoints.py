@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from tune.results import RunFolder, Status
 from tune.search.checkpoint_store import CheckpointStore, FolderStore, RemoteStore
+from tune.search.history import ENDED
 from tune.search.listener import Listener
-from tune.search.past import ENDED
 
 
 class Checkpoints(Listener):

@@ -20,9 +20,10 @@ from scipy import stats
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
 from tune.search.attempts import Attempts, Handed
 from tune.search.choose import choose as search_choice
+from tune.search.choose import ranked
+from tune.search.history import ENDED
 from tune.search.journal import add_note
 from tune.search.listener import Listener
-from tune.search.past import ENDED
 from tune.settings import METRICS, Settings
 from tune.training.config import TrainConfig
 
@@ -67,8 +68,8 @@ def decide(folder: RunFolder, settings: Settings) -> None:
 
 def candidates(trials: Iterable[Row], metric: str, count: int) -> list[Row]:
     """The best whole trials of a search, by the metric after their last epoch."""
-    whole = [row for row in trials if row["status"] == "finished" and row[metric] is not None]
-    return sorted(whole, key=lambda row: (-row[metric], row["trial_id"]))[:count]
+    finished = [row for row in trials if row["status"] == "finished" and row[metric] is not None]
+    return ranked(finished, metric)[:count]
 
 
 def reruns(folder: RunFolder) -> list[Row]:

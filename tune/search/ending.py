@@ -12,20 +12,20 @@ from tune.files import Claim, Unwritable
 from tune.remote import Unreachable
 from tune.reporting import write
 from tune.results import RunFolder
-from tune.search import confirm, past, summary
+from tune.search import confirm, history, summary
+from tune.search.history import History
 from tune.search.launch import search
 from tune.search.mirror import mirrored
-from tune.search.past import Past
 from tune.search.plan import Plan
 from tune.search.watchdog import RayDied
 from tune.settings import Settings
 
 
-def searched(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim, and_then: str) -> None:
+def searched(prepared: Plan, folder: RunFolder, so_far: History, console: Console, claim: Claim, and_then: str) -> None:
     """Searches; says what was found if that ends early. `and_then`: the options to go on with, beside --resume."""
     try:
         with mirrored(folder, console) as mirror:
-            why = past.nothing_to_do(so_far, prepared.settings)
+            why = history.nothing_to_do(so_far, prepared.settings)
             if why and not confirm.todo(folder, prepared.settings):
                 console.print(why)
                 confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice

@@ -7,8 +7,8 @@ from typing import Any
 
 from tune.results import EPOCHS, TRIALS, Origin, Row, RunFolder, Status
 from tune.search.choose import choose
+from tune.search.history import History
 from tune.search.listener import Listener
-from tune.search.past import Past
 from tune.training.config import TrainConfig
 
 WRITE_EVERY_S = 1.0
@@ -20,12 +20,12 @@ _LAST = ("train_loss", "train_acc", "val_loss", "val_acc", "images_per_s", "peak
 class Journal(Listener):
     """The rows of a search, in memory and on disk."""
 
-    def __init__(self, folder: RunFolder, metric: str, past: Past) -> None:
+    def __init__(self, folder: RunFolder, metric: str, history: History) -> None:
         self.folder = folder
         self.metric = metric
-        self.asha = past.asha
-        self.trials = dict(past.trials)
-        self.epochs = list(past.epochs)
+        self.asha = history.asha
+        self.trials = dict(history.trials)
+        self.epochs = list(history.epochs)
         self._unwritten = True
         self._written_at = 0.0
         self._confirmed = _confirmed(folder)

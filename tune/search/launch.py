@@ -19,19 +19,19 @@ from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary
 from tune.search.asha import Asha, AshaScheduler
 from tune.search.attempts import Attempts
+from tune.search.broadcast import broadcast
 from tune.search.checkpoint_store import FolderStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.cluster import head_watched
-from tune.search.console import view
+from tune.search.console import view_for
 from tune.search.devices import Machine, Share
 from tune.search.eta import Progress
 from tune.search.events import Events
 from tune.search.experiment import Experiment
+from tune.search.history import History, nothing_to_do
 from tune.search.journal import Journal
 from tune.search.listener import Listener
 from tune.search.machine_load import Load
-from tune.search.nodes import ship
-from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.session import started_ray
@@ -44,23 +44,23 @@ REMOTE_CHECKPOINT_EVERY_S = 60.0
 
 
 def search(
-    plan: Plan, folder: RunFolder, past: Past, console: Console, also: Sequence[Listener] = (), and_then: str = ""
+    plan: Plan, folder: RunFolder, history: History, console: Console, also: Sequence[Listener] = (), and_then: str = ""
 ) -> None:
-    """Runs every trial that `past` has not ended yet. The folder is whole at any moment.
+    """Runs every trial that `history` has not ended yet. The folder is whole at any moment.
 
     KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; what was learnt until then lies
     in the folder. `also` listen, when the journal has heard. `and_then`: the options to go on with, beside --resume.
     """
     settings = plan.settings
     # Whole before Ray starts, which takes seconds in which one may lose patience.
-    experiment = Experiment(folder, plan, past.about, time.monotonic())
-    journal = None if nothing_to_do(past, settings) else Journal(folder, settings.metric, past)
+    experiment = Experiment(folder, plan, history.about, time.monotonic())
+    journal = None if nothing_to_do(history, settings) else Journal(folder, settings.metric, history)
     if journal is None:
         experiment.stop()
     experiment.write()  # the last of the files: what has it can be resumed
     checkpoints = Checkpoints(folder)
-    checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
-    checkpoints.drop_ahead(past.known_epochs())
+    checkpoints.keep_only([*map(trial_id_of, history.unfinished), *_reruns(confirm.todo(folder, settings))])
+    checkpoints.drop_ahead(history.known_epochs())
     try:
         last_words = summary.to_go_on(folder) + and_then
         with (
@@ -71,7 +71,7 @@ def search(
         ):
             also = [tracker, *also]
             if journal is not None:
-                _search(plan, past, journal, checkpoints, experiment, console, also)
+                _search(plan, history, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
                 with suppress(Unreachable):  # it would only tidy up
                     checkpoints.keep_only(_reruns(planned))
@@ -88,7 +88,7 @@ def _reruns(planned: list[tuple[Row, int]]) -> list[str]:
 
 def _search(
     plan: Plan,
-    past: Past,
+    history: History,
     journal: Journal,
     checkpoints: Checkpoints,
     experiment: Experiment,
@@ -96,22 +96,23 @@ def _search(
     also: Sequence[Listener],
 ) -> None:
     """The trials of the search itself."""
-    settings, asha = plan.settings, past.asha
+    settings, asha = plan.settings, history.asha
     proposer = Proposer(
         plan.space,
         epochs=settings.max_epochs,
         seed=settings.seed,
         method=settings.search,
-        head_start=past.head_start,
+        head_start=history.head_start,
     )
     searcher = ProposalSearcher(
-        proposer, settings.metric, past.known, past.unfinished, journal.trial_proposed, settings.trials
+        proposer, settings.metric, history.known, history.unfinished, journal.trial_proposed, settings.trials
     )
     title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
-    with view(title, progress, console, settings.metric, before=past.trials, load=_load(plan)) as shown:
+    shown = view_for(console)(title, progress, console, settings.metric, history.trials, load=_load(plan))
+    with shown:
         try:
             _train(
                 plan,
@@ -124,7 +125,7 @@ def _search(
             )
         finally:
             journal.close()
-            repeats = past.about.get("repeats_refused", 0) + proposer.repeats_refused
+            repeats = history.about.get("repeats_refused", 0) + proposer.repeats_refused
             experiment.write(repeats_refused=repeats, used_up=proposer.used_up)
             experiment.stop()
 
@@ -142,7 +143,8 @@ def _confirm(
     trials = len({row["trial_id"] for row, _ in planned})
     title = f"{settings.name}: the best again, {trials} of the trials, on {settings.seeds} other seeds"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
-    with view(title, progress, console, settings.metric, load=_load(plan), ranks=False) as shown:
+    shown = view_for(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
+    with shown:
         _train(
             plan,
             folder,
@@ -219,7 +221,7 @@ def _task(plan: Plan, checkpoints: Checkpoints, asha: Asha | None) -> Task:
         checkpoints=checkpoints.store,
         checkpoint_every_s=CHECKPOINT_EVERY_S if local else REMOTE_CHECKPOINT_EVERY_S,
         robust_at=frozenset([settings.max_epochs, *(() if asha is None else asha.rungs)]),
-        shipment=None if settings.address is None else ship(arrow, weights),
+        broadcast=None if settings.address is None else broadcast(arrow, weights),
     )
 
 

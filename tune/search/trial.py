@@ -20,9 +20,9 @@ from ray import _raylet, tune
 from tune.files import Unwritable
 from tune.remote import Unreachable
 from tune.search.attempts import MICRO_BATCHES, train_config
+from tune.search.broadcast import Broadcast, images_of, weights_of
 from tune.search.checkpoint_store import CheckpointStore
 from tune.search.devices import Share
-from tune.search.nodes import Shipment, images_of, weights_of
 from tune.tracking import BATCH_LOSS_POINTS, thinned
 from tune.training import data, host
 from tune.training.config import TrainConfig
@@ -50,7 +50,7 @@ class Task:
     """Where a trial goes on from what is kept of it."""
 
     checkpoint_every_s: float
-    shipment: Shipment | None = None
+    broadcast: Broadcast | None = None
     """On a cluster: the files for nodes that do not have them."""
 
     robust_at: frozenset[int] = frozenset()
@@ -58,13 +58,13 @@ class Task:
 
     def keeps(self) -> bool:
         """Whether a trial here is kept: on another node than the driver's only if there is a place for it."""
-        return self.shipment is None or self.checkpoints.has_place()
+        return self.broadcast is None or self.checkpoints.has_place()
 
 
 @functools.cache
 def load_data(task: Task) -> TrainingData:
     """The images, on the device: loaded by an actor's first trial, used by all that follow."""
-    arrow = images_of(task.arrow, task.shipment)
+    arrow = images_of(task.arrow, task.broadcast)
     loaded = data.load_training(arrow, task.val_fraction, task.split_seed, task.train_subset)
     return loaded.to(task.share.device)
 
@@ -100,7 +100,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
             load_data(self._task),
             self._task.share.device,
             _load(self._task.checkpoints, self._trial_id, trained),
-            weights=weights_of(self._task.weights, self._task.shipment),
+            weights=weights_of(self._task.weights, self._task.broadcast),
             micro_batches=config.get(MICRO_BATCHES, 1),
             robust_at=self._task.robust_at,
         )

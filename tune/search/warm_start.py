@@ -18,7 +18,7 @@ import pyarrow as pa
 from tune.results import TRIALS, Row, RunFolder, config_of
 from tune.search.choose import choose
 from tune.search.fitting import fit
-from tune.search.past import score_of
+from tune.search.history import score_of
 from tune.search.proposals import HeadStart, Known
 from tune.settings import Settings, Source
 from tune.space import SearchSpace

@@ -24,7 +24,7 @@ KEPT = ("started", "spent_s", "repeats_refused", "used_up")
 
 
 @dataclass(frozen=True)
-class Past:
+class History:
     """A search so far. Numbers are those of the trials, in the order of proposal."""
 
     asha: Asha | None = None
@@ -66,12 +66,12 @@ class Past:
         return [epoch for epoch, rung in rungs.items() if epoch <= epochs and trial_id not in rung]
 
 
-def nothing(settings: Settings) -> Past:
+def nothing(settings: Settings) -> History:
     """That of a search that begins."""
-    return Past(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
+    return History(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
 
 
-def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: str | None = None) -> Past:
+def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: str | None = None) -> History:
     """What lies in the folder. ValueError if it is damaged, or was learnt from other images or weights."""
     about = folder.read_json("experiment.json")
     if missing := [name for name in (*KEPT, "data_fingerprint", "weights_sha256") if name not in about]:
@@ -79,7 +79,7 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: 
     check_origin(folder, data_fingerprint, weights_sha256)
     folder.read_json("best.json")  # read later on; what is wrong with it is better said now
     rungs = folder.read_json("rungs.json")
-    past = Past(
+    history = History(
         asha=Asha.from_json(rungs) if rungs else None,
         about={name: about[name] for name in KEPT}
         | {"calibration": about.get("calibration"), "resumed": [*about.get("resumed", []), now()]},
@@ -88,25 +88,25 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: 
     for row in folder.read_rows("trials.parquet"):
         trial_id = row["trial_id"]
         number, config = int(trial_id), config_of(row)
-        if row["status"] not in ENDED and past.asha is not None and trial_id in past.asha.stopped:
+        if row["status"] not in ENDED and history.asha is not None and trial_id in history.asha.stopped:
             row["status"] = "stopped"  # the crash came between the decision and its execution
-        past.trials[trial_id] = row
-        if row["status"] == "diverged" and past.asha is not None:
-            past.asha.record(trial_id, row["epochs"], -math.inf)  # the crash may have come between two files
+        history.trials[trial_id] = row
+        if row["status"] == "diverged" and history.asha is not None:
+            history.asha.record(trial_id, row["epochs"], -math.inf)  # the crash may have come between two files
         if row["status"] in ENDED:
-            past.known[number] = Known(config, score_of(row, metric))
+            history.known[number] = Known(config, score_of(row, metric))
         else:
             row["status"] = "interrupted"
-            past.known[number] = Known(config)
-            past.unfinished[number] = (row["origin"], config)
-    return past
+            history.known[number] = Known(config)
+            history.unfinished[number] = (row["origin"], config)
+    return history
 
 
-def nothing_to_do(past: Past, settings: Settings) -> str:
+def nothing_to_do(history: History, settings: Settings) -> str:
     """Why the search has nothing left to do; empty if it has."""
-    if past.ended >= settings.trials:
-        return f"All {past.ended} trials have ended; a larger --trials adds some."
-    if settings.time_budget_s is not None and past.about.get("spent_s", 0) >= settings.time_budget_s:
+    if history.ended >= settings.trials:
+        return f"All {history.ended} trials have ended; a larger --trials adds some."
+    if settings.time_budget_s is not None and history.about.get("spent_s", 0) >= settings.time_budget_s:
         return f"The time budget of {settings.time_budget_s:g} s is used up; a larger --time-budget goes on."
     return ""
 

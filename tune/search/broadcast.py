@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Shipment:
+class Broadcast:
     """Files of the driver's node, for trials on others."""
 
     home: str
@@ -31,25 +31,25 @@ class Shipment:
         return str(ray.get_runtime_context().get_node_id()) != self.home
 
 
-def ship(images: Path, weights: Path | None) -> Shipment:
+def broadcast(images: Path, weights: Path | None) -> Broadcast:
     """From the driver."""
     home = str(ray.get_runtime_context().get_node_id())
-    return Shipment(home, _put(images), None if weights is None else _put(weights))
+    return Broadcast(home, _put(images), None if weights is None else _put(weights))
 
 
-def images_of(path: Path, shipment: Shipment | None) -> Path | NDArray[np.uint8]:
+def images_of(path: Path, broadcast: Broadcast | None) -> Path | NDArray[np.uint8]:
     """The file, or on another node than the driver's its bytes in shared memory."""
-    if shipment is None or not shipment.away():
+    if broadcast is None or not broadcast.away():
         return path
-    content: NDArray[np.uint8] = ray.get(shipment.images)
+    content: NDArray[np.uint8] = ray.get(broadcast.images)
     return content
 
 
-def weights_of(path: Path | None, shipment: Shipment | None) -> Path | None:
+def weights_of(path: Path | None, broadcast: Broadcast | None) -> Path | None:
     """The file, or on another node one of this process's memory that holds the same."""
-    if shipment is None or shipment.weights is None or not shipment.away():
+    if broadcast is None or broadcast.weights is None or not broadcast.away():
         return path
-    return _in_memory(shipment.weights)
+    return _in_memory(broadcast.weights)
 
 
 def _put(path: Path) -> ray.ObjectRef:

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.reporting import a_run
 from tune.reporting import ood_charts, pictures
 from tune.reporting.final_charts import reliability
-from tune.reporting.predictions import CleanPredictions, OodPredictions, calibration, read_ood, read_test
+from tune.reporting.prediction_files import CleanPredictions, OodPredictions, calibration, read_ood, read_test
 from tune.results import RunFolder
 from tune.training import images
 
@@ -104,7 +104,7 @@ def test_pictures_are_the_images_of_their_rows(tmp_path: Path) -> None:
 def test_reading_does_without_pandas(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     a_run.finalize(folder, 500)
-    code = "import sys, pathlib\nfrom tune.reporting.predictions import read_ood, read_test\n"
+    code = "import sys, pathlib\nfrom tune.reporting.prediction_files import read_ood, read_test\n"
     code += "assert read_test(pathlib.Path(sys.argv[1])) and read_ood(pathlib.Path(sys.argv[1]))\n"
     code += "assert 'pandas' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code, str(folder.final)], capture_output=True, text=True)

@@ -15,7 +15,7 @@ STOPPED = ("#d9a441", "#cf7f2c", "#c4602f", "#b04a3c", "#9c4a4f", "#86505f")
 
 
 @dataclass(frozen=True)
-class Fate:
+class Outcome:
     """One way to end."""
 
     name: str
@@ -24,34 +24,34 @@ class Fate:
     symbol: str
 
 
-FINISHED = Fate("finished", BLUE, "solid", "circle")
-DIVERGED = Fate("diverged", RED, "dash", "x")
-FAILED = Fate("failed", PURPLE, "dashdot", "triangle-up")
-INTERRUPTED = Fate("interrupted", GREY, "longdash", "square")
-RUNNING = Fate("running", GREEN, "solid", "circle-open")
+FINISHED = Outcome("finished", BLUE, "solid", "circle")
+DIVERGED = Outcome("diverged", RED, "dash", "x")
+FAILED = Outcome("failed", PURPLE, "dashdot", "triangle-up")
+INTERRUPTED = Outcome("interrupted", GREY, "longdash", "square")
+RUNNING = Outcome("running", GREEN, "solid", "circle-open")
 WINNER = "#e0559a"
 """The chosen trial, wherever it is drawn."""
 
 _OTHERS = {"diverged": DIVERGED, "failed": FAILED, "interrupted": INTERRUPTED, "running": RUNNING}
 
 
-def fate_of(row: Row, levels: Sequence[int]) -> Fate:
+def outcome_of(row: Row, levels: Sequence[int]) -> Outcome:
     """Of a row of trials.parquet; `levels` are the rungs' epochs."""
     if row["status"] == "stopped":
         rung = sum(level < row["epochs"] for level in levels)
         colour = STOPPED[min(rung, len(STOPPED) - 1)]
-        return Fate(f"stopped after {counted(row['epochs'], 'epoch')}", colour, "dot", "line-ns-open")
+        return Outcome(f"stopped after {counted(row['epochs'], 'epoch')}", colour, "dot", "line-ns-open")
     return _OTHERS.get(row["status"], FINISHED)
 
 
-def by_fate(run: Run) -> list[tuple[Fate, list[Row]]]:
-    """The trials of each fate: stopped ones in the order of the rungs first, finished ones last, so on top."""
-    found: dict[Fate, list[Row]] = {}
+def by_outcome(run: Run) -> list[tuple[Outcome, list[Row]]]:
+    """The trials of each outcome: stopped ones in the order of the rungs first, finished ones last, so on top."""
+    found: dict[Outcome, list[Row]] = {}
     for row in run.trials:
-        found.setdefault(fate_of(row, run.levels), []).append(row)
+        found.setdefault(outcome_of(row, run.levels), []).append(row)
     order = [DIVERGED, FAILED, INTERRUPTED, RUNNING, FINISHED]
 
-    def place(fate: Fate) -> tuple[int, int]:
-        return (order.index(fate), 0) if fate in order else (-1, found[fate][0]["epochs"])
+    def place(outcome: Outcome) -> tuple[int, int]:
+        return (order.index(outcome), 0) if outcome in order else (-1, found[outcome][0]["epochs"])
 
-    return [(fate, found[fate]) for fate in sorted(found, key=place)]
+    return [(outcome, found[outcome]) for outcome in sorted(found, key=place)]
