@@ -132,7 +132,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         confirm.reruns(folder)  # ValueError now rather than a traceback later
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
-        wording.teller(console)(line)
+        wording.printer(console)(line)
     finalizes = "then_finalize" in given
     search = partial(ending.searched, prepared, folder, so_far, console, claim, " --then-finalize" if finalizes else "")
     tell = partial(ending.tell, prepared.settings, folder, console)

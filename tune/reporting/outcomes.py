@@ -1,4 +1,4 @@
-"""How trials end, and the colour, dash and marker that stand for it in every chart."""
+"""The ways a trial ends, each with its colour, dash and marker in all charts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tune.results import Row
 from tune.wording import counted
 
 STOPPED = ("#d9a441", "#cf7f2c", "#c4602f", "#b04a3c", "#9c4a4f", "#86505f")
-"""From the first rung to the last one; legible on light and on dark ground, as the others are."""
+"""By rung, the first rung first. Legible on light and dark backgrounds, as are all colours here."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One way to end."""
+    """A way for a trial to end."""
 
     name: str
     colour: str
@@ -30,13 +30,13 @@ FAILED = Outcome("failed", PURPLE, "dashdot", "triangle-up")
 INTERRUPTED = Outcome("interrupted", GREY, "longdash", "square")
 RUNNING = Outcome("running", GREEN, "solid", "circle-open")
 WINNER = "#e0559a"
-"""The chosen trial, wherever it is drawn."""
+"""Colour of the chosen trial."""
 
 _OTHERS = {"diverged": DIVERGED, "failed": FAILED, "interrupted": INTERRUPTED, "running": RUNNING}
 
 
 def outcome_of(row: Row, levels: Sequence[int]) -> Outcome:
-    """Of a row of trials.parquet; `levels` are the rungs' epochs."""
+    """The outcome of a row of trials.parquet; `levels` are the epochs of the rungs."""
     if row["status"] == "stopped":
         rung = sum(level < row["epochs"] for level in levels)
         colour = STOPPED[min(rung, len(STOPPED) - 1)]
@@ -45,7 +45,7 @@ def outcome_of(row: Row, levels: Sequence[int]) -> Outcome:
 
 
 def by_outcome(run: Run) -> list[tuple[Outcome, list[Row]]]:
-    """The trials of each outcome: stopped ones in the order of the rungs first, finished ones last, so on top."""
+    """Trials grouped by outcome, in drawing order: stopped ones by rung first, finished ones last and so on top."""
     found: dict[Outcome, list[Row]] = {}
     for row in run.trials:
         found.setdefault(outcome_of(row, run.levels), []).append(row)

@@ -24,7 +24,7 @@ from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.storage import Storage
 from tune.training import sources
-from tune.wording import counted, duration, teller
+from tune.wording import counted, duration, printer
 
 
 def prepare(
@@ -91,7 +91,7 @@ def show(
         f"Nothing was started. Without --dry-run the search goes to {runs.folder(settings.name).place}.",
     ]
     for line in lines:
-        teller(console)(line)
+        printer(console)(line)
 
 
 def _used_up(settings: Settings, space: SearchSpace) -> Iterator[str]:

@@ -34,7 +34,7 @@ def searched(prepared: Plan, folder: RunFolder, so_far: History, console: Consol
     except KeyboardInterrupt:
         claim.release()  # the report would take it for a search that runs
         how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
-        wording.teller(console)(f"Interrupted. {how_to_go_on}")
+        wording.printer(console)(f"Interrupted. {how_to_go_on}")
         raise
     except SystemExit as error:  # of rich, when nobody reads the output any more
         raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}{and_then}") from error
@@ -46,7 +46,7 @@ def searched(prepared: Plan, folder: RunFolder, so_far: History, console: Consol
 
 def tell(settings: Settings, folder: RunFolder, console: Console) -> None:
     """Says what a search that has come to its end has found. WorkFailed if that is nothing."""
-    summary.show(folder, settings, console, write.made(folder, console))
+    summary.show(folder, settings, console, write.try_write(folder, console))
     if reason := summary.why_nothing(folder, settings):
         raise cli.WorkFailed(reason)
 
@@ -61,6 +61,6 @@ def _cut_off(folder: RunFolder, settings: Settings, console: Console, and_then: 
         return "Nothing had begun, and nothing is left of it."
     report = None
     with suppress(KeyboardInterrupt):  # of one in haste: how the search goes on is said all the same
-        report = write.made(folder, console)
+        report = write.try_write(folder, console)
     summary.show(folder, settings, console, report)
     return summary.to_go_on(folder) + and_then

@@ -102,7 +102,7 @@ class Mirror(Listener):
         if not self._warned:
             self._warned = True
             text = f"Warning: {why}; the search goes on in {short(self._folder.path)}, and uploads when it can."
-            wording.teller(self._console)(text)
+            wording.printer(self._console)(text)
 
 
 @contextmanager

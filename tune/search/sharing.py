@@ -19,7 +19,7 @@ def settle(
     """Measures if need be, and says what came out."""
     if checked.settled:
         return checked.share, None
-    say, calibrator = wording.teller(console), _calibrator(checked.share, space, machine)
+    say, calibrator = wording.printer(console), _calibrator(checked.share, space, machine)
     calibration = calibrator.kept()
     try:
         if calibration is None and len(calibrator.packings) > 1:

@@ -41,7 +41,7 @@ def show(folder: RunFolder, settings: Settings, console: Console, report: str | 
     for line in lines:  # whole in a file, by words in a terminal
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
     for line in _next(folder, settings, best, report):  # to be copied
-        wording.teller(console)(line)
+        wording.printer(console)(line)
 
 
 def _next(folder: RunFolder, settings: Settings, best: dict[str, Any], report: str | None) -> Iterator[str]:

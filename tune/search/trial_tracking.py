@@ -47,6 +47,6 @@ class TrialRuns(Listener):
 @contextmanager
 def tracked(settings: Settings, folder: RunFolder, console: Console) -> Iterator[Listener]:
     """Who is to listen in the block, so that W&B shows the search."""
-    say = wording.teller(console)
+    say = wording.printer(console)
     with tracking.opened(settings.wandb, settings, folder, say, lambda: Watchdog.interrupted) as tracker:
         yield TrialRuns(tracker, folder)
