@@ -14,7 +14,7 @@ from tune.search.live import LiveView
 from tune.search.view import View
 from tune.training.config import TrainConfig
 
-TITLE = "one: simple_cnn on synthetic, 50 epochs a trial"
+TITLE = "one: simple_cnn on synthetic, 50 epochs per trial"
 
 
 def config(**values: Any) -> TrainConfig:

@@ -39,7 +39,7 @@ def test_what_is_no_cluster_is_told_in_seconds() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.2", 0))
         silent.listen()
-        with pytest.raises(ValueError, match=r"is no Ray cluster, or does not answer"):
+        with pytest.raises(ValueError, match=r"is not a Ray cluster, or does not answer"):
             joining.look(f"127.0.0.2:{silent.getsockname()[1]}")
     assert time.monotonic() - began < 5
 
@@ -140,7 +140,7 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
     rows = search.folder.read_rows("trials.parquet")
     assert [(row["status"], row["epochs"]) for row in rows] == [("finished", 16)] * 5
     notes = [row["error"] for row in rows if row["error"]]
-    assert notes == ["tried again after: its node died, or could not be reached"]
+    assert notes == ["tried again after: its node died or could not be reached"]
     epochs = [(row["trial_id"], row["epoch"]) for row in search.folder.read_rows("epochs.parquet")]
     assert sorted(epochs) == [(f"{trial:04d}", epoch) for trial in range(5) for epoch in range(1, 17)]
     assert not search.told("raylet"), "logs of Ray's in what the user reads"
@@ -155,14 +155,14 @@ def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
 ) -> None:
     asked = asked_of(cluster, synthetic_root, "wide", "--cpus-per-trial", "2")
     assert cli.run(run.prepare, asked) == cli.WRONG_INPUT
-    expected = "error: A trial wants 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"
+    expected = "error: A trial needs 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"
     assert capsys.readouterr().err == expected
     assert not (cluster.hidden[-1] / "wide").exists()
     monkeypatch.setattr(joining.services, "find_node_ids", lambda: {"0" * 56})
-    with pytest.raises(ValueError, match=r"this machine is no node of the cluster at .*ray start --address="):
+    with pytest.raises(ValueError, match=r"this machine is not a node of the cluster at .*ray start --address="):
         joining.look(cluster.address)
     monkeypatch.setattr(joining.ray, "__version__", "2.0.0")
-    with pytest.raises(ValueError, match=r"runs Ray .* and Python .*, here are Ray 2.0.0 and .*have to be the same"):
+    with pytest.raises(ValueError, match=r"runs Ray .* and Python .*, but this is Ray 2.0.0 and .*must be the same"):
         joining.look(cluster.address)
 
 

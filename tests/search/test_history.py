@@ -148,7 +148,7 @@ def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any
 
 def test_a_folder_of_someone_else_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "obstacle", lambda path: "Permission denied")
-    with pytest.raises(ValueError, match=r"can not be written to \(Permission denied\)"):
+    with pytest.raises(ValueError, match=r"cannot be written to \(Permission denied\)"):
         resume.check_folder(folder)
 
 
@@ -190,14 +190,14 @@ def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seed": 5}, "--seed is 5, but the search was begun with 3; leave it out"),
+        ({"seed": 5}, "--seed is 5, but the search was started with 3; omit it"),
         ({"max_epochs": 9}, "--max-epochs is 9"),
         ({"seeds": 5}, "--seeds is 5"),
         ({"scheduler": "none"}, "--scheduler is none"),
-        ({"train_subset": 500}, "--train-subset is 500, but the search was begun with None"),
-        ({"trials": 1}, "--trials is 1, but the search was begun with 2; it can only grow"),
-        ({"time_budget_s": 30.0}, "--time-budget is 30, but the search was begun with 60; it can only grow"),
-        ({"space_sha256": "1"}, "space.py has changed since the search began"),
+        ({"train_subset": 500}, "--train-subset is 500, but the search was started with None"),
+        ({"trials": 1}, "--trials is 1, but the search was started with 2; it can only be raised"),
+        ({"time_budget_s": 30.0}, "--time-budget is 30, but the search was started with 60; it can only be raised"),
+        ({"space_sha256": "1"}, "space.py has changed since the search started"),
     ],
 )
 def test_options_must_agree(changes: dict[str, Any], words: str) -> None:
@@ -218,9 +218,7 @@ def test_the_run_of_a_warm_start_may_be_gone_and_is_named_as_before(given: str, 
 def test_another_warm_start_does_not_agree(tmp_path: Path) -> None:
     before = settings(warm_start=str(tmp_path / "earlier"))
     options = resume.merged({"warm_start": "other"}, RunFolder(tmp_path / "one"), before)
-    with pytest.raises(
-        ValueError, match=r"--warm-start is other, but the search was begun with .*/earlier; leave it out"
-    ):
+    with pytest.raises(ValueError, match=r"--warm-start is other, but the search was started with .*/earlier; omit it"):
         resume.check_agrees(before, settings(warm_start=options.warm_start))
 
 
@@ -231,5 +229,5 @@ def test_a_search_can_grow_and_move() -> None:
 
 
 def test_a_budget_can_not_be_set_where_there_was_none() -> None:
-    with pytest.raises(ValueError, match="begun with no time budget"):
+    with pytest.raises(ValueError, match="started with no time budget"):
         resume.check_agrees(settings(), settings(time_budget_s=90.0))

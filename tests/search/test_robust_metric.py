@@ -97,12 +97,12 @@ def test_reruns_are_picked_and_judged_by_it(tmp_path: Path) -> None:
 
 
 def test_a_search_goes_on_by_its_own_metric_alone() -> None:
-    with pytest.raises(ValueError, match="--metric is val_robust_acc, but the search was begun with val_acc"):
+    with pytest.raises(ValueError, match="--metric is val_robust_acc, but the search was started with val_acc"):
         resume.check_agrees(settings(), settings(metric=METRIC))
 
 
 def test_a_dry_run_says_when_it_is_measured(tmp_path: Path) -> None:
-    assert "Metric: val_robust_acc, measured at ASHA's rungs and in the end" in told(tmp_path, metric=METRIC)
+    assert "Metric: val_robust_acc, measured at ASHA's rungs and after the last epoch" in told(tmp_path, metric=METRIC)
     assert "Metric: val_robust_acc, measured in the end" in told(tmp_path, metric=METRIC, scheduler="none")
 
 
