@@ -129,9 +129,8 @@ def load(folder: RunFolder) -> Run:
     about = folder.read_json("experiment.json")
     _check_settings(folder, about.get("settings"))
     final = RunFolder(folder.final)
-    best = (
-        folder.read_json("best.json") if _exists(folder, "best.json") else {}
-    )  # before the trials, in case the search is running
+    # Before the trials, which a running search may extend in between.
+    best = folder.read_json("best.json") if _exists(folder, "best.json") else {}
     trials = folder.read_rows("trials.parquet")
     epochs = folder.read_rows("epochs.parquet")
     _check_columns(folder, "trials.parquet", trials, TRIALS.names)

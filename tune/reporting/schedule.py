@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tune.reporting.load import Run
 
 SLACK = 0.1
-"""Allowance for `spent_s`, which is recorded only every ten seconds; in trials."""
+"""Tolerance as a share of `spent_s`, which is recorded only every ten seconds."""
 
 
 @dataclass(frozen=True)
