@@ -54,14 +54,14 @@ def test_what_the_search_sets_itself_is_no_parameter(name: str, inside: bool) ->
 def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
     assert repr(name) in refusal(parameters=GOOD["parameters"] | {name: 1})
     assert repr(name) in refusal(parameters=GOOD["parameters"] | {"c": tune.choice([{name: 1}])})
-    with pytest.raises(ValueError, match="is no name for a parameter; use a word") as caught:
+    with pytest.raises(ValueError, match="is not a valid parameter name; use an identifier") as caught:
         make_with({name: tune.choice([{"gamma": 0.9}])}, {"gamma": 0.9})
     assert repr(name) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a/0/mixup", "", "two words", "0"])
 def test_a_name_that_is_no_word_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is no name for a parameter; use a word") as caught:
+    with pytest.raises(ValueError, match="is not a valid parameter name; use an identifier") as caught:
         make_with(
             {name: tune.choice([{"gamma": 0.9}]), "a": tune.choice([{"mixup": 0.1}])}, {"gamma": 0.9, "mixup": 0.1}
         )
@@ -94,18 +94,18 @@ def test_a_point_with_a_name_that_is_no_text_is_refused(point: dict[Any, Any]) -
         (tune.sample_from(lambda spec: 0.9), ["Function", "no searcher can model"]),
         (tune.randn(0.5, 0.1), ["no bounds"]),
         (tune.qrandn(0.5, 0.1, 0.1), ["no bounds"]),
-        (tune.uniform(1, 0), ["holds nothing", "1 is over 0"]),
-        (tune.loguniform(0.3, 0.1), ["holds nothing", "0.3 is over 0.1"]),
-        (tune.randint(5, 1), ["holds nothing", "5 is over 0"]),
-        (tune.randint(5, 5), ["holds nothing"]),
+        (tune.uniform(1, 0), ["is empty", "1 is above 0"]),
+        (tune.loguniform(0.3, 0.1), ["is empty", "0.3 is above 0.1"]),
+        (tune.randint(5, 1), ["is empty", "5 is above 0"]),
+        (tune.randint(5, 5), ["is empty"]),
         # HyperOpt can not draw from a range of a single value.
-        (tune.uniform(0.5, 0.5), ["gamma holds 0.5 alone", "write the value itself"]),
+        (tune.uniform(0.5, 0.5), ["gamma holds 0.5 only", "use the value itself"]),
         (tune.loguniform(0.5, 0.5), ["holds 0.5 alone"]),
         (tune.quniform(0.5, 0.5, 0.5), ["holds 0.5 alone"]),
         (tune.randint(5, 6), ["holds 5 alone"]),
         (tune.qrandint(8, 8, 8), ["holds 8 alone"]),
         (tune.choice([{"scheduler": "step"}]), ["field of TrainConfig", "another name"]),
-        (tune.uniform(0.5, 0.5 + 1e-12), ["too narrow a range", "write one value"]),
+        (tune.uniform(0.5, 0.5 + 1e-12), ["too narrow a range", "use a single value"]),
         (tune.uniform(0, 10**400), ["finite numbers"]),
         (tune.uniform(True, 5), ["from True to 5", "finite numbers"]),
         (tune.randint("a", "b"), ["from 'a' to 'b'", "finite numbers"]),
@@ -115,7 +115,7 @@ def test_a_point_with_a_name_that_is_no_text_is_refused(point: dict[Any, Any]) -
         (tune.qrandint(0, 10, 0.5), ["in steps of 0.5", "write whole numbers"]),
         (tune.qrandint(0, 1, 1), ["holds 0 alone"]),
         (tune.quniform(0.1, 0.9, -0.1), ["steps of -0.1", "number of at least"]),
-        (np.array([0.5, 0.9]), ["write a number, a word, True or False"]),
+        (np.array([0.5, 0.9]), ["use a number, a string, True or False"]),
     ],
 )
 @pytest.mark.parametrize("inside", [False, True])
@@ -188,18 +188,18 @@ def test_a_constant_that_no_trial_can_take_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("branch_first", [False, True])
 def test_a_field_lies_in_a_branch_or_outside_of_it_but_not_both(branch_first: bool) -> None:
     both = [("gamma", 0.9), ("c", tune.choice([{"scheduler": "step", "gamma": 0.9}, {"scheduler": "cosine"}]))]
-    with pytest.raises(ValueError, match="gamma is set twice, in a branch and beside it"):
+    with pytest.raises(ValueError, match="gamma is set twice, inside and outside a branch"):
         make_with(dict(both[::-1] if branch_first else both), {"gamma": 0.9, "scheduler": "step"})
 
 
 def test_a_field_of_a_branch_is_not_set_again_deeper_down() -> None:
     nested = tune.choice([{"gamma": 0.9, "d": tune.choice([{"gamma": 0.8}])}])
-    with pytest.raises(ValueError, match="gamma is set twice, in a branch and beside it"):
+    with pytest.raises(ValueError, match="gamma is set twice, inside and outside a branch"):
         make_with({"c": nested}, {"gamma": 0.9})
 
 
 def test_two_conditionals_do_not_set_the_same_field() -> None:
-    with pytest.raises(ValueError, match="gamma is set twice, in a branch and beside it"):
+    with pytest.raises(ValueError, match="gamma is set twice, inside and outside a branch"):
         make_with({"c": tune.choice([{"gamma": 0.8}]), "d": tune.choice([{"gamma": 0.8}])}, {"gamma": 0.8})
 
 

@@ -85,11 +85,11 @@ def load_refusal(path: Path) -> str:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    assert "nowhere.py can not be read: No such file" in load_refusal(tmp_path / "nowhere.py")
+    assert "nowhere.py cannot be read: No such file" in load_refusal(tmp_path / "nowhere.py")
 
 
 def test_a_directory_is_no_space(tmp_path: Path) -> None:
-    assert f"{tmp_path} can not be read: Is a directory" in load_refusal(tmp_path)
+    assert f"{tmp_path} cannot be read: Is a directory" in load_refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the commands have in common: how they are ended, and the options they share."""
+"""What the commands share: options, exit codes, signals, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors in one sentence."""
+    """An ArgumentParser that raises ValueError, with a one-sentence message, instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (`{self.prog} --help` lists the options)")
 
 
 class WorkFailed(Exception):
-    """The input was right and the work failed all the same. Its text is all the user needs."""
+    """The input was valid, but the work failed. The message is all that the user needs."""
 
 
 def parser(command: str, about: str) -> Parser:
@@ -31,13 +31,13 @@ def parser(command: str, about: str) -> Parser:
 
 
 def add_storage(group: argparse._ActionsContainer) -> None:
-    """The option that every command takes."""
+    """Adds --storage, which every command has."""
     about = "where runs lie: a folder, or a URI such as s3://bucket/path (default: results)"
     group.add_argument("--storage", default="results", metavar="DIR", help=about)
 
 
 def add_wandb(group: argparse._ActionsContainer, default: str | None, about: str) -> None:
-    """The option of the commands that train; `about` tells the default."""
+    """Adds --wandb, which the commands that train have; `about` describes the default."""
     modes = ("auto", "online", "offline", "disabled")
     group.add_argument("--wandb", choices=modes, default=default, help=f"Weights & Biases (default: {about})")
 
@@ -50,7 +50,7 @@ def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
         if value < low:
             raise argparse.ArgumentTypeError(f"{value} is less than {low}")
         if high is not None and value > high:
-            raise argparse.ArgumentTypeError(f"it is more than {high}")
+            raise argparse.ArgumentTypeError(f"{value} is more than {high}")
         return value
 
     whole_number.__name__ = f"whole number of at least {low}"
@@ -58,18 +58,18 @@ def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 def _check_text(argument: str) -> None:
-    """ValueError for a file's name that is no text: it could not be kept in experiment.json."""
+    """ValueError for a file name that is not valid text: it could not be stored in experiment.json."""
     try:
         argument.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{argument} is no UTF-8 text; rename what it names.") from error
+        raise ValueError(f"{argument} is not valid UTF-8; rename the file.") from error
 
 
 def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str] | None = None) -> int:
-    """Runs a command; returns its exit code, having said on stderr why it is not 0.
+    """Runs a command; returns its exit code, after printing errors to stderr.
 
-    `prepare` checks the arguments and returns the work. A ValueError is the user's only until the work begins:
-    later it is ours, and its traceback is needed.
+    `prepare` checks the arguments and returns the work. A ValueError is a user's mistake only in `prepare`; in the work
+    it is a bug and propagates, as its traceback is needed.
     """
     with _interruptible():
         arguments = sys.argv[1:] if arguments is None else arguments
@@ -90,7 +90,7 @@ def run(prepare: Callable[[list[str]], Callable[[], None]], arguments: list[str]
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, and SIGTERM, which batch systems send, does the same."""
+    """Makes SIGTERM, which batch systems send, raise KeyboardInterrupt as Ctrl-C does."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:
@@ -111,7 +111,7 @@ def _done(work: Callable[[], None]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough, but the work may not be done
+    except BrokenPipeError:  # `| head` has closed the pipe, but the work may be unfinished
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return DONE

@@ -1,7 +1,7 @@
-"""Parameters of a search space as plain facts: what a Ray Tune domain holds, and where a configuration lies in it.
+"""Facts about the parameters of a search space: what a Ray Tune domain contains, and where a configuration lies in it.
 
-A parameter is a constant, a Ray Tune domain, or a conditional: a `tune.choice` of dicts, whose keys are
-parameters that exist only in that branch. Everything here is pure.
+A parameter is a constant, a Ray Tune domain, or a conditional: a `tune.choice` of dicts, one per branch, whose keys are
+parameters that exist only in that branch. All functions are pure.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tune.files import printable
 Parameters = Mapping[str, Any]
 
 SLACK = 1e-9
-"""By how much of itself a number may miss, as its arithmetic rounds."""
+"""Relative tolerance for rounding errors."""
 
 NARROWEST = 1e-12
-"""HyperOpt's TPE takes what is smaller for nothing, and divides by it."""
+"""HyperOpt's TPE rounds smaller widths to zero, and divides by them."""
 
 
 def is_conditional(parameter: Any) -> bool:
@@ -30,7 +30,7 @@ def is_conditional(parameter: Any) -> bool:
 
 
 def check_domain(name: str, parameter: Any) -> None:
-    """ValueError if HyperOpt could not search it, or it holds nothing."""
+    """ValueError if the parameter is empty, or of a kind that HyperOpt cannot search."""
     if isinstance(parameter, Mapping):
         mend = "use tune.choice" if "grid_search" in parameter else "use tune.choice([{...}, {...}])"
         raise ValueError(f"parameter {name} is a dict; {mend} instead.")
@@ -38,7 +38,7 @@ def check_domain(name: str, parameter: Any) -> None:
         raise ValueError(f"parameter {name} is a list; use tune.choice([...]) to choose from it.")
     if not isinstance(parameter, Domain):
         if not isinstance(parameter, str | bool) and not is_number(parameter):
-            raise ValueError(f"parameter {name} is {parameter!r}; write a number, a word, True or False.")
+            raise ValueError(f"parameter {name} is {parameter!r}; use a number, a string, True or False.")
     elif isinstance(parameter, Categorical):
         if not parameter.categories:
             raise ValueError(f"parameter {name} is an empty choice; give it at least one value.")
@@ -55,12 +55,12 @@ def check_domain(name: str, parameter: Any) -> None:
 
 
 def _check_range(name: str, parameter: Float | Integer) -> None:
-    """ValueError if its ends or steps are no numbers, contradict each other, or leave less than two values."""
+    """ValueError if bounds or step are not numbers, contradict each other, or leave fewer than two values."""
     low, high, step = parameter.lower, parameter.upper, _step(parameter)
     if not all(is_number(number) for number in (low, high)):
         raise ValueError(f"parameter {name} is a range from {low!r} to {high!r}; both must be finite numbers.")
     if step is not None and not (is_number(step) and step >= NARROWEST):
-        raise ValueError(f"parameter {name} has steps of {step!r}; they must be a number of at least {NARROWEST}.")
+        raise ValueError(f"parameter {name} has steps of {step!r}; the step must be a number of at least {NARROWEST}.")
     if isinstance(parameter, Integer):
         if any(number != int(number) for number in (low, high, step)):
             what = f"from {low} to {high}" + ("" if step == 1 else f" in steps of {step}")
@@ -71,15 +71,15 @@ def _check_range(name: str, parameter: Float | Integer) -> None:
                 "must be multiples of that."  # HyperOpt would draw the nearest multiple, outside the range
             )
     if low == _upper(parameter):
-        raise ValueError(f"parameter {name} holds {low} alone; write the value itself.")
+        raise ValueError(f"parameter {name} holds {low} only; use the value itself.")
     if not low < _upper(parameter):
-        raise ValueError(f"parameter {name} holds nothing: {low} is over {_upper(parameter)}.")
+        raise ValueError(f"parameter {name} is empty: {low} is above {_upper(parameter)}.")
     if math.isclose(low, high, rel_tol=1e-9, abs_tol=0 if is_log(parameter) else NARROWEST):
-        raise ValueError(f"parameter {name} is too narrow a range, from {low} to {high}; write one value.")
+        raise ValueError(f"parameter {name} is too narrow a range, from {low} to {high}; use a single value.")
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a plain number that a float can hold: no flag, not endless, not too large."""
+    """Whether it is a finite number in the range of a float, and not a bool."""
     try:
         return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     except OverflowError:
@@ -87,7 +87,7 @@ def is_number(value: Any) -> bool:
 
 
 def leaves(parameters: Parameters) -> Iterator[tuple[str, Any]]:
-    """Every parameter that carries a value, those of all branches included."""
+    """All parameters with values of their own, including those of all branches."""
     for name, parameter in parameters.items():
         if is_conditional(parameter):
             for branch in parameter.categories:
@@ -97,12 +97,12 @@ def leaves(parameters: Parameters) -> Iterator[tuple[str, Any]]:
 
 
 def size(parameters: Parameters) -> float:
-    """How many configurations there are at most (branches may overlap, and a choice repeat itself)."""
+    """An upper bound on the number of configurations: branches may overlap, and choices may repeat a value."""
     return math.prod(map(_values, parameters.values()))
 
 
 def _values(parameter: Any) -> float:
-    """How many values a parameter has, or how many points the branches of a conditional."""
+    """The number of values of a parameter, or of points in the branches of a conditional."""
     if is_conditional(parameter):
         return sum(map(size, parameter.categories))
     if isinstance(parameter, Categorical):
@@ -114,7 +114,7 @@ def _values(parameter: Any) -> float:
 
 
 def extremes(parameter: Any) -> list[Any]:
-    """The smallest and the largest value of a range, or every category."""
+    """The bounds of a range, or all categories."""
     if isinstance(parameter, Categorical):
         return list(parameter.categories)
     if isinstance(parameter, Domain):
@@ -123,7 +123,7 @@ def extremes(parameter: Any) -> list[Any]:
 
 
 def samples(parameter: Any) -> list[Any]:
-    """The values to try a check on. Of whole numbers the second one too: 0 may have a meaning of its own."""
+    """Values to run checks on. For integers also the second one, as 0 may have a special meaning."""
     more = [parameter.lower + _step(parameter)] if isinstance(parameter, Integer) else []
     return [*extremes(parameter), *more]
 
@@ -136,7 +136,7 @@ def contains(parameter: Any, value: Any) -> bool:
         return _same(value, parameter)
     if not is_number(value):
         return False
-    # 3 * 0.1 is a little over 0.3. Each end has its own slack: of a logarithmic range, the ends are far apart.
+    # 3 * 0.1 is slightly above 0.3. Each bound has its own tolerance, as those of a logarithmic range are far apart.
     lower, upper = parameter.lower, _upper(parameter)
     if not lower - SLACK * abs(lower) <= value <= upper + SLACK * abs(upper):
         return False
@@ -145,7 +145,7 @@ def contains(parameter: Any, value: Any) -> bool:
 
 
 def locate(parameters: Parameters, point: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The choices that make `point` (a flat configuration): label -> value, or index for a choice.
+    """The choices that lead to `point` (a flat configuration): label -> value, or index for a choice.
 
     Labels are paths such as `schedule/1/gamma`. ValueError names the parameter that does not fit.
     """
@@ -166,9 +166,9 @@ def locate(parameters: Parameters, point: Mapping[str, Any], prefix: str = "") -
 
 
 def _locate_branch(label: str, parameter: Categorical, point: Mapping[str, Any]) -> dict[str, Any]:
-    """The branch that `point` lies in, and its place there.
+    """The branch that contains `point`, and its choices there.
 
-    Of several it is the first that sets the most fields: a branch that sets fewer leaves the others at their defaults.
+    If several do, the first that sets the most fields, as a branch with fewer leaves the others at their defaults.
     """
     reasons, fitting = [], []
     for index, branch in enumerate(parameter.categories):
@@ -184,12 +184,12 @@ def _locate_branch(label: str, parameter: Categorical, point: Mapping[str, Any])
 
 
 def at(parameters: Mapping[str, Any], place: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The flat values of the point that lies at `place`: what `locate` was asked about, without other fields."""
+    """The inverse of `locate`: flat values of the fields that the parameters set."""
     return walk(parameters, lambda label, _: place[label], prefix)
 
 
 def walk(parameters: Mapping[str, Any], choose: Callable[[str, Domain], Any], prefix: str = "") -> dict[str, Any]:
-    """Flat values of the point that `choose` picks: a value, or the index of a choice. It is told `locate`'s label."""
+    """Flat values of a point. `choose` gets `locate`'s label and returns a value, or the index of a choice."""
     flat: dict[str, Any] = {}
     for name, parameter in parameters.items():
         label = prefix + name
@@ -211,7 +211,7 @@ def is_log(domain: Domain) -> bool:
 
 
 def quantise(domain: Domain, value: Any) -> Any:
-    """A value of a range, rounded to one of its steps if it has any, and within its ends all the same."""
+    """A value rounded to a step of the range, if it has steps, and kept within its bounds."""
     sampler = domain.get_sampler()
     if not isinstance(sampler, Quantized):
         return value
@@ -219,7 +219,7 @@ def quantise(domain: Domain, value: Any) -> Any:
 
 
 def describe(parameter: Any) -> str:
-    """For people: `log-uniform 0.001 to 0.3`."""
+    """In words: `log-uniform 0.001 to 0.3`."""
     if is_conditional(parameter):
         branches = (", ".join(f"{k}: {describe(v)}" for k, v in item.items()) for item in parameter.categories)
         return " | ".join(f"({branch})" for branch in branches)
@@ -234,23 +234,23 @@ def describe(parameter: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """As people write it, on one line."""
+    """A value as printable text on one line."""
     return printable(str(value))
 
 
 def _same(value: Any, item: Any) -> bool:
-    """Equal plain values, and not merely as True equals 1. (Arrays would answer with an array.)"""
+    """Equality of plain values, where True is not 1. Arrays are not plain: they compare to an array."""
     plain = isinstance(value, str | Real) and isinstance(item, str | Real)
     return plain and bool(value == item) and isinstance(value, bool) == isinstance(item, bool)
 
 
 def _upper(domain: Any) -> Any:
-    """The largest value; Ray's integers exclude their upper bound, unless they have steps of more than 1."""
+    """The largest value. Ray's integers exclude their upper bound, unless they have steps of more than 1."""
     return domain.upper - 1 if isinstance(domain, Integer) and _step(domain) == 1 else domain.upper
 
 
 def _step(domain: Domain) -> Any:
-    """The distance between two values of a range; None if it has no steps."""
+    """The step of a range; None if it is continuous."""
     sampler = domain.get_sampler()
     if isinstance(sampler, Quantized):
         return sampler.q

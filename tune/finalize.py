@@ -65,7 +65,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
     data_dir = options.data_dir if options.data_dir is not None else Path(settings.data_dir)
     console = Console()
-    say = wording.teller(console)
+    say = wording.printer(console)
     tracked = partial(final_tracking.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, say)
     # What needs torch comes after what may be wrong without it.
     import torch
@@ -135,13 +135,13 @@ def resumable(
         with storage.final_uploaded(final.run):
             work()
     except KeyboardInterrupt:
-        wording.teller(console)(f"Interrupted. {to_go_on(final, arguments)}")
+        wording.printer(console)(f"Interrupted. {to_go_on(final, arguments)}")
         raise
     except Unwritable as error:
         raise cli.WorkFailed(f"{error}. {to_go_on(final, arguments)}") from error
     finally:
         claim.release()
-    write.after(final.run, console)
+    write.write_and_announce(final.run, console)
 
 
 def to_go_on(final: FinalFolder, arguments: list[str]) -> str:

@@ -23,7 +23,7 @@ def train(final: FinalFolder, request: Request, folder: RunFolder, console: Cons
     from tune.training.final_training import Diverged
 
     seeds = "" if request.seeds == 1 else f" on {request.seeds} seeds"
-    say = wording.teller(console)
+    say = wording.printer(console)
     say(
         f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
         f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}"
@@ -87,7 +87,7 @@ def predict(final: FinalFolder, files: list[Path], tta: bool, adapt: bool, conso
     with progress.shown("OOD", "images", console) as work:
         images = final_predictions.predict(final, files, tta=tta, adapt=adapt, done=work.advance)
     run.predicted(final.submission)
-    wording.teller(console)(f"OOD predictions: {named(final, final.submission)} ({images:,} rows)")
+    wording.printer(console)(f"OOD predictions: {named(final, final.submission)} ({images:,} rows)")
 
 
 def named(final: FinalFolder, path: Path) -> str:

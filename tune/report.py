@@ -1,11 +1,11 @@
-"""Look: python -m tune.report RUN [RUN ...]"""
+"""Report: python -m tune.report RUN [RUN ...]"""
 
 from __future__ import annotations
 
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # A Ctrl-C while the rest is imported ends it without a traceback.
+    # Ctrl-C during the imports below ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -20,7 +20,7 @@ from tune.results import RunFolder
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = cli.parser("report", "Write a run, or several side by side, as one HTML file.")
+    parser = cli.parser("report", "Write a report of one run, or a comparison of several, as an HTML file.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="name, path or URI of a run")
     parser.add_argument("--optuna", action="store_true", help="also write study.db, for optuna-dashboard")
     parser.add_argument("--png", action="store_true", help="also write the charts as PNG, into charts/")
@@ -31,7 +31,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def prepare(arguments: list[str]) -> Callable[[], None]:
-    """Reads the runs, and returns the writing."""
+    """Loads the runs; returns what writes the report."""
     options = parse(arguments)
     where = storage.resolve(options.storage)
     folders = list({folder.address: folder for folder in (where.find(run) for run in options.runs)}.values())
@@ -49,7 +49,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
 
 def work(runs: dict[str, load.Run], out: Path, at_home: RunFolder | None, options: argparse.Namespace) -> None:
-    """Writes all that was asked for, and says where. `at_home`: the run whose folder it goes into."""
+    """Writes the report and the extras, and prints where. `at_home`: the run, if its own folder is the destination."""
     out.parent.mkdir(parents=True, exist_ok=True)
     charts = write.write(runs, out)
     files = [out]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # A Ctrl-C while the rest is imported ends it without a traceback.
+    # Ctrl-C during the imports below ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -34,68 +34,73 @@ def parser() -> argparse.ArgumentParser:
         "--space",
         type=space.find,
         metavar="FILE",
-        help="the search-space file, which is run as code; or a shipped one's name",
+        help="search-space file, which is executed as Python; or the name of a shipped one",
     )
     add("--resume", metavar="RUN",
-        help="go on with a run, by name, path or URI; a larger --trials or --time-budget extends it")  # fmt: skip
-    add("--warm-start", metavar="RUN", help="an earlier run to learn from where it fits, by name, path or URI")
+        help="resume a run, by name, path or URI; a larger --trials or --time-budget extends it")  # fmt: skip
+    add("--warm-start", metavar="RUN", help="learn from an earlier run as far as it fits, by name, path or URI")
     add(
         "--trials",
         type=at_least(1, space.MOST_TRIALS),
         metavar="N",
         help="configurations to try (default: the space's)",
     )
-    add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a whole trial (default: the space's)")
+    add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a full trial (default: the space's)")
     add("--time-budget", type=seconds, metavar="TIME",
-        help="end the search after 90s, 30m or 2h with what there is (--confirm comes on top)")  # fmt: skip
-    add("--search", choices=get_args(Method), default="hyperopt", help="who proposes (default: hyperopt)")
-    add("--scheduler", choices=("asha", "none"), default="asha", help="who stops poor trials (default: asha)")
+        help="end the search after this time, as in 90s, 30m or 2h (excludes --confirm)")  # fmt: skip
+    add(
+        "--search",
+        choices=get_args(Method),
+        default="hyperopt",
+        help="what proposes configurations (default: hyperopt)",
+    )
+    add("--scheduler", choices=("asha", "none"), default="asha", help="what stops poor trials early (default: asha)")
     add("--metric", choices=METRICS, default="val_acc",
         help="what is maximised: accuracy on clean or on corrupted validation images (default: val_acc)")  # fmt: skip
     add("--confirm", type=at_least(0, space.MOST_TRIALS), default=0, metavar="K",
-        help="train the K best again on other seeds before one is chosen (default: 0)")  # fmt: skip
+        help="retrain the K best trials on other seeds before choosing one (default: 0)")  # fmt: skip
     add(
         "--seeds",
         type=at_least(2, space.MOST_TRIALS),
         default=3,
         metavar="S",
-        help="on so many seeds each (default: 3)",
+        help="seeds per trial for --confirm (default: 3)",
     )
-    add("--seed", type=at_least(0), default=42, metavar="N", help="of proposals, split and training (default: 42)")
+    add("--seed", type=at_least(0), default=42, metavar="N", help="seed of proposals, split and training (default: 42)")
 
     add = parser.add_argument_group("data and weights").add_argument
     add("--data", choices=get_args(Source), default="cifar100", help="the data set (default: cifar100)")
     add("--data-dir", type=Path, default=Path("data"), metavar="DIR",
-        help="holds cifar-100-python/, which is downloaded and checked if absent (default: data)")  # fmt: skip
-    add("--train-subset", type=at_least(100), metavar="N", help="train on N images, an even share a class")
-    add("--val-fraction", type=float, default=0.2, metavar="F", help="share to validate on (default: 0.2)")
-    add("--weights", type=Path, metavar="PATH", help="state_dict to start from (ResNet-50)")
+        help="folder of cifar-100-python/, which is downloaded and verified if missing (default: data)")  # fmt: skip
+    add("--train-subset", type=at_least(100), metavar="N", help="train on N images only, equally many per class")
+    add("--val-fraction", type=float, default=0.2, metavar="F", help="share of validation images (default: 0.2)")
+    add("--weights", type=Path, metavar="PATH", help="pretrained state_dict to start from (ResNet-50)")
 
     add = parser.add_argument_group("machine").add_argument
     add("--gpus-per-trial", type=gpu_share, default="auto", metavar="{auto,0,0.25,1}",
-        help="share of a GPU, 0 is CPU (default: auto, the space's share or as measured)")  # fmt: skip
+        help="share of a GPU, 0 for CPU only (default: auto, the space's share or as measured)")  # fmt: skip
     add("--cpus-per-trial", type=at_least(1), metavar="N",
-        help="CPU cores a trial (default: the space's, or as measured)")  # fmt: skip
+        help="CPU cores per trial (default: the space's, or as measured)")  # fmt: skip
     add("--address", type=cluster_address, metavar="ADDRESS",
-        help="the Ray cluster to run on, auto or HOST:PORT (default: local, a Ray of its own)")  # fmt: skip
+        help="Ray cluster to run on, auto or HOST:PORT (default: local, a Ray of its own)")  # fmt: skip
 
     group = parser.add_argument_group("results and tracking")
     cli.add_storage(group)
-    group.add_argument("--name", help="of the run's folder (default: the model and the time)")
+    group.add_argument("--name", help="name of the run's folder (default: the model and the time)")
     cli.add_wandb(group, "auto", "auto, online where there is a key, else offline")
     group.add_argument("--wandb-project", default="cifar100-tune", metavar="NAME",
                        help="W&B project (default: cifar100-tune)")  # fmt: skip
     group.add_argument("--dashboard", action=argparse.BooleanOptionalAction, default=True,
                        help="Ray's dashboard (default: on)")  # fmt: skip
     parser.add_argument("--then-finalize", action="store_true",
-                        help="then train, test and use the best one, by tune.finalize's defaults")  # fmt: skip
+                        help="then train and test the best configuration, with tune.finalize's defaults")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
-                        help="check all but the data, tell what the search will cost, start nothing")  # fmt: skip
+                        help="check everything but the data, print the expected cost, start nothing")  # fmt: skip
     return parser
 
 
 def prepare(arguments: list[str]) -> Callable[[], None]:
-    """Checks everything, makes the run's folder, and returns the search; or makes nothing, and returns its preview."""
+    """Checks everything, creates the run's folder and returns the search; with --dry-run only returns its preview."""
     options, given = resume.given_options(parser(), arguments)
     options.storage = storage.resolve(options.storage)
     before: Settings | None = None
@@ -111,28 +116,28 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         from tune.search import dry_run
 
         return dry_run.prepare(options, search_space, digest, name, arguments, console)
-    # What needs torch and Ray comes after what may be wrong without them; all of it before the folder is made, so that
-    # a folder without a search in it is a matter of milliseconds.
-    from tune.search import confirm, ending, past, plan, warm_start
+    # What needs torch and Ray comes after the quick checks. All of it precedes the creation of the folder, so that a
+    # folder without a search exists for milliseconds only.
+    from tune.search import confirm, ending, history, plan, warm_start
     from tune.training import host
 
-    with host.at_full_speed():  # torch's threads, which the data start, inherit it, and train with --then-finalize
+    with host.at_full_speed():  # inherited by torch's threads, which start with the data
         prepared = plan.prepare(options, search_space, digest, name, console)
     if before is None:
         folder = options.storage.create(prepared.settings.name)
         claim = results.claim(folder)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
-        so_far = past.nothing(prepared.settings)
+        so_far = history.nothing(prepared.settings)
     else:
         folder = options.storage.folder(options.name)
         resume.check_agrees(before, prepared.settings)
         claim = results.claim(folder)
-        so_far = past.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
-        confirm.reruns(folder)  # ValueError now rather than a traceback later
+        so_far = history.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
+        confirm.reruns(folder)  # fails now if the file is damaged
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
-        wording.teller(console)(line)
+        wording.printer(console)(line)
     finalizes = "then_finalize" in given
     search = partial(ending.searched, prepared, folder, so_far, console, claim, " --then-finalize" if finalizes else "")
     tell = partial(ending.tell, prepared.settings, folder, console)
@@ -140,13 +145,13 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
 
 def _then_tell(search: Callable[[], None], tell: Callable[[], None], folder: RunFolder) -> None:
-    """Searches, and says what was found."""
+    """Searches, and prints what was found."""
     search()
     tell()
 
 
 def _then_finalize(search: Callable[[], None], tell: Callable[[], None], folder: RunFolder) -> None:
-    """Searches, says what was found, and makes the final model of it."""
+    """Searches, prints what was found, and trains the final model."""
     from tune import finalize
     from tune.search import summary
 
@@ -156,7 +161,7 @@ def _then_finalize(search: Callable[[], None], tell: Callable[[], None], folder:
         try:
             finish = finalize.prepare([folder.address])
         except ValueError as error:
-            raise cli.WorkFailed(f"the search is done, but there will be no final model: {error}") from error
+            raise cli.WorkFailed(f"the search is complete, but there will be no final model: {error}") from error
     except KeyboardInterrupt:
         print(f"Interrupted. To go on: {summary.command('tune.finalize', folder)}")
         raise
@@ -171,7 +176,7 @@ def seconds(text: str) -> float:
     """An argparse type: 90, 90s, 30m or 2h."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if found is None or not 0 < float(found[1]) < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
@@ -196,7 +201,7 @@ def cluster_address(text: str) -> str | None:
         return None if text == "local" else text
     if "://" in text:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is for Ray's client, but a search runs on a node of its cluster; log in there, and give auto"
+            f"{text!r} is for Ray's client, but a search must run on a node of its cluster; log in there and use auto"
         )
     host, _, port = text.rpartition(":")
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 2**16:

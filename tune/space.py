@@ -1,6 +1,6 @@
-"""SearchSpace: what a search-space file declares. Load it, check it.
+"""SearchSpace, which a search-space file defines: loading and validation.
 
-A search-space file is Python that a user edits, and loading it runs it: load only files you trust.
+A search-space file is Python code, and loading executes it: load only files that you trust.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from tune.training.config import TrainConfig
 MOST_TRIALS = 1_000_000
 
 LEAST_GPUS = 0.001
-"""Of one GPU. Ray counts shares in ten thousandths, and takes less for none."""
+"""The smallest share of a GPU. Ray rounds shares to ten thousandths, and smaller ones to zero."""
 
 PAGE = "(docs/search-space.md)"
-"""Where a user learns to write a space."""
+"""The page on writing a space."""
 
 OWN = ("model", "epochs", "seed")
-"""Fields of TrainConfig that the search sets itself."""
+"""Fields of TrainConfig that are set by the search itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """What to try. ValueError, with the mend in the sentence, if it contradicts itself."""
+    """What a search may try. ValueError, with the remedy in its message, if the space is inconsistent."""
 
     model: str
     """Name of an architecture in `cifar_models`."""
 
     epochs: int
-    """The horizon of a trial: its schedule is spread over so many epochs."""
+    """The horizon of a trial: its learning-rate schedule spans so many epochs."""
 
     trials: int
     """How many configurations to try, unless `--trials` says otherwise."""
 
     parameters: Mapping[str, Any]
-    """TrainConfig field -> Ray Tune domain or constant. A name that is no field must be a conditional:
-    a `tune.choice` of dicts, one a branch, keyed by fields: `{"scheduler": "step", "gamma": tune.uniform(...)}`."""
+    """TrainConfig field -> Ray Tune domain or constant. Any other name must be a conditional: a `tune.choice` of dicts,
+    one per branch, such as `{"scheduler": "step", "gamma": tune.uniform(...)}`."""
 
     reference: Mapping[str, Any]
-    """A setting known to be good, within the parameters. It runs first and gives ASHA a real first bar."""
+    """A point of the space that is known to be good. It runs first, so that ASHA compares with it from the start."""
 
     baselines: Sequence[Mapping[str, Any]] = ()
-    """Settings to compare with, within the parameters. They run next."""
+    """Further points of the space to compare with. They run next."""
 
     gpus_per_trial: float | None = None
-    """Share of a GPU for one trial, over 0 and at most 1; on a machine without GPU trials run on CPU cores.
-    None: as many trials share a GPU as is best by measurement."""
+    """Share of a GPU per trial, LEAST_GPUS to 1; without a GPU, trials run on CPU cores. None: the share that gives the
+    highest measured throughput."""
 
     cpus_per_trial: int | None = None
-    """CPU cores of one trial. None: one beside a GPU; without GPU as is best by measurement."""
+    """CPU cores per trial. None: one with a GPU; without, the number that gives the highest measured throughput."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or self.model not in cifar_models.NAMES:
@@ -75,7 +75,7 @@ class SearchSpace:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
-        TrainConfig(model=self.model, lr=0.1, batch_size=1, epochs=self.epochs)  # or its horizon is too far
+        TrainConfig(model=self.model, lr=0.1, batch_size=1, epochs=self.epochs)  # ValueError if the horizon is too long
         if self.trials > MOST_TRIALS:
             raise ValueError(f"trials is {self.trials}; it must be at most {MOST_TRIALS}.")
         gpus = self.gpus_per_trial
@@ -96,7 +96,7 @@ class SearchSpace:
         return TrainConfig.from_dict({**values, "model": self.model, "epochs": epochs, "seed": seed})
 
     def points(self) -> list[tuple[Literal["reference", "baseline"], dict[str, Any]]]:
-        """What runs before anything is proposed: origin and flat values, the reference first."""
+        """The fixed configurations, as origin and flat values, the reference first."""
         return [("reference", dict(self.reference)), *(("baseline", dict(point)) for point in self.baselines)]
 
     def _check_points(self) -> None:
@@ -114,7 +114,7 @@ class SearchSpace:
                 ) from error
 
     def _check_values(self) -> None:
-        """Tries the ends of every range and every category on a TrainConfig, and what the network takes of it."""
+        """Tries the bounds of every range and every category on a TrainConfig and the architecture."""
         config = self.config(self.reference, epochs=self.epochs, seed=0)
         smallest_batch = config.batch_size
         for name, parameter in domains.leaves(self.parameters):
@@ -135,9 +135,9 @@ class SearchSpace:
 
 
 def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:
-    """Each name is a field that is the search's to vary, or a conditional; no field is set twice at once."""
+    """Every name is a searchable field or a conditional, and no field can be set twice at once."""
     if strange := [name for name in parameters if not isinstance(name, str) or not name.isidentifier()]:
-        raise ValueError(f"{strange[0]!r} is no name for a parameter; use a word.")
+        raise ValueError(f"{strange[0]!r} is not a valid parameter name; use an identifier.")
     for name, parameter in parameters.items():
         domains.check_domain(name, parameter)
         if domains.is_conditional(parameter):
@@ -147,16 +147,16 @@ def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:
             for branch in parameter.categories:
                 _check_names(branch, seen | {field for field, _ in domains.leaves(others)})
         elif name in OWN:
-            raise ValueError(f"parameter {name} is set by the search itself; take it out of parameters.")
+            raise ValueError(f"parameter {name} is set by the search itself; remove it from parameters.")
         elif name not in TrainConfig.fields():
             known = ", ".join(field for field in TrainConfig.fields() if field not in OWN)
             raise ValueError(f"there is no parameter {name!r}; TrainConfig has {known}.")
         elif name in seen:
-            raise ValueError(f"parameter {name} is set twice, in a branch and beside it; keep one.")
+            raise ValueError(f"parameter {name} is set twice, inside and outside a branch; keep one.")
 
 
 def _check_complete(parameters: Mapping[str, Any]) -> None:
-    """No trial lacks what has no default."""
+    """Every trial gets the fields that have no default."""
     for name in ("lr", "batch_size"):
         if name not in {field for field, _ in domains.leaves(parameters)}:
             raise ValueError(f"parameters lacks {name}; every trial needs one.")
@@ -165,7 +165,7 @@ def _check_complete(parameters: Mapping[str, Any]) -> None:
 
 
 def _always_set(parameters: Mapping[str, Any]) -> set[str]:
-    """The fields that are set whichever branches are drawn."""
+    """The fields that are set in every combination of branches."""
     found = {name for name, parameter in parameters.items() if not domains.is_conditional(parameter)}
     for parameter in parameters.values():
         if domains.is_conditional(parameter):
@@ -174,7 +174,7 @@ def _always_set(parameters: Mapping[str, Any]) -> set[str]:
 
 
 def find(given: str) -> Path:
-    """The file that `--space` means. A shipped one may be named, as in `simple_cnn`: a wheel's user has no checkout."""
+    """The file that `--space` names: a path, or a shipped space such as `simple_cnn`, for users without a checkout."""
     if given in cifar_models.NAMES and not Path(given).exists():
         return Path(str(search_spaces.__file__)).with_name(f"{given}.py")
     return Path(given)
@@ -185,11 +185,11 @@ def load(path: Path) -> tuple[SearchSpace, str]:
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"The search-space file {path} can not be read: {error.strerror}.") from error
+        raise ValueError(f"The search-space file {path} cannot be read: {error.strerror}.") from error
     module = ModuleType("search_space_file")
     module.__file__ = str(path)
     try:
-        sys.modules[module.__name__] = module  # dataclasses look their module up
+        sys.modules[module.__name__] = module  # dataclasses look up their module
         exec(compile(source, str(path), "exec"), module.__dict__)
     except SyntaxError as error:
         raise ValueError(f"{path}, line {error.lineno or 1}: {printable(error.msg)}. {PAGE}") from error

@@ -1,6 +1,6 @@
-"""Where runs lie: a folder; or the URI of an object store, and then each command works in a folder of this machine.
+"""Where runs are: in a folder, or at the URI of an object store, which mirrors a local folder.
 
-That everything is written whole and in order rests on a local disk, so a URI is a mirror of it. No torch, no Ray.
+Commands always work in the local folder, because atomic and ordered writes need a local disk. No torch, no Ray.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ MIRRORED = (
     "epochs.parquet", "trials.parquet", "best.json", "rungs.json", "confirm.parquet", "warm_start.parquet",
     "experiment.json",
 )  # fmt: skip
-"""The small files of a run, in the order of the journal; the last one makes a folder a run."""
+"""The small files of a run, in the order in which the journal writes them. The last one makes a folder a run."""
 
 COPY = ".copy"
-"""Lies in a folder that was only fetched: what is mirrored from elsewhere may have gone on there."""
+"""Marks a folder that was only fetched: the run may have continued elsewhere."""
 
 AT_ONCE = 16
-"""So many files are asked for side by side."""
+"""Number of concurrent requests."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """What --storage says."""
+    """The place that --storage names."""
 
     root: Path
-    """Holds the folders that commands work in."""
+    """Parent of the local folders of runs."""
 
     remote: RemoteFolder | None = None
-    """Where they are mirrored."""
+    """Where they are mirrored, with a URI."""
 
     @classmethod
     def of(cls, folder: RunFolder) -> Storage:
-        """That which a run lies in."""
+        """The storage of a run."""
         return cls(folder.path.parent, None if folder.remote is None else folder.remote.above())
 
     @property
     def address(self) -> str:
-        """For another command: an absolute path, or the URI."""
+        """For other commands: an absolute path, or the URI."""
         return str(self.root.absolute()) if self.remote is None else self.remote.uri
 
     @property
     def place(self) -> str:
-        """The same for people."""
+        """For messages: a short path, or the URI."""
         return short(self.root) if self.remote is None else self.remote.uri
 
     def folder(self, name: str) -> RunFolder:
         return RunFolder(self.root / name, None if self.remote is None else self.remote.inside(name))
 
     def check_free(self, name: str) -> None:
-        """ValueError if the name is taken, or can be none. Nothing is written."""
+        """ValueError if the name is taken or invalid. Writes nothing."""
         results.check_name(name)
         if self.remote is not None and self.remote.inside(name).exists():
             raise ValueError(f"{remote.join(self.remote.uri, name)} exists already; give another --name, or remove it.")
         results.check_place(self.root, name)
 
     def create(self, name: str) -> RunFolder:
-        """A new result folder. ValueError as of `check_free`, or if nothing can be written there."""
+        """Creates a result folder. ValueError as in `check_free`, or if it cannot be written."""
         self.check_free(name)
         folder = RunFolder(results.create(self.root, name).path, self.folder(name).remote)
         if folder.remote is not None:
@@ -78,11 +78,11 @@ class Storage:
                 folder.remote.make()
             except Unreachable as error:
                 folder.path.rmdir()
-                raise ValueError(f"{error}; give another --storage, or mend that.") from error
+                raise ValueError(f"{error}; fix that, or choose another --storage.") from error
         return folder
 
     def runs(self) -> list[tuple[RunFolder, dict[str, Any]]]:
-        """All that lie there, with their experiment.json; damaged ones are left out."""
+        """All undamaged runs, with their experiment.json."""
         if self.remote is None:
             names = [path.parent.name for path in self.root.glob("*/experiment.json")]
             found = []
@@ -96,7 +96,7 @@ class Storage:
         return [(folder, about) for folder, about in zip(folders, abouts, strict=True) if about]
 
     def find(self, run: str | None) -> RunFolder:
-        """A run by name, path or URI, None is the newest; fetched if it lies elsewhere. ValueError if there is none."""
+        """A run by name, path or URI, or the newest for None; fetched if it is remote. ValueError if there is none."""
         if run is not None and remote.is_uri(run):
             place, name = remote.split(run)
             return resolve(place).find(name)
@@ -114,21 +114,21 @@ class Storage:
             about = _about(folder)
             if about is not None:
                 fetch(folder, about)
-            if (folder.path / "experiment.json").is_file():  # fetched; or none of it was ever uploaded
+            if (folder.path / "experiment.json").is_file():  # fetched, or never uploaded
                 return folder
         with suppress(ValueError):
             return results.find(run, Path())  # by path
         raise ValueError(f"There is no run {run!r} in {self.remote.uri}.")
 
     def addresses(self, run: str) -> list[str]:
-        """What a run that is named like this would be remembered as."""
+        """The addresses that a run of this name or path may have been recorded under."""
         if self.remote is None:
             return [str(path) for path in results.places(run, self.root)]
         return [run, remote.join(self.remote.uri, run)]
 
 
 def resolve(given: str) -> Storage:
-    """What --storage names. ValueError, within seconds, if it is a URI that can not be used."""
+    """The storage that --storage names. ValueError within seconds if it is an unusable URI."""
     if not remote.is_uri(given):
         return Storage(Path(given))
     there = remote.connect(given)
@@ -139,14 +139,14 @@ def resolve(given: str) -> Storage:
 
 
 def _short_hash(uri: str) -> str:
-    """Of the URI, and of the server that it is on where the environment names that."""
+    """A hash of the URI, and of its server if the environment names one."""
     place, mark, parameters = uri.partition("?")
     named = [place.rstrip("/"), mark, parameters, os.environ.get("AWS_ENDPOINT_URL", "")]
     return hashlib.sha256(" ".join(named).encode()).hexdigest()[:12]
 
 
 def _about(folder: RunFolder) -> dict[str, Any] | None:
-    """Its experiment.json as it lies there; None if there is none, {} if it is damaged."""
+    """The remote experiment.json; None if there is none, {} if it is damaged."""
     assert folder.remote is not None
     content = folder.remote.read("experiment.json")
     if content is None:
@@ -158,22 +158,22 @@ def _about(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def fetch(folder: RunFolder, there: Mapping[str, Any]) -> None:
-    """Makes the folder what lies there, unless this machine knows more of the run than what it has uploaded.
+    """Updates the local folder from its mirror, unless the local folder is the newer one.
 
-    `there`: the experiment.json that lies there.
+    `there`: the remote experiment.json.
     """
     assert folder.remote is not None
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{folder.path} can not be made ({error.strerror}).") from error
+        raise ValueError(f"{folder.path} cannot be made ({error.strerror}).") from error
     try:
         claim = results.claim(folder)
     except ValueError:
-        return  # a search of this machine works there
+        return  # a search on this machine is using it
     try:
         if not _is_origin(folder, there):
-            if _is_another_run(folder, there):  # of the same name, since removed there
+            if _is_another_run(folder, there):  # an older run of the same name, removed remotely
                 for name in ("final", "wandb", "ray"):
                     shutil.rmtree(folder.path / name, ignore_errors=True)
             (folder.path / COPY).touch()
@@ -195,9 +195,9 @@ def _is_another_run(folder: RunFolder, there: Mapping[str, Any]) -> bool:
 
 
 def _is_origin(folder: RunFolder, there: Mapping[str, Any]) -> bool:
-    """Whether what lies there was mirrored from this folder, and not gone on with on another machine since.
+    """Whether the mirror was made from this folder, and the run has not continued on another machine since.
 
-    It can then be older, where a network failed or this machine died, and never newer.
+    Then the mirror may be older, after a network failure or crash, but never newer.
     """
     if (folder.path / COPY).exists():
         return False
@@ -210,8 +210,10 @@ def _is_origin(folder: RunFolder, there: Mapping[str, Any]) -> bool:
 
 
 def fetch_final(folder: RunFolder, *, small: bool = False, only: str = "") -> None:
-    """Brings final/ here, or only its tables and figures, or one file. Of two files the newer one counts: what could
-    not be uploaded stays."""
+    """Fetches final/, or only its tables and JSON files (`small`), or only one file (`only`).
+
+    The newer version of each file wins, so what could not be uploaded is kept.
+    """
     if folder.remote is None:
         return
     final = folder.remote.inside("final")
@@ -224,11 +226,11 @@ def fetch_final(folder: RunFolder, *, small: bool = False, only: str = "") -> No
             replace_file(folder.final / name, content)
     checkpoint, ended = folder.final / "checkpoint.pt", there.get("metrics.json")
     if ended is not None and checkpoint.name not in there and not _is_newer(checkpoint, ended):
-        checkpoint.unlink(missing_ok=True)  # of a training that has come to its end elsewhere
+        checkpoint.unlink(missing_ok=True)  # its training has finished elsewhere
 
 
 def upload_final(folder: RunFolder) -> None:
-    """Makes final/ there what it is here, and adds what W&B keeps here. Unreachable if that fails."""
+    """Mirrors final/ and uploads W&B's local files. Unreachable if that fails."""
     if folder.remote is None:
         return
     final = folder.remote.inside("final")
@@ -240,22 +242,24 @@ def upload_final(folder: RunFolder) -> None:
 
 @contextmanager
 def final_uploaded(folder: RunFolder) -> Iterator[None]:
-    """Whatever way the block ends, final/ lies at the run's URI then. Unwritable if it ends well and that fails."""
+    """Uploads final/ at the end of the block, even on an exception. Unwritable if only the upload fails."""
     with ThreadPoolExecutor(1) as thread:  # see RemoteFolder.write
         try:
             yield
         except BaseException:
-            with suppress(Unreachable):  # the folder here is what this machine goes on from
+            with suppress(Unreachable):  # this machine resumes from the local folder
                 thread.submit(upload_final, folder).result()
             raise
         try:
             thread.submit(upload_final, folder).result()
         except Unreachable as error:
-            raise Unwritable(f"{error}; the model lies in {short(folder.final)}, and not all of it there") from error
+            raise Unwritable(
+                f"{error}; the model is in {short(folder.final)}, but not all of it was uploaded"
+            ) from error
 
 
 def upload_newer(here: Path, there: RemoteFolder, last: str = "") -> set[str]:
-    """Uploads the files that are not there yet, or newer here; returns the names of all. Unreachable if that fails."""
+    """Uploads files that are missing or older there; returns the names of all files. Unreachable if that fails."""
     known = there.files()
     files = [path for path in here.rglob("*") if path.is_file() and not path.is_symlink() and path.suffix != ".tmp"]
     for path in sorted(files, key=lambda path: (path.name == last, path)):
@@ -266,5 +270,5 @@ def upload_newer(here: Path, there: RemoteFolder, last: str = "") -> set[str]:
 
 
 def _is_newer(path: Path, than: Any) -> bool:
-    """Than the file there; False if it is not here."""
+    """Whether the local file is newer than the remote one; False if there is no local file."""
     return path.is_file() and path.stat().st_mtime > than.mtime.timestamp()

@@ -1,4 +1,4 @@
-"""How figures and settings are said to people."""
+"""Numbers, durations and settings in words."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tune.training.config import TrainConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-_SAID_FIRST = ("lr", "batch_size", "scheduler", "augmentation")
+_FIRST = ("lr", "batch_size", "scheduler", "augmentation")
 
 _NO_SETTING = ("model", "epochs", "seed")
-"""The same for all trials of a search."""
+"""Fields that are the same in all trials of a search."""
 
 
-def teller(console: Console) -> Callable[[str], None]:
-    """Prints sentences as they are: without markup or colours, and whole where nobody reads them on a screen."""
+def printer(console: Console) -> Callable[[str], None]:
+    """A function that prints a line literally, without markup, highlighting or wrapping."""
     return partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -43,16 +43,16 @@ def duration(seconds: float) -> str:
 
 
 def settings(config: TrainConfig) -> str:
-    """What a configuration is: rate, batch, schedule, augmentation, and whatever is not at its default."""
+    """`lr 0.05, batch 128, cosine, standard`, and every other setting that is not at its default."""
     first = [f"lr {config.lr:.3g}", f"batch {config.batch_size}", config.scheduler, config.augmentation]
     return ", ".join([*first, *other_settings(config)])
 
 
 def other_settings(config: TrainConfig) -> Iterator[str]:
-    """What `settings` says after the first four."""
+    """The settings that `settings` adds to the first four."""
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
-        if name in (*_SAID_FIRST, *_NO_SETTING):
+        if name in (*_FIRST, *_NO_SETTING):
             continue
         if name == "gamma":
             if config.scheduler == "step":

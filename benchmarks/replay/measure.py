@@ -19,7 +19,7 @@ from benchmarks.replay.simulate import Answer, replay
 from tune import space
 from tune.results import RunFolder
 from tune.search.asha import Asha
-from tune.search.past import Past
+from tune.search.history import History
 from tune.search.proposals import Proposer
 from tune.space import SearchSpace
 
@@ -123,6 +123,6 @@ def crashed(seed: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         proposer = Proposer(searched, epochs=HORIZON, seed=seed)
         deaths = {half, *range(half, len(whole.epochs), 50)}
-        mortal = Mortal(proposer, Past(asha=Asha(HORIZON)), RunFolder(Path(folder)), deaths)
+        mortal = Mortal(proposer, History(asha=Asha(HORIZON)), RunFolder(Path(folder)), deaths)
         died = replay(mortal, answer, workers=evidence.WORKERS, trials=SEARCH)
     return died == whole

@@ -6,10 +6,10 @@ from collections.abc import Container
 
 from benchmarks.replay.methods import METRIC, RayMethod
 from tune.results import RunFolder, Status
-from tune.search import past
+from tune.search import history
 from tune.search.asha import AshaScheduler
+from tune.search.history import History
 from tune.search.journal import Journal
-from tune.search.past import Past
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.training.config import TrainConfig
 
@@ -17,7 +17,7 @@ from tune.training.config import TrainConfig
 class Mortal:
     """A `Method`. Workers outlive the driver here, so that nothing but its memory is lost."""
 
-    def __init__(self, proposer: Proposer, begun: Past, folder: RunFolder, deaths: Container[int]) -> None:
+    def __init__(self, proposer: Proposer, begun: History, folder: RunFolder, deaths: Container[int]) -> None:
         """`begun` is what a new search starts from; the driver dies after the epochs `deaths`, counted over all."""
         about = {
             "data_fingerprint": "",
@@ -34,7 +34,7 @@ class Mortal:
         self.epochs = 0
         self._live(begun)
 
-    def _live(self, so_far: Past) -> None:
+    def _live(self, so_far: History) -> None:
         assert so_far.asha is not None
         self.journal = Journal(self.folder, METRIC, so_far)
         searcher = ProposalSearcher(self.proposer, METRIC, so_far.known, so_far.unfinished, self.journal.trial_proposed)
@@ -86,4 +86,4 @@ class Mortal:
 
     def _die_if_due(self) -> None:
         if self.epochs in self.deaths:
-            self._live(past.load(self.folder, METRIC, ""))
+            self._live(history.load(self.folder, METRIC, ""))

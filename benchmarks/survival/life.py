@@ -106,7 +106,7 @@ class Search:
                 self.told.append(f"{found[1]} {found[2]}")
             if found := re.search(r"trial (\d+) \(\w+\) starts", line):
                 self.running = found[1]
-            if found := re.search(r"trial (\d+) failed, and is tried once more", line):
+            if found := re.search(r"trial (\d+) failed and is tried once more", line):
                 self.died.add(found[1])
             self.last_line = line.strip()
 

@@ -19,7 +19,7 @@ from benchmarks.replay.simulate import Replay, replay
 from tune import domains, space
 from tune.results import RunFolder
 from tune.search.asha import Asha, AshaScheduler
-from tune.search.past import Past
+from tune.search.history import History
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.space import SearchSpace
 from tune.training import data
@@ -98,7 +98,7 @@ def test_the_simulator_drives_optuna_s_own_pruners(method: methods.Maker) -> Non
 
 def mortal(seed: int, folder: Path, deaths: Iterable[int]) -> Mortal:
     proposer = Proposer(searched(), epochs=HORIZON, seed=seed)
-    begun = Past(asha=Asha(HORIZON))
+    begun = History(asha=Asha(HORIZON))
     return Mortal(proposer, begun, RunFolder(folder), set(deaths))
 
 

@@ -38,7 +38,7 @@ def test_a_dry_run_starts_nothing_loads_nothing_and_writes_nothing(space: Path, 
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Warning: cifar100 is not there yet in data; it will be downloaded." in done.stdout
+    assert "Warning: data does not hold cifar100 yet; it will be downloaded." in done.stdout
     assert "Trials: 4 " in done.stdout
     assert done.stdout.endswith("Nothing was started. Without --dry-run the search goes to results/one.\n")
     assert sorted(tmp_path.rglob("*")) == before
@@ -53,7 +53,7 @@ def test_a_dry_run_takes_what_a_search_takes(
     output = capsys.readouterr()
     assert output.err == ""
     assert f"Space: {shipped}, {model}\n" in output.out
-    assert "not there yet in" not in output.out  # the data are
+    assert "does not hold" not in output.out  # the data are
     assert not (tmp_path / "results").exists()
 
 
@@ -68,8 +68,8 @@ def test_a_warm_start_is_told_and_kept(
     finished.write_table("trials.parquet", [rows[0] | {"val_acc": 20.0} | values for values in ({}, *more)], TRIALS)
     lines = [
         "Warm start: one, its best, trial 0001, runs right after the reference",
-        "  It trained 40,000 images for 2 epochs, this search 40,000 for 3: its accuracies do not compare, "
-        "only its best trial is taken over",
+        "  It was trained on 40,000 images for 2 epochs, this search on 40,000 for 3: "
+        "its accuracies are not comparable, so only its best trial is taken over",
         "  1 of 3 trials do not fit: lr outside log-uniform 0.001 to 0.3 (1)",
     ]
     arguments = [*sound, "--name", "two", "--warm-start", "one", "--max-epochs", "3"]
@@ -78,7 +78,7 @@ def test_a_warm_start_is_told_and_kept(
     assert cli.run(run.prepare, [*arguments, "--dry-run"]) == cli.DONE
     foretold = capsys.readouterr().out.splitlines()
     assert [line for line in foretold if line in lines] == lines
-    assert "Trials: 4 (1 reference, 1 warm start, 2 by hyperopt)" in foretold
+    assert "Trials: 4 (1 reference, 1 warm start, 2 proposed by hyperopt)" in foretold
     assert not (tmp_path / "results" / "two").exists()
 
     assert cli.run(only_checked(run.prepare), arguments) == cli.DONE
@@ -90,7 +90,7 @@ def test_a_warm_start_is_told_and_kept(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("experiment.json", '{"settings": {"model": "resnet18"}}', ["experiment.json does not tell data"]),
+        ("experiment.json", '{"settings": {"model": "resnet18"}}', ["experiment.json does not hold data"]),
         ("experiment.json", "{", ["experiment.json is damaged"]),
         ("trials.parquet", "PAR1", ["trials.parquet is damaged"]),
         ("best.json", "[]", ["best.json is damaged"]),
@@ -122,7 +122,7 @@ def test_a_run_in_a_store_is_learnt_from_and_told_of(
         assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
         foretold = capsys.readouterr().out.splitlines()
         assert any(line.startswith("Warm start: one, ") for line in foretold)
-        assert f"Time: no estimate, as {uri} holds no run" in "\n".join(foretold)
+        assert f"Time: unknown, as {uri} holds no run" in "\n".join(foretold)
         assert foretold[-1].endswith(f"the search goes to {remote.join(uri, 'two')}.")
     assert not s3.names("learnt/two")
     assert cli.run(only_checked(run.prepare), asked) == cli.DONE

@@ -103,5 +103,5 @@ def test_a_process_ends_with_the_code_and_the_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    expected = f"error: The search-space file {tmp_path}/nowhere.py can not be read: No such file or directory.\n"
+    expected = f"error: The search-space file {tmp_path}/nowhere.py cannot be read: No such file or directory.\n"
     assert done.stderr == expected

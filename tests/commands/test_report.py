@@ -59,7 +59,7 @@ def test_wrong_input_is_told_in_a_sentence(run: RunFolder, told: Told, tmp_path:
 def test_png_without_what_draws_it(run: RunFolder, told: Told, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     if missing == "kaleido":
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        assert "--png needs kaleido; `pip install kaleido`" in told(report.prepare, "one", "--png")
+        assert "--png needs kaleido; run `pip install kaleido`" in told(report.prepare, "one", "--png")
     else:
         monkeypatch.setattr("choreographer.browsers.chromium.Chromium.find_browser", lambda **_: None)
         assert "none was found; install Chrome or Chromium" in told(report.prepare, "one", "--png")
@@ -94,7 +94,7 @@ def test_a_run_in_an_object_store(
     assert cli.run(report.prepare, ["one", "--storage", uri, "--optuna"]) == cli.DONE
     assert "Written: s3://bucket/shown/one" in capsys.readouterr().out
     there = s3.files("shown/one")
-    assert b"Out of distribution" in there["report.html"]
+    assert b"Distorted images" in there["report.html"]
     assert there["study.db"][:6] == b"SQLite"
     assert not list((tmp_path / "another machine").rglob("model.pt")), "what the report does not need stays there"
 

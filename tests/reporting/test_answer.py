@@ -32,16 +32,18 @@ def test_the_model_of_another_trial_is_told_apart(run: RunFolder) -> None:
     a_run.finalize(run, 1000, ood=False)
     text = read(run).text
     assert "Test accuracy of trial 0000's final model" in text
-    assert "The final model is that of trial 0000, not of the one chosen now." in text
+    assert "The final model was trained from trial 0000, not from the trial chosen here." in text
     assert f"python -m tune.finalize {run.path} --overwrite" in text
     rewrite(run, "final/metrics.json", trial_id="0007")
     text = read(run).text
-    assert "not of the one chosen now" not in text
+    assert "not from the trial chosen here" not in text
     assert f"python -m tune.finalize {run.path}" not in text
     assert f"python -m tune.predict {run.path} IMAGE_OR_FOLDER" in text
 
 
-@pytest.mark.parametrize(("opened", "words"), [(1, "1,000 images, opened once;"), (3, "images, opened 3 times;")])
+@pytest.mark.parametrize(
+    ("opened", "words"), [(1, "1,000 images; test set opened once;"), (3, "images; test set opened 3 times;")]
+)
 def test_how_often_the_test_images_were_opened_is_what_was_counted(run: RunFolder, opened: int, words: str) -> None:
     a_run.finalize(run, 1000, ood=False)
     assert "opened" not in read(run).text, "an older run did not count"
@@ -51,12 +53,12 @@ def test_how_often_the_test_images_were_opened_is_what_was_counted(run: RunFolde
 
 def test_an_interrupted_search_says_so(run: RunFolder) -> None:
     rows = run.read_rows("trials.parquet")
-    assert "is not finished" not in read(run).text
+    assert "has not finished" not in read(run).text
     rows[3]["status"] = "interrupted"
     a_run.write_trials(run, rows)
     text = read(run).text
-    assert "This search is not finished: 7 of 8 trials have ended." in text
-    assert "until it was interrupted" in text
+    assert "This search has not finished: 7 of 8 trials have ended." in text
+    assert "search, interrupted" in text
     assert f"python -m tune.run --resume {run.path}" in text
     rewrite(run, "experiment.json", used_up=True)
     assert "--resume" not in read(run).text
@@ -75,11 +77,11 @@ def test_like_is_compared_with_like_after_reruns(run: RunFolder) -> None:
     best = {"trial_id": "0007", "mean": 52.0, "seeds": 2, "first": 60.0, "wall_s": 90.0}
     rewrite(run, "best.json", val_acc=52.0, seeds=2, confirmed=[best])
     text = read(run).text
-    assert "In the search itself it ended 10.00 points above the reference." in text
-    assert "after it 2 reruns of 3 min together" in text
+    assert "In the search it scored 10.00 points above the reference." in text
+    assert "then 2 reruns, 3 min of training" in text
     reference = best | {"trial_id": "0000", "mean": 49.0, "first": 50.0}
     rewrite(run, "best.json", confirmed=[best, reference])
-    assert "Over other seeds it ended 3.00 points above the reference." in read(run).text
+    assert "On other seeds it scored 3.00 points above the reference." in read(run).text
 
 
 def test_what_unfinished_trials_lack_is_not_saved(run: RunFolder) -> None:
@@ -91,5 +93,5 @@ def test_what_unfinished_trials_lack_is_not_saved(run: RunFolder) -> None:
     run.write_json("rungs.json", {"rungs": {"1": {row["trial_id"]: row["val_acc"] for row in rows}}})
     text = read(run).text
     assert "23 of 29 epochs were trained (79 %)" in text
-    assert "6 were saved by stopping the poor trials early" in text
+    assert "Stopping poor trials early saved 6." in text
     assert "after 1 epoch 8 5 62 % 1 " in text

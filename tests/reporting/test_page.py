@@ -58,14 +58,14 @@ def change(folder: RunFolder, **values: Any) -> None:
 
 def test_it_opens_with_the_answer(big: RunFolder, page: Path) -> None:
     text = Reader(page.read_text()).text
-    answer = text[text.index("Out of distribution The answer") :]  # behind the navigation
+    answer = text[text.index("Distorted images The best configuration") :]  # behind the navigation
     best = big.read_json("best.json")
     tested = big.read_json("final/metrics.json")
     assert answer.index(f"{tested['test_acc']:.2f} %") < answer.index("How the search went")
     low, high = tested["test_acc_interval95"]
     assert f"95 % interval {low:.2f} to {high:.2f}" in answer
     assert f"{best['val_acc']:.2f} %" in answer
-    assert f"Trial {best['trial_id']}, the reference that the search began with; chosen as {best['chosen']}." in answer
+    assert f"Trial {best['trial_id']}, the space's reference; chosen as {best['chosen']}." in answer
     assert f"{best['config']['lr']:.4g} searched" in answer
     assert f"python -m tune.predict {big.path} IMAGE_OR_FOLDER" in answer
 
@@ -123,13 +123,13 @@ def test_a_run_in_progress_says_so(run: RunFolder) -> None:
     rows[-1]["status"] = "running"
     a_run.write_trials(run, rows)
     text = read(run).text
-    assert "This search is not finished: 7 of 8 trials have ended." in text
+    assert "This search has not finished: 7 of 8 trials have ended." in text
     assert f"python -m tune.run --resume {run.path}" in text
     assert "There is no final model yet" in text
     mine = results.claim(run)
     text = read(run).text
     mine.release()
-    assert "The search is running" in text
+    assert "The search is still running" in text
     assert "--resume" not in text
 
 
@@ -138,7 +138,7 @@ def test_a_run_that_has_just_begun(run: RunFolder) -> None:
     run.write_table("epochs.parquet", [], EPOCHS)
     a_run.write_trials(run, [])
     run.write_json("rungs.json", {})
-    assert "No trial has begun yet." in read(run).text
+    assert "No trial has started yet." in read(run).text
 
 
 def test_one_trial_is_enough_for_an_answer(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_search_without_asha_compares_whole_trials(run: RunFolder) -> None:
     change(run, status="finished")
     text = read(run).text
     assert "The search ran without ASHA" in text
-    assert "These charts compare the accuracy after the last epoch, which 8 trials reached." in text
+    assert "These charts compare accuracies after the last epoch, which 8 trials reached." in text
 
 
 def test_reruns_stand_beside_what_the_search_saw(run: RunFolder) -> None:
@@ -177,14 +177,14 @@ def test_reruns_stand_beside_what_the_search_saw(run: RunFolder) -> None:
              "val_acc": best["val_acc"] - 1.5, "wall_s": 4.0} for seed in (43, 44)]  # fmt: skip
     run.write_table("confirm.parquet", rows, RERUNS)
     text = read(run).text
-    assert "2 of 2 reruns finished. On average they are 1.50 points below what the search saw" in text
+    assert "2 of 2 reruns finished. On average they are 1.50 points below the accuracy of the same trials" in text
 
 
 def test_several_runs_begin_with_the_comparison(compared: Path, big: RunFolder) -> None:
     found = Reader(compared.read_text())
     best = big.read_json("best.json")["val_acc"]
-    assert f"big is the most accurate: {best:.2f} % in validation" in found.text
-    assert "Not all have a final model" in found.text
+    assert f"big is the most accurate: {best:.2f} % validation accuracy" in found.text
+    assert "Not all runs have a final model" in found.text
     anchors = [attributes["id"] for _, attributes in found.tags if attributes.get("id")]
     assert len(anchors) == len(set(anchors))
 
@@ -213,12 +213,12 @@ def test_the_chosen_curve_is_a_line_though_corruption_is_judged_at_rungs_only(tm
 
 
 def test_the_report_after_a_search_never_fails_it(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    write.after(run, Console())
+    write.write_and_announce(run, Console())
     assert (run.path / "report.html").is_file()
     assert "Report: " in capsys.readouterr().out
     (run.path / "trials.parquet").write_bytes(b"no Parquet")
     (run.path / "report.html").unlink()
-    write.after(run, Console())
+    write.write_and_announce(run, Console())
     told = capsys.readouterr().out
     assert told.startswith("No report was written (ValueError: ")
     assert told.count("\n") == 1
@@ -231,10 +231,10 @@ def test_the_report_after_a_search_never_fails_it(run: RunFolder, capsys: pytest
         ("trials.parquet", b"no Parquet", "trials.parquet is damaged"),
         ("epochs.parquet", None, "holds no epochs.parquet"),
         ("experiment.json", b"{}", "it does not hold the settings of a search"),
-        ("rungs.json", b'{"rungs": 3}', "it holds no rungs"),
-        ("rungs.json", b'{"rungs": {"1": [1, 2]}}', "it holds no rungs"),
-        ("rungs.json", b'{"rungs": {"x": {}}}', "it holds no rungs"),
-        ("rungs.json", b'{"rungs": {"1": {"0000": "high"}}}', "it holds no rungs"),
+        ("rungs.json", b'{"rungs": 3}', "it holds no table of rungs"),
+        ("rungs.json", b'{"rungs": {"1": [1, 2]}}', "it holds no table of rungs"),
+        ("rungs.json", b'{"rungs": {"x": {}}}', "it holds no table of rungs"),
+        ("rungs.json", b'{"rungs": {"1": {"0000": "high"}}}', "it holds no table of rungs"),
         ("best.json", b'{"trial_id": "9999"}', "it names no trial of this run"),
         ("best.json", b"[]", "best.json is damaged"),
         ("final/test_predictions.parquet", b"no Parquet", "test_predictions.parquet is damaged"),
@@ -273,14 +273,14 @@ def test_runs_are_ranked_by_what_all_of_them_have(run: RunFolder, tmp_path: Path
     other = a_run.searched(tmp_path / "other", trials=8, horizon=4)
     a_run.finalize(other, 1000, ood=False)
     a, b = load(run), load(other)
-    text = compare.section({"a": a, "b": b}).says
-    assert text.startswith(f"a is the most accurate: {a.best['val_acc']:.2f} % in validation")
-    assert ", but the interval of b overlaps with it: this is no proof." in text
+    text = compare.section({"a": a, "b": b}).lead
+    assert text.startswith(f"a is the most accurate: {a.best['val_acc']:.2f} % validation accuracy")
+    assert ". The interval of b overlaps with it, so the order may be chance." in text
     b.best["val_acc"] = 1.0
-    assert "; next is b with 1.00 %." in compare.section({"a": a, "b": b}).says
+    assert ". Next is b with 1.00 %." in compare.section({"a": a, "b": b}).lead
     a.metrics.update({"test_acc": 10.0, "test_acc_interval95": [9.0, 11.0]})
     tested = b.metrics["test_acc"]
-    assert f"b is the most accurate: {tested:.2f} % in test" in compare.section({"a": a, "b": b}).says
+    assert f"b is the most accurate: {tested:.2f} % test accuracy" in compare.section({"a": a, "b": b}).lead
 
 
 def test_what_the_page_is_made_of_is_packaged() -> None:

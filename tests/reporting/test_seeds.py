@@ -42,10 +42,10 @@ def test_both_seeds_are_told(tiny_root: Path, tmp_path: Path) -> None:
     single = metrics["over_seeds"]["test_acc"]
     assert f"Test accuracy of a single seed {single['mean']:.2f} %" in text
     assert f"standard deviation {single['sd']:.2f}" in text
-    assert "the mean of the probabilities of 2 seeds; with test-time augmentation" in text
+    assert "probabilities averaged over 2 seeds; with test-time augmentation" in text
     assert "on each of 2 seeds" in text
-    assert "with test-time augmentation, in " in text, "what it did to the validation images"
-    assert "Predicted with the mean of 2 seeds, and test-time augmentation, and batch normalisation's" in text
+    assert "with test-time augmentation and " in text, "what it did to the validation images"
+    assert "Predicted with 2 seeds, averaged; test-time augmentation; batch-norm statistics" in text
     (final.folder.path / "test_predictions.parquet").unlink()
     text = read(folder).text
-    assert "Predicted most: class" not in text, "the file names its classes itself"
+    assert "Predicted most often: class" not in text, "the file names its classes itself"

@@ -14,7 +14,7 @@ from tests.reporting import a_run
 from tune.reporting import settings_charts
 from tune.reporting.chart import Chart
 from tune.reporting.load import Run, load
-from tune.reporting.settings_charts import _slices_in_words, _untold
+from tune.reporting.settings_charts import _slices_in_words, _why_inconclusive
 
 
 def trials(values: list[float], **params: list[float] | list[str]) -> list[FrozenTrial]:
@@ -34,13 +34,13 @@ def trials(values: list[float], **params: list[float] | list[str]) -> list[Froze
 def test_too_few_trials_tell_nothing() -> None:
     lr = [number / 30 for number in range(30)]
     apart = [float(number) for number in range(30)]
-    assert _untold(trials(apart[:10], lr=lr), 10_000) == ""
-    assert "9 trials with a result to compare: too few" in _untold(trials(apart[:9], lr=lr), 10_000)
+    assert _why_inconclusive(trials(apart[:10], lr=lr), 10_000) == ""
+    assert "9 comparable results: too few" in _why_inconclusive(trials(apart[:9], lr=lr), 10_000)
     settings = {f"setting_{number}": lr for number in range(12)}
-    assert "too few to tell which settings matter (12 trials would do)" in _untold(
+    assert "too few to tell which settings matter (it takes 12)" in _why_inconclusive(
         trials(apart[:11], **settings), 10_000
     )
-    assert _untold(trials(apart[:12], **settings), 10_000) == ""
+    assert _why_inconclusive(trials(apart[:12], **settings), 10_000) == ""
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -48,9 +48,9 @@ def test_trials_that_differ_by_chance_alone_tell_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     right = rng.binomial(500, 0.3, 40) / 5
     lr = [*map(float, rng.random(40))]
-    assert "differ by no more than chance" in _untold(trials([*map(float, right)], lr=lr), 500)
+    assert "differ no more than by chance" in _why_inconclusive(trials([*map(float, right)], lr=lr), 500)
     better = [float(value) + 20 * rate for value, rate in zip(right, lr, strict=True)]
-    assert _untold(trials(better, lr=lr), 500) == ""
+    assert _why_inconclusive(trials(better, lr=lr), 500) == ""
 
 
 def drawn(run: Run) -> list[str]:

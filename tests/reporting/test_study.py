@@ -152,8 +152,8 @@ def test_what_optuna_says_of_itself_is_as_before(run: Run) -> None:
 
 
 def test_a_study_that_can_not_be_written_is_told(big: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(Unwritable, match=r"study.db can not be written: .*unable to open"):
+    with pytest.raises(Unwritable, match=r"study.db cannot be written: .*unable to open"):
         study.write({"big": load(big)}, tmp_path / "gone" / "study.db")
     (tmp_path / "charts").touch()
-    with pytest.raises(Unwritable, match="charts can not be made: File exists"):
+    with pytest.raises(Unwritable, match="charts cannot be created: File exists"):
         png.write([], tmp_path / "charts")

@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from tune.search.asha import Asha
-from tune.search.console import view
+from tune.search.console import view_for
 from tune.search.eta import Progress
 from tune.search.live import LiveView
-from tune.search.standing import Standing
+from tune.search.view import View
 from tune.training.config import TrainConfig
 
-TITLE = "one: simple_cnn on synthetic, 50 epochs a trial"
+TITLE = "one: simple_cnn on synthetic, 50 epochs per trial"
 
 
 def config(**values: Any) -> TrainConfig:
@@ -32,7 +32,7 @@ def progress(trials: int = 5, workers: int = 2) -> Progress:
     return Progress(trials, 50, workers, Asha(50).rungs)
 
 
-def one_of_each(shown: Standing) -> None:
+def one_of_each(shown: View) -> None:
     """A search with a trial of every fate, and one that still runs."""
     shown.trial_started("0000", "reference", config())
     shown.epoch_ended("0000", metrics(49, 51.0))
@@ -64,7 +64,7 @@ def text_of(console: Console) -> str:
 
 
 def live(console: Console, title: str = TITLE, **more: Any) -> LiveView:
-    made = view(title, more.pop("progress", progress()), console, **more)
+    made = view_for(console)(title, more.pop("progress", progress()), console, **more)
     assert isinstance(made, LiveView)
     return made
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,18 +137,40 @@ def test_on_a_gpu_the_share_is_one_nth(monkeypatch: pytest.MonkeyPatch) -> None:
         said.getvalue()
         .splitlines()[-1]
         .startswith(
-            "4 at once on a gpu: measured today, images/s of so many simple_cnn side by side, one alone is 1: "
+            "4 at once on a gpu: measured today, relative images/s by number of simple_cnn at once: "
             "1: 1.00, 2: 1.90, 4: 3.40, 8: 3.35"
         )
     )
     assert Calibration.from_dict(found.to_dict()) == found
 
 
+def test_a_disturbed_measurement_is_used_but_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = (Measured(Packing(1, 2), 10.0, 500, waiting=0.6), Measured(Packing(2, 1), 550.0, 900, waiting=0.02))
+    found = Calibration({"device": "a cpu", "config": {"model": "simple_cnn"}}, measured, 80_000, "today")
+    monkeypatch.setattr(Calibrator, "measure", lambda self: found)
+    said = io.StringIO()
+    settled = sharing.settle(checked(Share(1, 0.0), False), make(), TWO_CORES, Console(file=said, width=300))
+    assert settled == (Share(1, 0.0), found)
+    assert "2: 55.00; other processes kept the cores busy meanwhile" in said.getvalue()
+    assert calibrator().kept() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the kernel does not tell how long threads wait")
+def test_a_process_knows_how_long_it_waited_for_a_core() -> None:
+    spin = "import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass\n"
+    spin += "from tune.training.throughput import waited_s\nprint(waited_s())"
+    core = str(min(os.sched_getaffinity(0)))
+    command = ["taskset", "-c", core, sys.executable, "-c", spin]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert all(float(process.communicate()[0]) > 0.2 for process in both), "each has half of the core"
+
+
 @pytest.mark.slow  # the search of the shipped space in test_real_data.py measures, too
 @pytest.mark.usefixtures("one_ray")
 def test_a_search_measures_once_keeps_what_it_found_and_a_dry_run_knows_it(
-    synthetic_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    synthetic_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(calibrate, "MAX_WAITING", math.inf)  # other tests may run meanwhile
     space = tmp_path / "space.py"
     space.write_text(SPACE.replace(" cpus_per_trial=1,", ""))
     given = ["--space", space, "--data", "synthetic", "--data-dir", synthetic_root, "--storage", tmp_path / "runs"]
@@ -152,7 +178,7 @@ def test_a_search_measures_once_keeps_what_it_found_and_a_dry_run_knows_it(
     given += ["--gpus-per-trial", "0"]
     asked = list(map(str, given))
     assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
-    assert "; to be measured when it starts" in capsys.readouterr().out
+    assert "; to be measured at the start" in capsys.readouterr().out
     assert cli.run(run.prepare, [*asked, "--name", "one"]) == cli.DONE
     assert "Measuring how many trials of simple_cnn share this machine best" in capsys.readouterr().out
     about = RunFolder(tmp_path / "runs" / "one").read_json("experiment.json")
@@ -163,7 +189,7 @@ def test_a_search_measures_once_keeps_what_it_found_and_a_dry_run_knows_it(
         == packing.best(found.measured, found.total_mb).packing.cpus
     )
     assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
-    assert f"{found.best.cpus} of {found.best.cpus * found.best.trials} cores a trial" in capsys.readouterr().out
+    assert f"{found.best.cpus} of {found.best.cpus * found.best.trials} cores per trial" in capsys.readouterr().out
     assert cli.run(run.prepare, ["--resume", "one", "--storage", str(tmp_path / "runs"), "--trials", "2"]) == cli.DONE
     assert "Measuring" not in capsys.readouterr().out
     again = RunFolder(tmp_path / "runs" / "one").read_json("experiment.json")

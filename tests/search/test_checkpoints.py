@@ -175,7 +175,7 @@ def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:
 def test_a_checkpoints_folder_that_can_not_be_is_told(tmp_path: Path) -> None:
     folder = create(tmp_path, "one")
     (folder.path / "checkpoints").write_text("a file")
-    with pytest.raises(Unwritable, match="checkpoints can not be written: File exists"):
+    with pytest.raises(Unwritable, match="checkpoints cannot be written: File exists"):
         Checkpoints(folder).keep_only([])
 
 

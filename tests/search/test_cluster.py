@@ -19,8 +19,8 @@ from tests.a_cluster import Cluster, free_port
 from tests.commands.asking import HERE
 from tests.search.on_a_cluster import Search, asked_of, trials_of, until
 from tune import cli, run
+from tune.search import broadcast
 from tune.search import cluster as joining
-from tune.search import nodes
 from tune.search.calibrate import Calibration
 from tune.search.checkpoint_store import FolderStore
 from tune.search.devices import Machine, Share, resolve
@@ -39,7 +39,7 @@ def test_what_is_no_cluster_is_told_in_seconds() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.2", 0))
         silent.listen()
-        with pytest.raises(ValueError, match=r"is no Ray cluster, or does not answer"):
+        with pytest.raises(ValueError, match=r"is not a Ray cluster, or does not answer"):
             joining.look(f"127.0.0.2:{silent.getsockname()[1]}")
     assert time.monotonic() - began < 5
 
@@ -76,21 +76,21 @@ def test_another_node_has_the_images_in_shared_memory_and_the_weights_in_its_own
 ) -> None:
     arrow, weights = data.prepare("synthetic", synthetic_root, "train"), tmp_path / "weights.pt"
     weights.write_bytes(b"weights")
-    here = nodes.ship(arrow, weights)
-    assert (nodes.images_of(arrow, here), nodes.weights_of(weights, here)) == (arrow, weights)
-    assert (nodes.images_of(arrow, None), nodes.weights_of(weights, None)) == (arrow, weights)
+    here = broadcast.broadcast(arrow, weights)
+    assert (broadcast.images_of(arrow, here), broadcast.weights_of(weights, here)) == (arrow, weights)
+    assert (broadcast.images_of(arrow, None), broadcast.weights_of(weights, None)) == (arrow, weights)
     away = replace(here, home="another")
-    content, file = nodes.images_of(arrow, away), images.read(arrow)
+    content, file = broadcast.images_of(arrow, away), images.read(arrow)
     assert isinstance(content, np.ndarray)
     assert not content.flags.owndata
     sent = images.read(content)
     assert torch.equal(sent.pixels, file.pixels)
     assert (sent.fingerprint, len(sent)) == (file.fingerprint, len(file))
-    kept = nodes.weights_of(weights, away)
+    kept = broadcast.weights_of(weights, away)
     assert kept is not None
     assert kept.read_bytes() == b"weights"
-    assert nodes.weights_of(weights, away) == kept, "one a process"
-    assert nodes.weights_of(None, nodes.ship(arrow, None)) is None
+    assert broadcast.weights_of(weights, away) == kept, "one a process"
+    assert broadcast.weights_of(None, broadcast.broadcast(arrow, None)) is None
 
 
 @pytest.mark.usefixtures("one_ray")
@@ -99,7 +99,7 @@ def test_a_trial_on_a_node_that_does_not_see_the_runs_folder_is_not_kept(synthet
     task = Task(arrow=arrow, val_fraction=0.1, split_seed=0, train_subset=None, weights=None, share=Share(1, 0.0),
                 checkpoints=FolderStore(tmp_path / "checkpoints"), checkpoint_every_s=0.0)  # fmt: skip
     assert task.keeps(), "else a full disk would be passed over"
-    away = replace(task, shipment=replace(nodes.ship(arrow, None), home="another"))
+    away = replace(task, broadcast=replace(broadcast.broadcast(arrow, None), home="another"))
     assert not away.keeps()
     (tmp_path / "checkpoints").mkdir()
     assert away.keeps()
@@ -140,7 +140,7 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
     rows = search.folder.read_rows("trials.parquet")
     assert [(row["status"], row["epochs"]) for row in rows] == [("finished", 16)] * 5
     notes = [row["error"] for row in rows if row["error"]]
-    assert notes == ["tried again after: its node died, or could not be reached"]
+    assert notes == ["tried again after: its node died or could not be reached"]
     epochs = [(row["trial_id"], row["epoch"]) for row in search.folder.read_rows("epochs.parquet")]
     assert sorted(epochs) == [(f"{trial:04d}", epoch) for trial in range(5) for epoch in range(1, 17)]
     assert not search.told("raylet"), "logs of Ray's in what the user reads"
@@ -155,14 +155,14 @@ def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
 ) -> None:
     asked = asked_of(cluster, synthetic_root, "wide", "--cpus-per-trial", "2")
     assert cli.run(run.prepare, asked) == cli.WRONG_INPUT
-    expected = "error: A trial wants 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"
+    expected = "error: A trial needs 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"
     assert capsys.readouterr().err == expected
     assert not (cluster.hidden[-1] / "wide").exists()
     monkeypatch.setattr(joining.services, "find_node_ids", lambda: {"0" * 56})
-    with pytest.raises(ValueError, match=r"this machine is no node of the cluster at .*ray start --address="):
+    with pytest.raises(ValueError, match=r"this machine is not a node of the cluster at .*ray start --address="):
         joining.look(cluster.address)
     monkeypatch.setattr(joining.ray, "__version__", "2.0.0")
-    with pytest.raises(ValueError, match=r"runs Ray .* and Python .*, here are Ray 2.0.0 and .*have to be the same"):
+    with pytest.raises(ValueError, match=r"runs Ray .* and Python .*, but this is Ray 2.0.0 and .*must be the same"):
         joining.look(cluster.address)
 
 

@@ -40,7 +40,7 @@ def test_a_trial_of_a_lost_node_goes_on_from_the_store(cluster: Cluster, synthet
     def goes_on() -> list[int]:
         """The epochs that were told of the lost trial after its node's death."""
         said = "".join(search.lines)
-        found = re.search(r"trial (\d+) failed, and is tried once more: its node died", said)
+        found = re.search(r"trial (\d+) failed and is tried once more: its node died", said)
         return (
             []
             if found is None

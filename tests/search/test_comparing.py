@@ -15,13 +15,16 @@ from tune.search import warm_start
 @pytest.mark.parametrize(
     ("others", "why"),
     [
-        ({"data": "synthetic"}, "It learnt from synthetic, this search from cifar100"),
-        ({"fingerprint": "xyz"}, "Its cifar100 held other images"),
-        ({"train_subset": 5000}, "It trained 5,000 images for 4 epochs, this search 40,000 for 4"),
-        ({"train_subset": 5000, "max_epochs": 9}, "It trained 5,000 images for 9 epochs, this search 40,000 for 4"),
+        ({"data": "synthetic"}, "It was trained on synthetic, this search uses cifar100"),
+        ({"fingerprint": "xyz"}, "Its cifar100 had other images"),
+        ({"train_subset": 5000}, "It was trained on 5,000 images for 4 epochs, this search on 40,000 for 4"),
+        (
+            {"train_subset": 5000, "max_epochs": 9},
+            "It was trained on 5,000 images for 9 epochs, this search on 40,000 for 4",
+        ),
         (
             {"val_fraction": 0.1},
-            "It trained 45,000 images for 4 epochs, this search 40,000 for 4; "
+            "It was trained on 45,000 images for 4 epochs, this search on 40,000 for 4; "
             "it validated on 5,000 images, this search on 10,000",
         ),
         (
@@ -38,7 +41,7 @@ def test_where_accuracies_do_not_compare_only_the_best_is_taken(
     assert not any(row["known"] for row in taken.rows)
     assert taken.lines == [
         "Warm start: one, its best, trial 0001, runs right after the reference",
-        f"  {why}: its accuracies do not compare, only its best trial is taken over",
+        f"  {why}: its accuracies are not comparable, so only its best trial is taken over",
         "  1 of 6 trials do not fit: lr outside log-uniform 0.001 to 0.3 (1)",
     ]
     new = create(tmp_path, "new")
@@ -53,7 +56,8 @@ def test_a_best_that_runs_anyway_is_not_taken_over(tmp_path: Path) -> None:
     assert taken.rows == []
     assert taken.lines == [
         "Warm start: one, its best, trial 0000, is this search's reference anyway",
-        "  It trained 40,000 images for 4 epochs, this search 40,000 for 9: its accuracies do not compare",
+        "  It was trained on 40,000 images for 4 epochs, this search on 40,000 for 9: "
+        "its accuracies are not comparable",
     ]
 
 

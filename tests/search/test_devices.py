@@ -94,7 +94,7 @@ def test_a_gpu_that_is_not_there_is_refused(gpus: float) -> None:
 
 def test_more_cores_than_there_are_are_refused() -> None:
     for asked, spaces in ((9, 1), (None, 9)):
-        with pytest.raises(ValueError, match="wants 9 CPU cores, but there are 8; lower --cpus-per-trial"):
+        with pytest.raises(ValueError, match="needs 9 CPU cores, but there are 8; lower --cpus-per-trial"):
             resolve(LAPTOP, None, asked, space_gpus=1.0, space_cpus=spaces)
     assert resolve(LAPTOP, None, 8, space_gpus=1.0, space_cpus=9)[0].cpus == 8
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tune.search.asha import Asha
-from tune.search.eta import Progress, Reached
+from tune.search.eta import Progress, TrialProgress
 from tune.search.expectation import expect
 
 RUNGS = (3, 6, 12, 24)
@@ -22,16 +22,16 @@ class Clock:
         return self.now
 
 
-def reference(epoch: int) -> Reached:
-    return Reached(epoch, goes_on=epoch < 27, judged=False)
+def reference(epoch: int) -> TrialProgress:
+    return TrialProgress(epoch, goes_on=epoch < 27, judged=False)
 
 
-def runs(epoch: int) -> Reached:
-    return Reached(epoch, goes_on=True, judged=True)
+def runs(epoch: int) -> TrialProgress:
+    return TrialProgress(epoch, goes_on=True, judged=True)
 
 
-def over(epoch: int) -> Reached:
-    return Reached(epoch, goes_on=False, judged=True)
+def over(epoch: int) -> TrialProgress:
+    return TrialProgress(epoch, goes_on=False, judged=True)
 
 
 def test_beforehand_it_is_what_a_dry_run_expects() -> None:
@@ -44,8 +44,8 @@ def test_beforehand_it_is_what_a_dry_run_expects() -> None:
 
 def test_without_asha_all_epochs_are_to_be_trained() -> None:
     progress = Progress(4, 10, 2)
-    progress.update([Reached(10, goes_on=False, judged=False), runs(3)])
-    assert (progress.paid, progress.expected, progress.fraction) == (13, 40, 13 / 40)
+    progress.update([TrialProgress(10, goes_on=False, judged=False), runs(3)])
+    assert (progress.trained, progress.expected, progress.fraction) == (13, 40, 13 / 40)
     assert progress.in_words(1) == "1/4 trials, 13 of 40 epochs"
 
 
@@ -61,7 +61,7 @@ def test_trials_that_are_stopped_early_make_the_rest_cheaper_and_those_that_go_o
 def test_all_ended_is_all_paid() -> None:
     progress = Progress(3, 27, 2, RUNGS)
     progress.update([reference(27), over(3), over(6)])
-    assert (progress.paid, progress.expected, progress.fraction) == (36, 36, 1.0)
+    assert (progress.trained, progress.expected, progress.fraction) == (36, 36, 1.0)
     assert progress.in_words(3) == "3/3 trials, 36 of 36 epochs"
 
 
@@ -74,7 +74,7 @@ def test_the_bar_never_goes_back_though_more_turns_out_to_be_left() -> None:
     far = progress.fraction
     progress.update([reference(27), *[over(3)] * 5, runs(0), runs(3)])  # goes on from an older checkpoint
     assert progress.fraction == far
-    assert progress.paid / progress.expected < far
+    assert progress.trained / progress.expected < far
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -89,11 +89,11 @@ def test_half_way_the_estimate_is_better_than_beforehand_where_the_reference_is_
             (e for e in asha.rungs if not asha.report(str(trial), e, draw.gauss(quality, 0.3), spared=not trial)),
             horizon,
         )
-        reached.append(Reached(epoch, goes_on=False, judged=trial > 0))
+        reached.append(TrialProgress(epoch, goes_on=False, judged=trial > 0))
         progress.update(reached)
         if trial == trials // 2:
             half_way = progress.expected
-    assert abs(half_way - progress.paid) < abs(beforehand - progress.paid)
+    assert abs(half_way - progress.trained) < abs(beforehand - progress.trained)
 
 
 # The time left.

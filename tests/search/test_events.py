@@ -49,10 +49,10 @@ ValueError: of no use
     ("text", "line"),
     [
         (KILLED, "its process died (killed, crashed, or out of memory)"),
-        (KILLED + MEMORY, "its process was ended, since the machine ran low on memory"),
+        (KILLED + MEMORY, "its process was killed because the machine ran low on memory"),
         (KILLED + RAISED, "ValueError: of no use"),
-        (KILLED + LOST, "its node died, or could not be reached"),
-        (GONE, "its node died, or could not be reached"),
+        (KILLED + LOST, "its node died or could not be reached"),
+        (GONE, "its node died or could not be reached"),
         (RAISED, "ValueError: of no use"),
         ("nothing known", "nothing known"),
         ("", "unknown error"),

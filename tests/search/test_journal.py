@@ -11,8 +11,8 @@ import pytest
 from tune.results import EPOCHS, TRIALS, RunFolder, config_of, create
 from tune.search import journal as journal_module
 from tune.search.asha import Asha
+from tune.search.history import History
 from tune.search.journal import Journal
-from tune.search.past import Past
 from tune.training.config import TrainConfig
 
 CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=64, epochs=3, scheduler="cosine", warmup=0.1)
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def journal(folder: RunFolder) -> Journal:
-    return Journal(folder, "val_acc", Past(asha=Asha(3, 1)))
+    return Journal(folder, "val_acc", History(asha=Asha(3, 1)))
 
 
 def test_a_search_that_has_just_begun_has_whole_empty_files(journal: Journal, folder: RunFolder) -> None:
@@ -145,7 +145,7 @@ def test_while_trials_run_the_best_so_far_is_on_the_disk(journal: Journal, folde
 
 def test_the_rungs_are_ashas_table(folder: RunFolder) -> None:
     asha = Asha(3, 1)
-    journal = Journal(folder, "val_acc", Past(asha=asha))
+    journal = Journal(folder, "val_acc", History(asha=asha))
     asha.report("0000", 1, 12.0)
     asha.report("0001", 1, 10.0)
     journal.write()
@@ -156,7 +156,7 @@ def test_the_rungs_are_ashas_table(folder: RunFolder) -> None:
 def test_a_rung_is_on_the_disk_before_ray_acts_on_it(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
     asha = Asha(8, 2)
-    journal = Journal(folder, "val_acc", Past(asha=asha))
+    journal = Journal(folder, "val_acc", History(asha=asha))
     journal.trial_started("0000", "search", CONFIG)
     for epoch, rows in [(1, 0), (2, 2), (3, 2)]:
         asha.report("0000", epoch, 10.0)
@@ -166,7 +166,7 @@ def test_a_rung_is_on_the_disk_before_ray_acts_on_it(folder: RunFolder, monkeypa
 
 
 def test_without_asha_there_are_no_rungs(folder: RunFolder) -> None:
-    Journal(folder, "val_acc", Past())
+    Journal(folder, "val_acc", History())
     assert folder.read_json("rungs.json") == {}
 
 
@@ -174,7 +174,7 @@ def test_an_epoch_waits_for_the_disk_and_a_trials_end_does_not(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
-    journal = Journal(folder, "val_acc", Past())
+    journal = Journal(folder, "val_acc", History())
     journal.trial_started("0000", "search", CONFIG)
     journal.epoch_ended("0000", metrics(1, 12.0))
     journal.tick()
@@ -223,7 +223,7 @@ def test_a_proposal_is_on_disk_at_once_and_one_that_never_began_is_left_to_be_tr
 
 def test_what_reruns_have_chosen_stands_while_the_search_is_extended(journal: Journal, folder: RunFolder) -> None:
     folder.write_json("best.json", {"trial_id": "0003", "confirmed": []})
-    later = Journal(folder, "val_acc", Past())
+    later = Journal(folder, "val_acc", History())
     later.trial_started("0000", "reference", CONFIG)
     later.epoch_ended("0000", metrics(3, 99.0))
     later.trial_ended("0000", "finished", None)
@@ -253,7 +253,7 @@ def test_an_epoch_that_becomes_a_checkpoint_is_on_disk_at_once(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "WRITE_EVERY_S", 3600.0)
-    journal = Journal(folder, "val_acc", Past())
+    journal = Journal(folder, "val_acc", History())
     journal.trial_started("0000", "search", CONFIG)
     journal.epoch_ended("0000", metrics(1, 12.0))
     assert folder.read_rows("epochs.parquet") == []
@@ -267,7 +267,7 @@ def test_an_epoch_that_was_written_just_before_a_crash_is_not_there_twice(journa
     journal.epoch_ended("0000", metrics(1, 30.0))
     before = dict(journal.trials["0000"])
     journal.epoch_ended("0000", metrics(2, 50.0))
-    later = Journal(folder, "val_acc", Past(trials={"0000": before}, epochs=journal.epochs))
+    later = Journal(folder, "val_acc", History(trials={"0000": before}, epochs=journal.epochs))
     later.trial_started("0000", "search", CONFIG)
     later.epoch_ended("0000", metrics(2, 50.0))
     later.trial_ended("0000", "interrupted", None)

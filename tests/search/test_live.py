@@ -137,7 +137,7 @@ def test_what_goes_wrong_is_printed_above_and_stays() -> None:
         shown.trial_failed("0004", "its process died")
     text = text_of(console)
     assert "trial 0002 failed: RuntimeError: [/red] CUDA out of memory" in text
-    assert "trial 0004 failed, and is tried once more: its process died" in text
+    assert "trial 0004 failed and is tried once more: its process died" in text
 
 
 def test_the_last_picture_stays_and_is_whole() -> None:

@@ -148,7 +148,7 @@ def test_a_network_that_goes_away_does_not_end_the_search(
         assert "can not be used (Failed to connect" in said.out
         assert re.fullmatch(
             r"failed: s3://leaves/runs/one\S* can not be used \(Failed to connect .*\); "
-            rf"what the search has found lies in {tmp_path}/cache/\S+/one, and not all of it there\. "
+            rf"the search's results are in {tmp_path}/cache/\S+/one, but not all were uploaded\. "
             rf"To go on: python -m tune\.run --resume one --storage '{re.escape(uri)}'\n",
             said.err,
         )

@@ -20,8 +20,8 @@ from tune.results import TRIALS, RunFolder, create
 from tune.search import confirm, resume
 from tune.search.asha import Asha, AshaScheduler
 from tune.search.choose import choose
+from tune.search.history import History
 from tune.search.journal import Journal
-from tune.search.past import Past
 from tune.search.proposals import ProposalSearcher, Proposer, score
 
 METRIC = "val_robust_acc"
@@ -71,7 +71,7 @@ def test_the_best_is_the_best_under_corruption() -> None:
 
 def test_between_rungs_the_last_ones_stands_and_a_verdict_is_none(tmp_path: Path) -> None:
     folder = create(tmp_path, "one")
-    journal = Journal(folder, METRIC, Past(asha=Asha(4, 2)))
+    journal = Journal(folder, METRIC, History(asha=Asha(4, 2)))
     for trial_id in ("0000", "0001"):
         journal.trial_started(trial_id, "search", CONFIG)
     for epoch, robust in ((1, None), (2, 20.0), (3, None)):
@@ -97,12 +97,12 @@ def test_reruns_are_picked_and_judged_by_it(tmp_path: Path) -> None:
 
 
 def test_a_search_goes_on_by_its_own_metric_alone() -> None:
-    with pytest.raises(ValueError, match="--metric is val_robust_acc, but the search was begun with val_acc"):
+    with pytest.raises(ValueError, match="--metric is val_robust_acc, but the search was started with val_acc"):
         resume.check_agrees(settings(), settings(metric=METRIC))
 
 
 def test_a_dry_run_says_when_it_is_measured(tmp_path: Path) -> None:
-    assert "Metric: val_robust_acc, measured at ASHA's rungs and in the end" in told(tmp_path, metric=METRIC)
+    assert "Metric: val_robust_acc, measured at ASHA's rungs and after the last epoch" in told(tmp_path, metric=METRIC)
     assert "Metric: val_robust_acc, measured in the end" in told(tmp_path, metric=METRIC, scheduler="none")
 
 

@@ -259,7 +259,7 @@ def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished
     (row,) = RunFolder(tmp_path / "broken").read_rows("trials.parquet")
     assert row["status"] == "failed"
     assert "\n" not in row["error"]
-    assert capfd.readouterr().out.count("trial 0000 failed, and is tried once more: ") == 1
+    assert capfd.readouterr().out.count("trial 0000 failed and is tried once more: ") == 1
 
 
 def test_a_time_budget_ends_the_search_with_what_it_has(space: Path, tmp_path: Path, synthetic_root: Path) -> None:

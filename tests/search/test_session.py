@@ -22,5 +22,5 @@ def test_without_its_packages_a_sentence_says_how_to_get_them(monkeypatch: pytes
     console = log()
     assert not session._has_dashboard(console)
     (line,) = text_of(console).splitlines()
-    assert line.startswith("No Ray dashboard, since its packages are not all there (")
-    assert line.endswith("`pip install 'ray[default]'` adds them.")
+    assert line.startswith("No Ray dashboard, as packages are missing (")
+    assert line.endswith("`pip install 'ray[default]'` installs them.")

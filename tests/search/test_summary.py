@@ -57,28 +57,26 @@ def told(
 def test_each_end_is_told_apart_and_only_stopping_saves(tmp_path: Path) -> None:
     text = told(tmp_path, ENDS, settings(trials=6), spent_s=123.4)
     assert "6 trials: 2 finished, 1 stopped, 1 diverged, 1 failed, 1 interrupted." in text
-    assert "Cost: 16 epochs in 2 min; 5 of 21 saved by stopping the poor trials early." in text  # 3 and 2 of two trials
+    assert "Cost: 16 epochs in 2 min; 5 of 21 saved by stopping poor trials early." in text  # 3 and 2 of two trials
 
 
 def test_one_of_a_kind_is_told_as_one(tmp_path: Path) -> None:
     text = told(tmp_path, [("finished", 1)], settings(trials=1), repeats_refused=1)
-    assert "1 trial: 1 finished; 1 proposal drawn anew, as repeating an earlier one.\n" in text
+    assert "1 trial: 1 finished; 1 repeated proposal redrawn.\n" in text
     assert "Cost: 1 epoch in " in text
 
 
 def test_repeats_are_counted(tmp_path: Path) -> None:
-    assert "; 7 proposals drawn anew, as repeating an earlier one." in told(
-        tmp_path, ENDS, settings(), repeats_refused=7
-    )
+    assert "; 7 repeated proposals redrawn." in told(tmp_path, ENDS, settings(), repeats_refused=7)
     assert "drawn anew" not in told(tmp_path, ENDS, settings(), repeats_refused=0)
 
 
 def test_a_space_that_is_used_up_is_told(tmp_path: Path) -> None:
     text = told(tmp_path, ENDS, settings(trials=9), used_up=True)
-    assert "The space is used up, short of 9 trials: new proposals only repeated the trials." in text
+    assert "The space is used up before 9 trials: new proposals only repeated earlier trials." in text
     assert "used up" not in told(tmp_path, ENDS, settings(trials=9), used_up=False), "a budget or the user ended it"
     text = told(tmp_path, ENDS, settings(trials=9, warm_start="earlier"), used_up=True)
-    assert "only repeated the trials or the warm start." in text
+    assert "only repeated earlier trials or the warm start." in text
 
 
 def best(**more: Any) -> dict[str, Any]:
@@ -145,7 +143,7 @@ def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -
     RunFolder(tmp_path).write_table("confirm.parquet", again, confirm.RERUNS)
     text = told(tmp_path, ENDS, settings(confirm=4), best(val_acc=9.25, seeds=3, confirmed=items), spent_s=60.0)
     assert "Best: trial 0005 (search), 9.25 % (95 % interval 8." in text
-    assert "Cost: 16 epochs in 60 s, and 12 of reruns after that; " in text
+    assert "Cost: 16 epochs in 60 s, then 12 in reruns; " in text
     assert "trial 0005: 9.25 % over 3 other seeds, 15.00 % in the search, 12 s each" in text
     assert "trial 0002" not in text
     assert "and 1 more in confirm.parquet" in text

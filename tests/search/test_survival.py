@@ -202,7 +202,7 @@ def test_a_disk_that_is_full_at_once_leaves_nothing(
 ) -> None:
     work = run.prepare([*arguments, "--name", "full"])
     (tmp_path / "full" / "epochs.parquet").mkdir()  # the first file that is written
-    with pytest.raises(cli.WorkFailed, match=r"epochs.parquet can not be written: .*\. Nothing had begun"):
+    with pytest.raises(cli.WorkFailed, match=r"epochs.parquet can not be written: .*\. Nothing had started"):
         work()
     assert not (tmp_path / "full").exists()
 

@@ -44,7 +44,7 @@ def test_a_search_then_its_final_model(
 
     assert cli.run(run.prepare, ["--resume", str(folder.path), "--then-finalize"]) == cli.WRONG_INPUT
     told = capsys.readouterr().err
-    assert f"{folder.final} is there already; leave --then-finalize out" in told
+    assert f"{folder.final} exists already; omit --then-finalize" in told
     assert f"`python -m tune.finalize {folder.path} --resume`" in told
     (folder.final / "checkpoint.pt").unlink()
     (folder.final / "epochs.parquet").unlink()
@@ -56,7 +56,7 @@ def test_a_search_then_its_final_model(
 def test_a_search_whose_final_model_can_not_be_made_has_failed(tmp_path: Path) -> None:
     folder = searched(tmp_path, small(tmp_path / "data"))
     folder.write_json("best.json", {})
-    with pytest.raises(cli.WorkFailed, match=r"the search is done, but .* No trial of run has a result"):
+    with pytest.raises(cli.WorkFailed, match=r"the search is complete, but .* No trial of run has a result"):
         run._then_finalize(lambda: None, lambda: None, folder)
 
 

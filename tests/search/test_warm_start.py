@@ -56,7 +56,7 @@ def test_the_new_search_has_its_own_seed_and_horizon(tmp_path: Path) -> None:
     # 10,000 images to validate on: sqrt(2 * 0.25 / 10,000)
     assert taken.lines[1] == (
         "  Its seed was 3, this search's is 8: another split of the same size, "
-        "for which accuracies differ by up to 0.7 points (one standard deviation)"
+        "on which accuracies differ by up to 0.7 points (standard deviation)"
     )
     (row,) = take(RunFolder(tmp_path / "one"), max_epochs=9).rows
     assert (row["config.epochs"], row["epochs"]) == (9, 4)
@@ -64,7 +64,7 @@ def test_the_new_search_has_its_own_seed_and_horizon(tmp_path: Path) -> None:
 
 def test_random_search_is_told_to_learn_nothing(tmp_path: Path) -> None:
     taken = take(leave(tmp_path, FIVE), search="random")
-    assert taken.lines[1:] == ["  Random search learns nothing from them; it only does not try them again"]
+    assert taken.lines[1:] == ["  Random search does not learn from them; it only avoids repeating them"]
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
@@ -73,7 +73,7 @@ def test_trials_that_did_not_end_well_are_no_knowledge(status: str, tmp_path: Pa
     taken = take(leave(tmp_path, rows, best="0005"))
     assert ids(taken) == [row["trial_id"] for row in FIVE]
     assert first(taken) == ["0001"], "the best of what is left"
-    assert taken.lines[1:] == [f"  3 of 8 trials are no knowledge: {status} (2), without val_acc (1)"]
+    assert taken.lines[1:] == [f"  3 of 8 trials have no usable result: {status} (2), without val_acc (1)"]
 
 
 def test_the_one_that_the_run_chose_comes_before_the_highest(tmp_path: Path) -> None:
@@ -100,11 +100,11 @@ def test_a_best_that_runs_anyway_does_not_run_twice(best: int, origin: str, tmp_
 
 def test_nothing_may_be_left(tmp_path: Path) -> None:
     taken = take(leave(tmp_path / "empty", []))
-    assert (taken.rows, taken.lines) == ([], ["Warm start: one, of its 0 trials none serves this search"])
+    assert (taken.rows, taken.lines) == ([], ["Warm start: one, none of its 0 trials is of use"])
     taken = take(leave(tmp_path / "other", [trial(0, 20.0, 0.05, batch_size=32)]), space(batch_size=64), max_epochs=9)
     assert taken.rows == []
     assert taken.lines == [
-        "Warm start: one, of its 1 trials none serves this search",
+        "Warm start: one, none of its 1 trials is of use",
         "  1 of 1 trials do not fit: batch_size other than 64 (1)",
     ]
 
@@ -116,12 +116,12 @@ def test_diverged_trials_alone_have_no_best(tmp_path: Path) -> None:
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="one searched resnet18, but this search is for simple_cnn; choose a run"):
+    with pytest.raises(ValueError, match="one is a search of resnet18, but this one is of simple_cnn; choose a run"):
         take(leave(tmp_path, FIVE, model="resnet18"))
 
 
 def test_data_that_this_version_does_not_know_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="one learnt from svhn, which this version does not know"):
+    with pytest.raises(ValueError, match="one was trained on svhn, which this version does not know"):
         take(leave(tmp_path, FIVE, data="svhn"))
 
 
@@ -145,17 +145,17 @@ def test_settings_that_lack_what_is_needed_are_told(field: str, tmp_path: Path) 
         if value is not None:
             asked[field] = value
         folder.write_json("experiment.json", about | {"settings": asked})
-        with pytest.raises(ValueError, match=rf"experiment\.json does not tell {field}"):
+        with pytest.raises(ValueError, match=rf"experiment\.json does not hold {field}"):
             take(folder)
     folder.write_json("experiment.json", {})
-    with pytest.raises(ValueError, match="does not tell model"):
+    with pytest.raises(ValueError, match="does not hold model"):
         take(folder)
 
 
 @pytest.mark.parametrize("column", ["trial_id", "status", "epochs"])
 def test_trials_that_lack_what_is_needed_are_told(column: str, tmp_path: Path) -> None:
     folder = leave(tmp_path, [*FIVE, {k: v for k, v in FIVE[0].items() if k != column}])
-    with pytest.raises(ValueError, match=rf"trials\.parquet does not tell the {column} of each trial"):
+    with pytest.raises(ValueError, match=rf"trials\.parquet lacks the {column} of some trials"):
         take(folder)
 
 

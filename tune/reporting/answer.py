@@ -1,4 +1,4 @@
-"""The answer that a report opens with: the best configuration, how good it is, what it cost, how to use it."""
+"""The first section of a report: the best configuration, how good it is, what it cost, how to use it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from tune import results
 from tune.final_checks import EPOCHS
 from tune.intervals import wilson95
-from tune.reporting.chart import Code, Figure, Figures, Item, Note, Section, Table, percent, setting
-from tune.reporting.distributions import has, searched
+from tune.reporting.chart import Code, Item, KeyFigure, KeyFigures, Note, Section, Table, percent, setting
+from tune.reporting.distributions import is_active, searched
 from tune.reporting.load import ENDED, Run
 from tune.results import Row
 from tune.training.config import TrainConfig
@@ -21,22 +21,21 @@ probabilities = classifier.probabilities(pixels)  # uint8 (B, 32, 32, 3) -> floa
 
 
 def section(run: Run) -> Section:
-    """Without a result yet: what there is of the run."""
     row = run.chosen
     items: list[Item] = []
     if run.in_progress:
         ended = sum(trial["status"] in ENDED for trial in run.trials)
         total = run.settings["trials"]
-        items.append(Note(f"This search is not finished: {ended} of {counted(total, 'trial')} have ended."))
+        items.append(Note(f"This search has not finished: {ended} of {counted(total, 'trial')} have ended."))
     if other := run.final_of_another:
-        items.append(Note(f"The final model is that of trial {other}, not of the one chosen now."))
+        items.append(Note(f"The final model was trained from trial {other}, not from the trial chosen here."))
     if row is None:
         items.append(
-            Note(f"No trial has a result yet: {counts(run.trials)}." if run.trials else "No trial has begun yet.")
+            Note(f"No trial has a result yet: {counts(run.trials)}." if run.trials else "No trial has started yet.")
         )
-        return Section("answer", "The answer", items)
-    items += [Figures(_figures(run, row)), _configuration(run, row), *_use(run)]
-    return Section("answer", "The answer", items, _sentence(run, row))
+        return Section("answer", "The best configuration", items)
+    items += [KeyFigures(_figures(run, row)), _configuration(run, row), *_use(run)]
+    return Section("answer", "The best configuration", items, _sentence(run, row))
 
 
 def between(low: float, high: float) -> str:
@@ -44,111 +43,111 @@ def between(low: float, high: float) -> str:
 
 
 def validation(run: Run) -> float | None:
-    """The accuracy that the choice was made by."""
+    """The chosen trial's accuracy on the validation images, in percent; the choice was made by it."""
     value = run.best.get(run.metric)
     return float(value) if isinstance(value, int | float) else None
 
 
 def test_accuracy(run: Run) -> tuple[float, float, float] | None:
-    """Of the final model, with the ends of its interval."""
+    """Of the final model, with the bounds of its 95 % interval, in percent."""
     value, ends = run.metrics.get("test_acc"), run.metrics.get("test_acc_interval95")
     if not isinstance(value, int | float) or not isinstance(ends, list) or len(ends) != 2:
         return None
     return float(value), float(ends[0]), float(ends[1])
 
 
-def spent(run: Run) -> float:
-    """Seconds that the search has run."""
+def search_s(run: Run) -> float:
+    """Duration of the search so far, in seconds."""
     value = run.about.get("spent_s")
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def paid(run: Run) -> int:
-    """Epochs trained in the search."""
+def epochs_trained(run: Run) -> int:
+    """Over all trials of the search, without reruns."""
     return sum(row["epochs"] or 0 for row in run.trials)
 
 
 def rerun_s(run: Run) -> float:
-    """Seconds that the reruns on other seeds took, added up; they are no part of `spent`."""
+    """Seconds of training in all reruns on other seeds, which `search_s` does not include."""
     return sum(row["wall_s"] or 0.0 for row in run.confirm)
 
 
-def _figures(run: Run, row: Row) -> list[Figure]:
+def _figures(run: Run, row: Row) -> list[KeyFigure]:
     found = [*_tested(run)]
     if (value := validation(run)) is not None:
         detail = f"{between(*wilson95(value, run.val_images))}; {run.val_images:,} images"
         if seeds := run.best.get("seeds"):
-            detail += f"; the mean over {seeds} other seeds"
+            detail += f"; mean over {seeds} other seeds"
         elif len(run.trials) > 1:
             detail += (
-                f"; being the best of {len(run.trials):,} takes luck, too, which --confirm averages out over seeds"
+                f"; the best of {len(run.trials):,} trials is partly luck, which --confirm averages out over seeds"
             )
-        found.append(Figure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
-    own, total = row["epochs"] or 0, paid(run)
+        found.append(KeyFigure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
+    own, total = row["epochs"] or 0, epochs_trained(run)
     share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
-    found.append(Figure("Its training", counted(own, "epoch"), f"{duration(row['wall_s'] or 0)}{share}"))
+    found.append(KeyFigure("Training of this trial", counted(own, "epoch"), f"{duration(row['wall_s'] or 0)}{share}"))
     ended = f"{counted(len(run.trials), 'trial')}: {counts(run.trials)}"
     if run.confirm:
-        ended += f"; after it {counted(len(run.confirm), 'rerun')} of {duration(rerun_s(run))} together"
-    found.append(Figure("The whole search", duration(spent(run)), ended))
+        ended += f"; then {counted(len(run.confirm), 'rerun')}, {duration(rerun_s(run))} of training"
+    found.append(KeyFigure("The whole search", duration(search_s(run)), ended))
     return found
 
 
-def _tested(run: Run) -> Iterator[Figure]:
-    """What the test said of the final model, and of a training on a single seed where there were several."""
+def _tested(run: Run) -> Iterator[KeyFigure]:
+    """The accuracy of the final model, and of a single seed if it combines several."""
     if (tested := test_accuracy(run)) is None:
         return
     accuracy, low, high = tested
     metrics = run.metrics
     parts = [between(low, high), f"{metrics.get('test_images', 0):,} images"]
     if isinstance(opened := metrics.get("test_opened"), int):
-        parts[-1] += f", opened {'once' if opened == 1 else f'{opened} times'}"
+        parts.append(f"test set opened {'once' if opened == 1 else f'{opened} times'}")
     if len(run.final_seeds) > 1:
-        parts.append(f"the mean of the probabilities of {len(run.final_seeds)} seeds")
+        parts.append(f"probabilities averaged over {len(run.final_seeds)} seeds")
     if metrics.get("tta"):
         parts.append("with test-time augmentation")
     parts.append(f"trained for {counted(metrics.get('epochs', 0), 'epoch')}")
     label = "Test accuracy" + (f" of trial {run.final_of_another}'s final model" if run.final_of_another else "")
-    yield Figure(label, percent(accuracy), "; ".join(parts))
+    yield KeyFigure(label, percent(accuracy), "; ".join(parts))
     if spread := metrics.get("over_seeds"):
         single = spread["test_acc"]
-        detail = f"{between(*single['interval95'])} of the mean over {len(run.final_seeds)} seeds"
+        detail = f"mean over {len(run.final_seeds)} seeds, {between(*single['interval95'])}"
         detail += f"; standard deviation {single['sd']:.2f}"
-        yield Figure("Test accuracy of a single seed", percent(single["mean"]), detail)
+        yield KeyFigure("Test accuracy of a single seed", percent(single["mean"]), detail)
 
 
 def _sentence(run: Run, row: Row) -> str:
-    origin = {"reference": "the reference that the search began with", "baseline": "a baseline",
-              "warm_start": "taken over from the earlier run"}.get(row["origin"], "found by the search")  # fmt: skip
+    origin = {"reference": "the space's reference", "baseline": "a baseline of the space",
+              "warm_start": "the best of the earlier run"}.get(row["origin"], "proposed by the search")  # fmt: skip
     text = f"Trial {row['trial_id']}, {origin}; chosen as {run.best.get('chosen', 'the best')}."
-    text += _beside_the_reference(run, row)
+    text += _against_reference(run, row)
     if tied := run.best.get("tied_with"):
-        text += f" Seeds alone may explain its lead over {', '.join(tied)}."
+        text += f" Its lead over {', '.join(tied)} may be due to the seeds alone."
     return text
 
 
-def _beside_the_reference(run: Run, row: Row) -> str:
-    """Like is compared with like: the mean over other seeds with such a mean, else what the search itself measured."""
+def _against_reference(run: Run, row: Row) -> str:
+    """Compares means over other seeds if both trials have one, else what the search measured."""
     reference = next((other for other in run.trials if other["origin"] == "reference"), None)
     if reference is None or reference is row:
         return ""
     again = {item["trial_id"]: item["mean"] for item in run.best.get("confirmed", [])}
     if {row["trial_id"], reference["trial_id"]} <= again.keys():
-        value, other, where = again[row["trial_id"]], again[reference["trial_id"]], "Over other seeds it"
+        value, other, where = again[row["trial_id"]], again[reference["trial_id"]], "On other seeds it"
     else:
         value, other = row[run.metric], reference[run.metric]
-        where = "In the search itself it" if again else "It"
+        where = "In the search it" if again else "It"
     if value is None or other is None:
         return ""
     lead = value - other
     low, high = wilson95(value, run.val_images)
-    noise = "; so small a difference can be luck" if abs(lead) < (high - low) / 2 else ""
-    return f" {where} ended {abs(lead):.2f} points {'above' if lead >= 0 else 'below'} the reference{noise}."
+    noise = "; a difference this small may be chance" if abs(lead) < (high - low) / 2 else ""
+    return f" {where} scored {abs(lead):.2f} points {'above' if lead >= 0 else 'below'} the reference{noise}."
 
 
 def _configuration(run: Run, row: Row) -> Table:
-    """What was searched first, then what else differs from the defaults."""
-    varied = [name for name in searched(run.trials) if has(name, row, run.trials)]
+    """The searched settings first, then the others that differ from their defaults."""
+    varied = [name for name in searched(run.trials) if is_active(name, row, run.trials)]
     plain = TrainConfig(model=run.model, lr=0.1, batch_size=1, epochs=1).to_dict()
     names = [name for name in TrainConfig.fields() if f"config.{name}" in row]
     others = [
@@ -158,29 +157,29 @@ def _configuration(run: Run, row: Row) -> Table:
     ]
     rows = [(name, setting(row[f"config.{name}"]), "searched") for name in varied]
     rows += [(name, setting(row[f"config.{name}"]), "fixed") for name in others]
-    return Table(("setting", "value", ""), rows, "Its configuration", "All other settings are at their defaults.")
+    return Table(("setting", "value", ""), rows, "Its settings", "All other settings have their default values.")
 
 
 def _use(run: Run) -> list[Item]:
-    """What to type next, as the run is now."""
+    """The commands that make sense next."""
     address = shlex.quote(run.folder.address)
     commands: list[Item] = []
     if run.in_progress:
         if results.claimed(run.folder):
-            commands.append(Note("The search is running; this report made anew shows more."))
+            commands.append(Note("The search is still running. Write the report again to see its progress."))
         else:
-            commands.append(Code("Go on with the search:", f"python -m tune.run --resume {address}"))
+            commands.append(Code("Resume the search:", f"python -m tune.run --resume {address}"))
     if not run.metrics or run.final_of_another:
         option = run.folder.finalize_option
         does = {
-            "": f"Train it for {EPOCHS} epochs, test it once, and predict the distorted files:",
-            "--resume": "Go on with the training of the final model:",
-            "--overwrite": f"Train it for {EPOCHS} epochs and test it, in the place of the final model that is there:",
+            "": f"Train it for {EPOCHS} epochs, test it once, and predict the distorted images:",
+            "--resume": "Resume training the final model:",
+            "--overwrite": f"Train it for {EPOCHS} epochs and test it, replacing the existing final model:",
         }
         commands.append(Code(does[option], f"python -m tune.finalize {address} {option}".rstrip()))
     if run.metrics:
         path = "model.pt" if run.folder.remote is not None else str(run.folder.final / "model.pt")
         predict = f"python -m tune.predict {address} IMAGE_OR_FOLDER"
-        commands.append(Code("What the final model says of pictures:", predict))
-        commands.append(Code("The final model in Python:", LOAD.format(path=path)))
+        commands.append(Code("Classify images with the final model:", predict))
+        commands.append(Code("Use the final model in Python:", LOAD.format(path=path)))
     return commands

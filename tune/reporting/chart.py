@@ -1,4 +1,4 @@
-"""The parts of a report: sections of charts, tables and images, each with a sentence that says what to see."""
+"""The elements of a report: sections with charts, tables, images and code, each with a caption."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = COLOURS = ("#3a7bd5", "#d9822b", "#2f9e6b", "#a65bc4", "#d8453e", "#8a9099")
-"""Legible on light and on dark ground."""
+"""Legible on light and dark backgrounds."""
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -22,31 +22,31 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     heading: str = ""
-    says: str = ""
+    caption: str = ""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A Plotly figure with its heading, its text, and a description for those who cannot see it."""
+    """A Plotly figure with heading, caption, and a text alternative."""
 
     kind: ClassVar[str] = "chart"
     name: str
-    """Names its anchor and its PNG file; unique within a run."""
+    """Of its HTML anchor and its PNG file; unique within a run."""
 
     heading: str
-    says: str
-    """What the chart shows, computed from the data."""
+    caption: str
+    """The finding, computed from the data."""
 
     alt: str
-    """What is drawn, for screen readers."""
+    """Describes the drawing to screen readers."""
 
     figure: go.Figure
     height: int = 420
-    least_width: int = 0
-    """In pixels; on narrower screens the chart scrolls sideways."""
+    min_width: int = 0
+    """In pixels; on narrower screens the chart scrolls horizontally."""
 
     table: Table | None = None
-    """The numbers drawn."""
+    """The numbers behind the drawing."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of pictures, each row under a sentence."""
+    """Rows of pictures, each under a line of text."""
 
     kind: ClassVar[str] = "gallery"
     heading: str
-    says: str
+    caption: str
     rows: Sequence[tuple[str, Sequence[Picture]]]
 
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence where there is nothing to draw."""
+    """A sentence in place of a chart that cannot be drawn."""
 
     kind: ClassVar[str] = "note"
     text: str
 
 
 @dataclass(frozen=True)
-class Figure:
+class KeyFigure:
     """A key number with its label above and details below."""
 
     label: str
@@ -86,11 +86,11 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
+class KeyFigures:
     """Key numbers side by side."""
 
-    kind: ClassVar[str] = "figures"
-    items: Sequence[Figure]
+    kind: ClassVar[str] = "key-figures"
+    items: Sequence[KeyFigure]
 
 
 @dataclass(frozen=True)
@@ -98,25 +98,26 @@ class Code:
     """A command or code to copy."""
 
     kind: ClassVar[str] = "code"
-    says: str
+    caption: str
     text: str
 
 
-Item = Chart | Table | Gallery | Note | Figures | Code
+Item = Chart | Table | Gallery | Note | KeyFigures | Code
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of the page, and of its navigation."""
+    """A section of the page, listed in its navigation."""
 
     name: str
     heading: str
     items: Sequence[Item] = field(default_factory=list)
-    says: str = ""
+    lead: str = ""
+    """A sentence or two below the heading."""
 
 
 def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
-    """A Plotly template: figures contain no colours of a theme, so that the page can switch it."""
+    """A Plotly template. Figures hold no theme colours of their own, so the page can switch between themes."""
     axis = {
         "gridcolor": grid, "zerolinecolor": grid, "linecolor": muted, "tickcolor": muted, "automargin": True,
         "title": {"standoff": 10}, "tickfont": {"color": muted},
@@ -132,6 +133,7 @@ def theme(ink: str, muted: str, grid: str, ground: str) -> dict[str, Any]:
             "hoverlabel": {"bgcolor": ground, "bordercolor": muted, "font": {"family": FONT, "color": ink}},
             "annotationdefaults": {"bgcolor": ground, "font": {"color": muted}},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": muted, "activecolor": ink},
             "colorway": list(COLOURS),
         }
     }
@@ -143,11 +145,11 @@ THEMES = {
 }
 
 SCALE = "Viridis"
-"""Colour scale of accuracies: readable on light and dark ground, and with colour blindness."""
+"""Colour scale of accuracies: readable on light and dark backgrounds, and with colour blindness."""
 
 
-def calm(figure: go.Figure, x: str | None = None, y: str | None = None, **layout: Any) -> go.Figure:
-    """Removes title, theme colours and fixed size from a figure, and labels its axes `x` and `y`."""
+def restyle(figure: go.Figure, x: str | None = None, y: str | None = None, **layout: Any) -> go.Figure:
+    """Removes the title, theme colours and fixed size of a figure, and labels its axes `x` and `y`."""
     margin = {"l": 10, "r": 10, "t": 10, "b": 10}
     figure.update_layout(template=None, title=None, width=None, height=None, margin=margin, **layout)
     if x is not None:
@@ -158,10 +160,10 @@ def calm(figure: go.Figure, x: str | None = None, y: str | None = None, **layout
 
 
 def percent(value: float | None) -> str:
-    """`42.17 %`; a dash for a value that is missing."""
+    """`42.17 %`; a dash if there is no value."""
     return "–" if value is None else f"{value:.2f} %"
 
 
 def setting(value: Any) -> str:
-    """A configuration's value: floats to four significant digits."""
+    """A value of a TrainConfig; floats have four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Several runs side by side: accuracy against cost, and how each came to its best."""
+"""Compares several runs: accuracy against cost, and how each arrived at its best trial."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 
 from tune.intervals import wilson95
 from tune.reporting import study
-from tune.reporting.answer import between, paid, rerun_s, spent, test_accuracy, validation
-from tune.reporting.chart import COLOURS, Chart, Item, Note, Section, Table, calm, percent
+from tune.reporting.answer import between, epochs_trained, rerun_s, search_s, test_accuracy, validation
+from tune.reporting.chart import COLOURS, Chart, Item, Note, Section, Table, percent, restyle
 from tune.reporting.load import Run
 from tune.wording import duration
 
@@ -25,12 +25,11 @@ def section(runs: Mapping[str, Run]) -> Section:
     items.append(accuracy_and_cost(known) if known else Note("No run has a result yet."))
     if (progress := _progress(runs)) is not None:
         items.append(progress)
-    says = _sentence(known) if known else ""
-    return Section("compare", "The runs side by side", items, says)
+    return Section("compare", "The runs compared", items, _sentence(known) if known else "")
 
 
 def _accuracy(run: Run) -> tuple[float, float, float] | None:
-    """Test accuracy if there is one, else that of validation, with its interval."""
+    """Test accuracy if there is one, else validation accuracy, with its 95 % interval, in percent."""
     if (tested := test_accuracy(run)) is not None:
         return tested
     value = validation(run)
@@ -40,11 +39,11 @@ def _accuracy(run: Run) -> tuple[float, float, float] | None:
 def _kind(run: Run) -> str:
     if test_accuracy(run) is None:
         return "validation"
-    return f"test, with trial {run.final_of_another}" if run.final_of_another else "test"
+    return f"test of trial {run.final_of_another}" if run.final_of_another else "test"
 
 
-def _alike(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float, float]]]:
-    """What all can be ranked by, and it with its interval, a run: of the test if all have it, else of validation."""
+def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float, float]]]:
+    """What ranks the runs, and its values with intervals: test accuracy if all have one, else validation accuracy."""
     tested = {label: found for label, run in known.items() if (found := test_accuracy(run)) is not None}
     if len(tested) == len(known):
         return "test", tested
@@ -54,22 +53,22 @@ def _alike(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float,
 
 
 def _sentence(known: Mapping[str, Run]) -> str:
-    kind, found = _alike(known)
+    kind, found = _comparable(known)
     if len(found) < 2:
-        return "No two of the runs have accuracies that compare yet."
+        return "No two runs have comparable accuracies yet."
     best, second = sorted(found, key=lambda label: -found[label][0])[:2]
     value, low, high = found[best]
-    text = f"{best} is the most accurate: {percent(value)} in {kind} ({between(low, high)})"
+    text = f"{best} is the most accurate: {percent(value)} {kind} accuracy ({between(low, high)})"
     near = [label for label in found if label != best and found[label][2] >= low]
     if near:
-        text += f", but the {'intervals' if len(near) > 1 else 'interval'} of {', '.join(near)} overlap"
-        text += f"{'' if len(near) > 1 else 's'} with it: this is no proof."
+        text += f". The {'intervals' if len(near) > 1 else 'interval'} of {', '.join(near)} overlap"
+        text += f"{'' if len(near) > 1 else 's'} with it, so the order may be chance."
     else:
-        text += f"; next is {second} with {percent(found[second][0])}."
+        text += f". Next is {second} with {percent(found[second][0])}."
     if len({(run.settings["data"], run.settings.get("train_subset")) for run in known.values()}) > 1:
-        text += " The runs did not learn from the same images."
+        text += " The runs were not trained on the same images."
     if len({_kind(run) for run in known.values()}) > 1:
-        text += " Not all have a final model, so validation accuracies are ranked; those of tests do not compare."
+        text += " Not all runs have a final model, so they are ranked by validation accuracy."
     return text
 
 
@@ -83,7 +82,7 @@ def _table(runs: Mapping[str, Run]) -> Table:
                 label, run.model, str(len(run.trials)), percent(validation(run)),
                 percent(tested[0] if tested else None)
                 + (f" (trial {run.final_of_another})" if run.final_of_another else ""),
-                f"{paid(run):,} of {run.horizon * len(run.trials):,}", duration(spent(run)),
+                f"{epochs_trained(run):,} of {run.horizon * len(run.trials):,}", duration(search_s(run)),
                 duration(train_s) if isinstance(train_s, int | float) else "–",
             )
         )  # fmt: skip
@@ -104,35 +103,35 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
                 hovertemplate="%{x:.1f} min: %{y:.2f} %<extra>" + name + "</extra>",
             )
         )  # fmt: skip
-    calm(figure, "search and final training (min)", "accuracy (%)", showlegend=True)
+    restyle(figure, "search and final training (min)", "accuracy (%)", showlegend=True)
     costs = [_cost(run) for run in known.values()]
     if min(costs) > 0 and max(costs) / min(costs) > 20:
         figure.update_xaxes(type="log")
-    cheapest = min(known, key=lambda label: spent(known[label]))
-    says = (
-        f"The search of {cheapest} cost least ({duration(spent(known[cheapest]))}), without final training. "
-        "Bars are 95 % intervals over images; times are those of each run's own machine."
+    cheapest = min(known, key=lambda label: search_s(known[label]))
+    caption = (
+        f"The search of {cheapest} was the cheapest ({duration(search_s(known[cheapest]))} before final training). "
+        "Error bars are 95 % intervals over images. Each run's time was measured on its own machine."
     )
     if any(run.confirm for run in known.values()):
-        says += " Reruns count as if they came one after the other."
+        caption += " Reruns count as if they had run one after another."
     return Chart(
-        "accuracy-cost", "Accuracy against cost", says, "A point a run: its cost and its accuracy.", figure, 380
+        "accuracy-cost", "Accuracy against cost", caption, "One point per run: its cost and its accuracy.", figure, 380
     )
 
 
 def _cost(run: Run) -> float:
     train_s = run.metrics.get("train_s")
-    return spent(run) + rerun_s(run) + (float(train_s) if isinstance(train_s, int | float) else 0.0)
+    return search_s(run) + rerun_s(run) + (float(train_s) if isinstance(train_s, int | float) else 0.0)
 
 
 def _progress(runs: Mapping[str, Run]) -> Chart | None:
-    """Optuna's history, a line a run; only of runs with a finished trial."""
+    """Optuna's optimisation history, one line per run with a finished trial."""
     studies = {label: study.whole_trials(run, name=html.escape(label)) for label, run in runs.items()}
     done = [found for found in studies.values() if found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     if len(done) < 2:
         return None
     with study.quiet():
-        figure = calm(
+        figure = restyle(
             visualization.plot_optimization_history(done, target_name="accuracy"), "trial", "validation accuracy (%)"
         )
     for place, found in enumerate(done):
@@ -142,15 +141,15 @@ def _progress(runs: Mapping[str, Run]) -> Chart | None:
         figure.update_traces(line=line, showlegend=False, selector={"name": f"Best Value of {found.study_name}"})
     first = {label: found.best_trial.number for label, found in studies.items() if found in done}
     quick = [label for label in first if first[label] == min(first.values())]
-    says = (
-        f"{' and '.join(quick)} found {'its' if len(quick) == 1 else 'their'} best earliest, with trial "
+    caption = (
+        f"{' and '.join(quick)} found {'its' if len(quick) == 1 else 'their'} best trial earliest, as number "
         f"{first[quick[0]]:04d}. Only finished trials are drawn."
     )
     return Chart(
         "progress",
-        "The best so far, in each run",
-        says,
-        "Points for finished trials, and a line of the best so far, for each run.",
+        "Best accuracy so far",
+        caption,
+        "For each run, a point per finished trial and a line of the best so far.",
         figure,
         380,
     )

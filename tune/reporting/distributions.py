@@ -1,4 +1,4 @@
-"""The search space as the trials show it: which parameters vary, over what, and under which condition."""
+"""The search space, inferred from the trials: which parameters vary, over what range, and under which condition."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from tune.results import Row
 from tune.training.config import TrainConfig
 
 FIXED = ("model", "epochs", "seed")
-"""Fields that the search sets itself."""
+"""Fields set by the search itself."""
 
-BELONG = {"gamma": ("scheduler", "step"), "momentum": ("optimizer", "sgd"), "nesterov": ("optimizer", "sgd")}
-"""Fields that mean something under one value of another one only."""
+CONDITIONS = {"gamma": ("scheduler", "step"), "momentum": ("optimizer", "sgd"), "nesterov": ("optimizer", "sgd")}
+"""Fields that have an effect only under one value of another field."""
 
 BRANCHING = ("scheduler", "optimizer")
 
-FEW = 8
-"""A choice has at most so many values."""
+MAX_CHOICES = 8
+"""A parameter with more distinct values counts as a range."""
 
-WIDE = 20.0
-"""A range whose ends are so many times apart is drawn on a logarithmic scale."""
+LOG_RATIO = 20.0
+"""A range whose bounds are at least this factor apart gets a logarithmic scale."""
 
 _DEFAULTS = TrainConfig(model="simple_cnn", lr=0.1, batch_size=1, epochs=1).to_dict()
 
 
 def searched(trials: Sequence[Row]) -> list[str]:
-    """The fields that differ between trials, in the order of TrainConfig; of a single trial, the two all have."""
+    """The fields that differ between trials, in TrainConfig's order; lr and batch_size if none does."""
     names = [name for name in TrainConfig.fields() if name not in FIXED and f"config.{name}" in trials[0]]
     varied = [name for name in names if len({row[f"config.{name}"] for row in trials}) > 1]
     return varied or ["lr", "batch_size"]
 
 
 def parameters(trials: Sequence[Row]) -> tuple[dict[str, BaseDistribution], list[dict[str, Any]]]:
-    """The distribution of each parameter, and each trial's values of those that it has.
+    """Each parameter's distribution, and each trial's values.
 
-    A conditional parameter, `gamma` of the step schedule say, is missing where it means nothing.
+    A trial lacks the conditional parameters that have no effect in it, such as `gamma` without the step schedule.
     """
     names = searched(trials)
-    values = [{name: row[f"config.{name}"] for name in names if has(name, row, trials)} for row in trials]
+    values = [{name: row[f"config.{name}"] for name in names if is_active(name, row, trials)} for row in trials]
     found = {}
     for name in names:
         if own := [of[name] for of in values if name in of]:
@@ -48,29 +48,29 @@ def parameters(trials: Sequence[Row]) -> tuple[dict[str, BaseDistribution], list
     return found, [{name: value for name, value in of.items() if name in found} for of in values]
 
 
-def has(name: str, row: Row, trials: Sequence[Row]) -> bool:
+def is_active(name: str, row: Row, trials: Sequence[Row]) -> bool:
     """Whether the parameter was searched in the trial's branch of the space."""
-    if name in BELONG:
-        on, value = BELONG[name]
+    if name in CONDITIONS:
+        on, value = CONDITIONS[name]
         if row.get(f"config.{on}") != value:
             return False
     for on in BRANCHING:
         same = [other[f"config.{name}"] for other in trials if other[f"config.{on}"] == row[f"config.{on}"]]
         others = {other[f"config.{name}"] for other in trials if other[f"config.{on}"] != row[f"config.{on}"]}
-        # Left at its default in the whole branch, and varied elsewhere.
+        # At its default throughout the branch, but varied elsewhere.
         if len(same) > 2 and set(same) == {_DEFAULTS[name]} and len(others) > 2:
             return False
     return True
 
 
 def distribution(values: Sequence[Any]) -> BaseDistribution:
-    """What the values may have been drawn from: Optuna wants to know."""
+    """A distribution from which the values may have been drawn, for Optuna."""
     different = sorted(set(values))
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in different)
-    if not numbers or (len(different) <= FEW and len(different) <= len(values) / 2):
+    if not numbers or (len(different) <= MAX_CHOICES and len(different) <= len(values) / 2):
         return CategoricalDistribution(different)
     low, high = different[0], different[-1]
-    log = low > 0 and high / low >= WIDE
+    log = low > 0 and high / low >= LOG_RATIO
     if all(isinstance(value, int) for value in different):
         return IntDistribution(low, high, log=log)
     return FloatDistribution(low, high, log=log)

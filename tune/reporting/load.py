@@ -1,4 +1,4 @@
-"""Loads and checks the files of a run for the report. Plain data."""
+"""Loads and checks the files of a run for the report. Plain data only."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tune.reporting.predictions import CleanPredictions, OodPredictions, read_ood, read_test
+from tune.reporting.prediction_files import CleanPredictions, OodPredictions, read_ood, read_test
 from tune.results import EPOCHS, TRIALS, Row, RunFolder
 from tune.training import cifar100, sources, synthetic
 from tune.training.config import TrainConfig
 
-METRICS = {
+METRIC_LABELS = {
     "val_acc": "Validation accuracy (%)",
     "val_robust_acc": "Validation accuracy under corruptions (%)",
 }
 
 ENDED = ("finished", "stopped", "diverged", "failed")
-"""Statuses of trials that `--resume` does not continue."""
+"""Status of a trial that `--resume` does not continue."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Run:
 
     trials: list[Row]
     epochs: list[Row]
-    """One row per epoch of a trial, in the order in which they ended."""
+    """One row per trial and epoch, in the order in which the epochs ended."""
 
     best: dict[str, Any]
     rungs: dict[str, Any]
@@ -41,7 +41,7 @@ class Run:
 
     confirm: list[Row]
     metrics: dict[str, Any]
-    """final/metrics.json, `{}` as long as there is none."""
+    """final/metrics.json: `{}` until there is a final model."""
 
     final_epochs: list[Row]
     tested: CleanPredictions | None
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def horizon(self) -> int:
-        """Epochs of a whole trial."""
+        """Epochs of a full trial."""
         return int(self.settings["max_epochs"])
 
     @property
@@ -70,16 +70,16 @@ class Run:
 
     @property
     def metric_label(self) -> str:
-        return METRICS.get(self.metric, self.metric)
+        return METRIC_LABELS.get(self.metric, self.metric)
 
     @cached_property
     def val_images(self) -> int:
-        """Number of validation images behind each accuracy of the search."""
+        """How many validation images each accuracy of the search was measured on."""
         return sources.split_sizes(self.settings["data"], float(self.settings["val_fraction"]), None)[1]
 
     @cached_property
     def curves(self) -> dict[str, list[Row]]:
-        """The epochs of each trial, in order."""
+        """The rows of `epochs` of each trial, by epoch."""
         found: dict[str, list[Row]] = {row["trial_id"]: [] for row in self.trials}
         for row in self.epochs:
             found.setdefault(row["trial_id"], []).append(row)
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def chosen(self) -> Row | None:
-        """The row of the trial that best.json names."""
+        """The trial named by best.json."""
         return next((row for row in self.trials if row["trial_id"] == self.best.get("trial_id")), None)
 
     @property
@@ -97,7 +97,7 @@ class Run:
 
     @property
     def in_progress(self) -> bool:
-        """Whether the search is running or was interrupted, so that `--resume` would continue it."""
+        """Whether the search is running, or was interrupted and can be resumed."""
         if self.about.get("ended") is None:
             return True
         budget_s = self.settings.get("time_budget_s")
@@ -107,38 +107,39 @@ class Run:
 
     @property
     def final_of_another(self) -> str | None:
-        """The trial of the final model, if it is not the one that is chosen now."""
+        """The trial that the final model was trained from, if it is not the chosen one."""
         trial_id = self.metrics.get("trial_id")
         return None if trial_id in (None, self.best.get("trial_id")) else str(trial_id)
 
     @property
     def final_seeds(self) -> list[int]:
-        """The seeds of the final model; empty if it is not tested, or does not name them."""
+        """The seeds of the final model; empty if it is untested or an older version did not record them."""
         seeds = self.metrics.get("seeds")
         return seeds if isinstance(seeds, list) else []
 
     def test_images(self) -> Path:
-        """Where the Arrow file of the test images is on this machine, if it exists."""
+        """Where the Arrow file of the test images lies on this machine, if it exists."""
         root = Path(self.settings["data_dir"])
-        drawn = self.settings["data"] == "synthetic"
-        return synthetic.arrow_file(root, "test") if drawn else cifar100.arrow_file(root, "test")
+        arrow_file = synthetic.arrow_file if self.settings["data"] == "synthetic" else cifar100.arrow_file
+        return arrow_file(root, "test")
 
 
 def load(folder: RunFolder) -> Run:
-    """Loads a run. ValueError if a required file is missing, or any file is damaged."""
+    """Loads a run. ValueError if a required file is missing, or if any file is damaged."""
     about = folder.read_json("experiment.json")
     _check_settings(folder, about.get("settings"))
     final = RunFolder(folder.final)
-    best = folder.read_json("best.json") if _there(folder, "best.json") else {}  # before the trials: a search may run
+    # Before the trials, which a running search may extend in between.
+    best = folder.read_json("best.json") if _exists(folder, "best.json") else {}
     trials = folder.read_rows("trials.parquet")
     epochs = folder.read_rows("epochs.parquet")
     _check_columns(folder, "trials.parquet", trials, TRIALS.names)
     _check_columns(folder, "epochs.parquet", epochs, EPOCHS.names)
     if best and best.get("trial_id") not in {row["trial_id"] for row in trials}:
         raise ValueError(f"{folder.path / 'best.json'} is damaged: it names no trial of this run.")
-    rungs = folder.read_json("rungs.json") if _there(folder, "rungs.json") else {}
+    rungs = folder.read_json("rungs.json") if _exists(folder, "rungs.json") else {}
     if rungs and not _is_table(rungs.get("rungs")):
-        raise ValueError(f"{folder.path / 'rungs.json'} is damaged: it holds no rungs.")
+        raise ValueError(f"{folder.path / 'rungs.json'} is damaged: it holds no table of rungs.")
     return Run(
         folder=folder,
         about=about,
@@ -146,20 +147,20 @@ def load(folder: RunFolder) -> Run:
         epochs=epochs,
         best=best,
         rungs=rungs,
-        confirm=folder.read_rows("confirm.parquet") if _there(folder, "confirm.parquet") else [],
-        metrics=final.read_json("metrics.json") if _there(final, "metrics.json") else {},
-        final_epochs=final.read_rows("epochs.parquet") if _there(final, "epochs.parquet") else [],
+        confirm=folder.read_rows("confirm.parquet") if _exists(folder, "confirm.parquet") else [],
+        metrics=final.read_json("metrics.json") if _exists(final, "metrics.json") else {},
+        final_epochs=final.read_rows("epochs.parquet") if _exists(final, "epochs.parquet") else [],
         tested=read_test(folder.final),
         ood=read_ood(folder.final),
     )
 
 
-def _there(folder: RunFolder, name: str) -> bool:
+def _exists(folder: RunFolder, name: str) -> bool:
     return os.path.lexists(folder.path / name)
 
 
 def _check_settings(folder: RunFolder, settings: Any) -> None:
-    """Checks only the settings that the report needs, so that runs of older versions can be shown, too."""
+    """Checks only the settings that the report needs, so that it can show runs of older versions."""
     kinds = {"model": str, "data": str, "data_dir": str, "metric": str, "max_epochs": int, "trials": int}
     whole = isinstance(settings, dict) and all(isinstance(settings.get(name), kind) for name, kind in kinds.items())
     if not whole or not isinstance(settings.get("val_fraction"), float | int):
@@ -169,11 +170,11 @@ def _check_settings(folder: RunFolder, settings: Any) -> None:
 
 
 def _impossible(settings: Mapping[str, Any]) -> str:
-    """The name of a setting that no search has; empty if there is none."""
+    """The first setting with an impossible value; empty if there is none."""
     fraction = settings["val_fraction"]
     possible = {
         "data": settings["data"] in sources.TRAIN_IMAGES,
-        "metric": settings["metric"] in METRICS,
+        "metric": settings["metric"] in METRIC_LABELS,
         "max_epochs": settings["max_epochs"] >= 1,
         "trials": settings["trials"] >= 1,
     }
@@ -184,7 +185,7 @@ def _impossible(settings: Mapping[str, Any]) -> str:
 
 
 def _is_table(rungs: Any) -> bool:
-    """Whether it is what rungs.json holds: epoch -> trial -> accuracy or null."""
+    """Whether this is rungs.json's table: epoch -> trial -> accuracy or null."""
     return isinstance(rungs, dict) and all(
         level.isdecimal()
         and level == str(int(level))

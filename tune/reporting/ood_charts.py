@@ -1,4 +1,4 @@
-"""The predictions of the challenge's distorted images, by file and severity. Their labels are not public."""
+"""The predictions on the challenge's distorted images, by file and severity. Their labels are not public."""
 
 from __future__ import annotations
 
@@ -6,65 +6,64 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, calm
+from tune.reporting.chart import SCALE, Chart, Item, Note, Section, Table, restyle
 from tune.reporting.load import Run
-from tune.reporting.predictions import CleanPredictions, OodPredictions
+from tune.reporting.prediction_files import CleanPredictions, OodPredictions
 
-HEADING = "Out of distribution"
+HEADING = "Distorted images"
 
 
 def section(run: Run) -> Section | None:
-    """None as long as there is no final model."""
+    """None until there is a final model."""
     if not run.metrics:
         return None
     if (found := run.ood) is None:
-        note = Note("final/ holds no ood_predictions.parquet; `python -m tune.finalize --ood-only` writes it.")
+        note = Note("final/ holds no ood_predictions.parquet; `python -m tune.finalize --ood-only` makes it.")
         return Section("ood", HEADING, [note])
     items: list[Item] = [confidence(found, run.tested), spread(found, run.tested)]
-    why = "No labels of them are at hand" if run.settings["data"] == "synthetic" else "Their labels are not public"
-    says = f"{len(found.label):,} distorted images. {why}, so the accuracy is unknown; what follows are signs of it."
-    says += _made(found)
-    return Section("ood", HEADING, items, says)
+    why = "have no labels here" if run.settings["data"] == "synthetic" else "have labels that are not public"
+    lead = f"The {len(found.label):,} distorted images {why}, so the accuracy is unknown. These charts only hint at it."
+    return Section("ood", HEADING, items, lead + _method(found))
 
 
-def _made(found: OodPredictions) -> str:
-    """How the model answered, where that is more than one network's plain answer."""
+def _method(found: OodPredictions) -> str:
+    """How the predictions were made, unless by a single network without test-time changes."""
     seeds = found.about.get("seeds", 1)
     number = len(seeds) if isinstance(seeds, list) else int(seeds)
     parts = []
     if number > 1:
-        parts.append(f"the mean of {number} seeds")
+        parts.append(f"{number} seeds, averaged")
     if found.about.get("tta"):
         parts.append("test-time augmentation")
     if found.about.get("adapt_batch_norm"):
-        parts.append("batch normalisation's statistics taken from each file")
-    return f" Predicted with {', and '.join(parts)}." if parts else ""
+        parts.append("batch-norm statistics re-estimated on each file")
+    return f" Predicted with {'; '.join(parts)}." if parts else ""
 
 
 def confidence(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
     files, grid = _by_file(found, 100 * found.probability)
     low, high = np.unravel_index(np.nanargmin(grid), grid.shape), np.unravel_index(np.nanargmax(grid), grid.shape)
-    says = (
-        f"Least sure of {_place(files, low)} ({grid[low]:.0f} % on average), "
-        f"surest of {_place(files, high)} ({grid[high]:.0f} %)."
+    caption = (
+        f"The mean confidence is lowest on {_place(files, low)} ({grid[low]:.0f} %) "
+        f"and highest on {_place(files, high)} ({grid[high]:.0f} %)."
     )
     if tested is not None:
-        says += f" On the clean test images it claims {100 * tested.probability.mean():.0f} %."
-    alt = "A grid of the mean probability claimed, a row a file and a column a severity."
+        caption += f" On the clean test images it is {100 * tested.probability.mean():.0f} %."
+    alt = "A heat map of the mean confidence, with a row per file and a column per severity."
     table, height = _table(files, grid, "{:.1f} %"), 120 + 24 * len(files)
     return Chart(
         "ood-confidence",
         "Confidence by file and severity",
-        says,
+        caption,
         alt,
-        _heatmap(files, grid, "mean<br>claim (%)"),
+        _heatmap(files, grid, "mean<br>confidence<br>(%)"),
         height,
         table=table,
     )
 
 
 def spread(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
-    """How evenly the predictions are spread over the classes: where images can not be told, few classes take all."""
+    """How evenly the predictions spread over the classes. On unrecognisable images a few classes take them all."""
     known = found.classes or (() if tested is None else tested.classes)
     classes = len(known) or int(found.label.max()) + 1
     files, grid = _effective_classes(found, classes)
@@ -75,16 +74,16 @@ def spread(found: OodPredictions, tested: CleanPredictions | None) -> Chart:
     most = ", ".join(
         f"{name} ({100 * counts[place] / counts.sum():.1f} %)" for name, place in zip(names, top, strict=True)
     )
-    says = (
-        f"Predicted most: {most}; an even share is {100 / classes:.1f} %. "
-        f"The most lopsided are those of {_place(files, low)}, as if there were {grid[low]:.0f} classes."
+    caption = (
+        f"Predicted most often: {most}; an even share would be {100 / classes:.1f} %. The predictions are least even "
+        f"on {_place(files, low)}, where they amount to {grid[low]:.0f} equally frequent classes (exp of the entropy)."
     )
-    alt = "A grid of the number of classes that the predictions amount to, a row a file and a column a severity."
+    alt = "A heat map of the effective number of predicted classes, with a row per file and a column per severity."
     table, height = _table(files, grid, "{:.1f}"), 120 + 24 * len(files)
     return Chart(
         "ood-classes",
-        "Classes predicted, by file and severity",
-        says,
+        "Effective number of predicted classes, by file and severity",
+        caption,
         alt,
         _heatmap(files, grid, "classes"),
         height,
@@ -96,7 +95,7 @@ Grid = NDArray[np.float64]
 
 
 def _by_file(found: OodPredictions, values: NDArray[np.float64]) -> tuple[list[str], Grid]:
-    """The mean of each file (row) and severity (column); NaN where there is no image."""
+    """The mean of each file (row) and severity (column), (files, severities); NaN where there is no image."""
     numbers, row = np.unique(found.distortion, return_inverse=True)
     severities = int(found.severity.max())
     place = row * severities + found.severity - 1
@@ -107,7 +106,7 @@ def _by_file(found: OodPredictions, values: NDArray[np.float64]) -> tuple[list[s
 
 
 def _effective_classes(found: OodPredictions, classes: int) -> tuple[list[str], Grid]:
-    """The exponential of the entropy of the predicted classes: `classes` if all are predicted alike, 1 if one is."""
+    """exp(entropy) of the predicted classes, (files, severities): `classes` if equally frequent, 1 if only one is."""
     numbers, row = np.unique(found.distortion, return_inverse=True)
     severities = int(found.severity.max())
     place = (row * severities + found.severity - 1) * classes + found.label
@@ -134,7 +133,7 @@ def _heatmap(files: list[str], grid: Grid, unit: str) -> go.Figure:
             hovertemplate="%{y}, severity %{x}: %{z:.1f}<extra></extra>",
         )
     )  # fmt: skip
-    calm(figure, "severity")
+    restyle(figure, "severity")
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure

@@ -1,4 +1,4 @@
-"""The page: sections of one run or several, put into one HTML file that needs nothing else."""
+"""The page: the sections of one or several runs, as a single self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from tune.wording import counted, duration
 
 @dataclass(frozen=True)
 class Part:
-    """The sections of one run, or of the comparison."""
+    """The sections of one run, or of the comparison of several."""
 
     prefix: str
-    """Of the anchors within it."""
+    """Of all its anchors."""
 
     sections: Sequence[Section]
     heading: str = ""
     about: str = ""
 
     def charts(self) -> dict[str, Chart]:
-        """By their anchor."""
+        """All charts by anchor."""
         items = [item for section in self.sections for item in section.items]
         return {f"{self.prefix}{item.name}": item for item in items if isinstance(item, Chart)}
 
 
 def parts(runs: Mapping[str, Run]) -> list[Part]:
-    """What a page of these runs holds, in order."""
+    """What the page of these runs shows, in order."""
     if len(runs) == 1:
         return [Part("", of_run(run)) for run in runs.values()]
     own = [Part(f"run{n}-", of_run(run), label, about(run)) for n, (label, run) in enumerate(runs.items(), 1)]
@@ -56,22 +56,22 @@ def of_run(run: Run) -> list[Section]:
 
 
 def about(run: Run) -> str:
-    """A line on what was searched."""
+    """A line that describes the search."""
     settings = run.settings
     subset = settings.get("train_subset")
     images = f"{subset:,} images of {settings['data']}" if isinstance(subset, int) else str(settings["data"])
-    state = "in progress" if run.about.get("ended") is None else f"{duration(answer.spent(run))} of search"
+    state = "in progress" if run.about.get("ended") is None else f"{duration(answer.search_s(run))} of search"
     if run.in_progress and run.about.get("ended") is not None:
-        state += " until it was interrupted"
+        state += ", interrupted"
     started = str(run.about.get("started", ""))[:16].replace("T", " ")
     return (
         f"{run.model} on {images}, {counted(len(run.trials), 'trial')} of at most {counted(run.horizon, 'epoch')}, "
-        f"seed {settings.get('seed')}; begun {started} UTC; {state}"
+        f"seed {settings.get('seed')}; started {started} UTC; {state}"
     )
 
 
 def render(runs: Mapping[str, Run], shown: Sequence[Part], command: str) -> str:
-    """The HTML."""
+    """The page as HTML. `command`: what writes it again, for the footer."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     charts = {anchor: chart for part in shown for anchor, chart in part.charts().items()}
     single = next(iter(runs.values())) if len(runs) == 1 else None

@@ -1,4 +1,4 @@
-"""Images of the test part, from this machine's Arrow file, as small PNGs that stand in the page itself."""
+"""Test images from this machine's Arrow file, as PNG data URIs for the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune.training.images import SIDE
 
 
 def data_uris(path: Path, rows: Sequence[int], images: int) -> list[str] | None:
-    """PNGs of these rows; None if the file is not there, is damaged, or does not hold so many images."""
+    """The images in `rows`; None if the file is missing, damaged, or does not hold exactly `images` images."""
     try:
         with pa.memory_map(str(path)) as source:
             column = pa.ipc.open_file(source).get_batch(0).column("image")

@@ -1,4 +1,4 @@
-"""When trials ran, as far as the epochs' order and durations tell: a run's files hold no times of day of its trials."""
+"""Reconstructs when trials ran from the order and durations of epochs, as a run's files do not record it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from tune.reporting.load import Run
 
 SLACK = 0.1
-"""Of the time that the search ran, which is noted every ten seconds only."""
+"""Tolerance as a share of `spent_s`, which is recorded only every ten seconds."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Of a trial, in seconds of training since the search began."""
+    """When a trial ran, in seconds since the search started."""
 
     start: float
     end: float
 
 
 def spans(run: Run) -> dict[str, Span]:
-    """Trials in their order, each on the worker that is free first. Start-up and waiting are left out."""
+    """Assigns trials in order to the worker that is free first, leaving out start-up and waiting."""
     free = [0.0] * workers(run)
     found = {}
     for row in run.trials:
@@ -32,10 +32,10 @@ def spans(run: Run) -> dict[str, Span]:
 
 
 def workers(run: Run) -> int:
-    """The most trials that were under way at once, as far as that shows: begun, and not yet at their last epoch.
+    """A lower bound on the number of trials that ran concurrently.
 
-    Trials of one epoch begin and end at the same place. Where all together trained for longer than the search ran, so
-    many more were side by side at least.
+    It is the largest number of trials between their first and last epoch at the same time, or, as trials of one epoch
+    do not overlap in this way, the ratio of the total training time to the duration of the search.
     """
     first: dict[str, int] = {}
     last: dict[str, int] = {}
@@ -43,11 +43,11 @@ def workers(run: Run) -> int:
         first.setdefault(row["trial_id"], place)
         last[row["trial_id"]] = place
     ended = {place: trial_id for trial_id, place in last.items()}
-    most = under_way = 0
+    most = running = 0
     for place, row in enumerate(run.epochs):
-        under_way += first[row["trial_id"]] == place
-        most = max(most, under_way)
-        under_way -= place in ended
+        running += first[row["trial_id"]] == place
+        most = max(most, running)
+        running -= place in ended
     spent, trained = run.about.get("spent_s"), sum(row["wall_s"] or 0.0 for row in run.trials)
     if isinstance(spent, int | float) and spent > 0:
         most = max(most, math.ceil(trained / spent - SLACK))
@@ -55,7 +55,7 @@ def workers(run: Run) -> int:
 
 
 def one_at_a_time(run: Run) -> bool | None:
-    """Whether no two trials ran side by side; None where trials of an epoch do not tell."""
+    """Whether trials ran one after another; None if every trial has a single epoch, which does not tell."""
     if workers(run) > 1:
         return False
     return True if len(run.epochs) > len({row["trial_id"] for row in run.epochs}) else None

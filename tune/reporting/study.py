@@ -1,4 +1,4 @@
-"""A search as a study of Optuna, whose own charts and dashboard then tell of it."""
+"""A search as an Optuna study, for Optuna's charts and dashboard."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _STATES = {
     "failed": TrialState.FAIL,
     "interrupted": TrialState.FAIL,
 }
-"""An interrupted trial is none that runs: only `--resume` goes on with it."""
+"""An interrupted trial does not count as running: it continues only with `--resume`."""
 
-_TOLD = ("trial_id", "status", "origin", "epochs", "wall_s", "error")
+_USER_ATTRS = ("trial_id", "status", "origin", "epochs", "wall_s", "error")
 
 
 def whole_trials(run: Run, storage: Any = None, name: str | None = None) -> optuna.Study:
-    """Every trial with all its epochs; those that finished have their last accuracy as value."""
+    """All trials with all their epochs; the value of a finished trial is its last accuracy."""
     value = {row["trial_id"]: row[run.metric] for row in run.trials if row["status"] == "finished"}
 
     def state(row: Row) -> TrialState:
@@ -46,13 +46,13 @@ def whole_trials(run: Run, storage: Any = None, name: str | None = None) -> optu
 
 
 def at_epoch(run: Run, epoch: int) -> optuna.Study:
-    """Every trial that was trained so long, with its accuracy then, as if that were its end: all of these compare."""
+    """All trials, with the accuracy after `epoch` as their value, so that those that reached it are comparable."""
     reached = {row["trial_id"]: row[run.metric] for row in run.epochs if row["epoch"] == epoch}
 
     def state(row: Row) -> TrialState:
         return TrialState.FAIL if reached.get(row["trial_id"]) is None else TrialState.COMPLETE
 
-    return _study(replace(run, epochs=[]), reached, state)  # without the way there, which Optuna would copy often
+    return _study(replace(run, epochs=[]), reached, state)  # no intermediate values: Optuna would copy them often
 
 
 def _study(
@@ -83,7 +83,7 @@ def _trials(
             value=value[trial_id] if state == TrialState.COMPLETE else None,
             params=params,
             distributions={name: distributions[name] for name in params},
-            user_attrs={name: row[name] for name in _TOLD if row[name] is not None},
+            user_attrs={name: row[name] for name in _USER_ATTRS if row[name] is not None},
             intermediate_values={epoch: accuracy for epoch, accuracy in known.items() if accuracy is not None},
         )
         _date(trial, when[trial_id], _started(run))
@@ -106,7 +106,7 @@ def _started(run: Run) -> datetime:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna says what it does, otherwise, a line a trial."""
+    """Silences Optuna, which otherwise logs a line per trial."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -116,15 +116,15 @@ def quiet() -> Iterator[None]:
 
 
 def write(runs: Mapping[str, Run], path: Path) -> None:
-    """An SQLite file for optuna-dashboard, whole or not at all, with a study a run under its label.
+    """Writes an SQLite file for optuna-dashboard, atomically, with one study per run under its label.
 
-    Unwritable if the system refuses.
+    Unwritable if the file cannot be written.
     """
     try:
         with whole(path) as unfinished:
             _write(runs, unfinished)
     except (OSError, DBAPIError, StorageInternalError) as error:
-        raise Unwritable(f"{short(path)} can not be written: {error.__cause__ or error}") from error
+        raise Unwritable(f"{short(path)} cannot be written: {error.__cause__ or error}") from error
 
 
 def _write(runs: Mapping[str, Run], path: Path) -> None:

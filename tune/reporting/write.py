@@ -1,4 +1,4 @@
-"""Writes a report, and what goes with it, where it belongs; after a search, in a line at most."""
+"""Writes reports into run folders, and uploads them for runs at a URI."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NAME = "report.html"
 
 
 def labelled(runs: Sequence[Run]) -> dict[str, Run]:
-    """Runs by their names; those of one name by where they lie, too."""
+    """Runs by name, with the location added where several have the same name."""
     names = [run.name for run in runs]
     return {run.name if names.count(run.name) == 1 else f"{run.name} ({run.folder.place})": run for run in runs}
 
 
 def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, Chart]]:
-    """The report of these runs; returns its charts by anchor. Unwritable if it can not be written."""
+    """Writes the report of these runs; returns its charts, with anchors. Unwritable if `path` cannot be written."""
     from tune.reporting import page
 
     places = " ".join(shlex.quote(run.folder.address) for run in runs.values())
@@ -36,14 +36,14 @@ def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, Chart]]:
     return [(anchor, chart) for part in shown for anchor, chart in part.charts().items()]
 
 
-def after(folder: RunFolder, console: Console) -> None:
-    """The report of a run whose command has come to its end, and a line on where it lies."""
-    if (place := made(folder, console)) is not None:
+def write_and_announce(folder: RunFolder, console: Console) -> None:
+    """As `try_write`, and prints where the report lies."""
+    if (place := try_write(folder, console)) is not None:
         console.print(f"Report: {place}", highlight=False, markup=False, soft_wrap=True)
 
 
-def made(folder: RunFolder, console: Console) -> str | None:
-    """Writes the report of a run, and returns where it lies. It is no part of the work: if it fails, a line says so."""
+def try_write(folder: RunFolder, console: Console) -> str | None:
+    """Writes a run's report; returns its location, or warns and returns None: the run itself is complete."""
     try:
         from tune.reporting.load import load
 
@@ -52,14 +52,14 @@ def made(folder: RunFolder, console: Console) -> str | None:
             upload(folder, [folder.path / NAME])
     except Exception as error:
         why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        text = f"No report was written ({why}); `python -m tune.report {shlex.quote(folder.address)}` tries again."
+        text = f"No report was written ({why}). To try again: `python -m tune.report {shlex.quote(folder.address)}`."
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         return None
     return short(folder.path / NAME) if folder.remote is None else folder.remote.inside(NAME).uri
 
 
 def upload(folder: RunFolder, files: Sequence[Path]) -> None:
-    """Puts files of the folder to the run's URI. Unreachable if that fails."""
+    """Uploads files of the folder to the run's URI. Unreachable if that fails."""
     assert folder.remote is not None
     with ThreadPoolExecutor(1) as thread:  # see RemoteFolder.write
         for path in files:

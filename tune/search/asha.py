@@ -1,10 +1,10 @@
-"""ASHA, the asynchronous successive halving of Li et al. (2018, arXiv:1810.05934), in its stopping variant.
+"""ASHA, asynchronous successive halving (Li et al. 2018, arXiv:1810.05934), in its early-stopping variant.
 
-`Asha` decides and knows neither Ray nor training; `AshaScheduler` lets Ray Tune ask it.
+`Asha` makes the decisions and knows neither Ray nor training; `AshaScheduler` connects it to Ray Tune.
 
-Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, counts reports instead of the
-trial's epoch, and keeps its rungs where no restart finds them. Its defaults (grace 1, reduction 4) compare trials after
-one epoch, which tells little of the last; docs/evidence.md compares rungs.
+Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, counts reports instead of epochs, and
+loses its rungs in a restart. Its defaults (grace 1, reduction 4) compare trials after one epoch, which says little
+about the last; docs/evidence.md compares rungs.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ def default_grace(horizon: int) -> int:
 
 @dataclass
 class Asha:
-    """At each rung a trial goes on if it is among the best 1/reduction of those that have reached it."""
+    """At each rung a trial continues if it is among the best 1/reduction of those that have reached it."""
 
     horizon: int
-    """Epochs of a whole trial; nothing is decided there."""
+    """Epochs of a full trial; it is not a rung."""
 
     grace: int = 0
-    """Epoch of the first rung; the next ones lie at grace x reduction, grace x reduction^2, ... 0: `default_grace`."""
+    """Epoch of the first rung; the next are at grace x reduction, grace x reduction^2, ... 0 means `default_grace`."""
 
     reduction: int = REDUCTION
 
     rungs: dict[int, dict[str, float]] = field(default_factory=dict)
-    """Epoch -> trial -> its metric there."""
+    """Epoch -> trial_id -> metric."""
 
     stopped: set[str] = field(default_factory=set)
-    """The trials that were told to stop."""
+    """The trials that it has stopped."""
 
     def __post_init__(self) -> None:
         self.grace = level = self.grace or default_grace(self.horizon)
@@ -50,11 +50,11 @@ class Asha:
             level *= self.reduction
 
     def report(self, trial_id: str, epoch: int, value: float, *, spared: bool = False) -> bool:
-        """Records the metric (larger is better) after `epoch`; False stops the trial.
+        """Records the metric (larger is better) after `epoch`; returns False if the trial must stop.
 
-        A trial is recorded on a rung only in the very epoch of the rung, and once: one that is trained again after a
-        crash passes the rungs it stands on. A metric that is not finite is the worst, and stops the trial anywhere.
-        One that is `spared` is recorded for the others to be compared with, and goes on.
+        A trial is recorded at a rung only in exactly that epoch, and only once: retrained after a crash, it passes the
+        rungs that have it already. A metric that is not finite counts as the worst, and stops the trial in any epoch.
+        A `spared` trial is recorded for comparison with others and always continues.
         """
         if not math.isfinite(value):
             self.record(trial_id, epoch, value)
@@ -70,7 +70,7 @@ class Asha:
         return goes_on
 
     def record(self, trial_id: str, epoch: int, value: float) -> bool:
-        """Records without deciding; False if `epoch` is no rung, or the trial stands on it already."""
+        """Records without deciding; False if `epoch` is not a rung, or the rung has the trial already."""
         rung = self.rungs.get(epoch)
         if rung is None or trial_id in rung:
             return False
@@ -78,7 +78,7 @@ class Asha:
         return True
 
     def to_json(self) -> dict[str, Any]:
-        """The table, as rungs.json holds it; null is a metric that was not finite."""
+        """The content of rungs.json; null is a metric that was not finite."""
         return {
             "horizon": self.horizon,
             "grace": self.grace,
@@ -92,7 +92,7 @@ class Asha:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Asha:
-        """The reverse. ValueError if it is no such table."""
+        """The reverse of `to_json`. ValueError if `content` is malformed."""
         try:
             asha = cls(content["horizon"], content["grace"], content["reduction"], stopped=set(content["stopped"]))
             for level, rung in content["rungs"].items():
@@ -104,23 +104,23 @@ class Asha:
 
 
 class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types for it
-    """Asks `Asha` after each epoch of a trial."""
+    """Ray's scheduler: asks `Asha` after each epoch of a trial."""
 
     def __init__(self, asha: Asha) -> None:
         super().__init__()
         self.asha = asha
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        if result[self.metric] is None:  # val_robust_acc, which is measured at rungs
+        if result[self.metric] is None:  # val_robust_acc is measured at rungs only
             return str(TrialScheduler.CONTINUE)
-        # The reference is what the winner is compared with, and a whole trial early on.
+        # The reference always runs to its end: the winner is compared with it.
         spared = trial.config["origin"] == "reference"
         goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric], spared=spared)
         decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        # Ray does not ask about a result that ends its trial. A diverged one belongs on its rung all the same; one that
-        # the user or a budget ended does not, as it was not judged there, and will be when it goes on.
+        # Ray does not ask about the last result of a trial. A diverged trial must be recorded at its rung nevertheless.
+        # One that the user or a budget ended must not: it will be judged there when it resumes.
         if result["diverged"]:
             self.asha.record(trial.config["trial_id"], result["epoch"], -math.inf)

@@ -1,7 +1,7 @@
-"""Hands Ray Tune trial after trial; one that failed is handed out once more, before anything new.
+"""Hands trials to Ray Tune one by one, and each that fails once more, before any new trial.
 
-Ray's own `max_failures` covers neither a trial whose process dies before its first epoch nor one that takes over a
-process which then dies: those would count as failed at once.
+Ray's own `max_failures` covers neither a trial whose process dies before its first epoch nor one that inherits a
+process which then dies: those would fail without a second attempt.
 """
 
 from __future__ import annotations
@@ -15,64 +15,65 @@ from ray.tune.search import Searcher
 
 from tune.training.config import TrainConfig
 
-Handed = dict[str, Any]
-"""A TrainConfig's values, `trial_id`, `origin`, and MICRO_BATCHES if the first attempt took too much memory."""
+TrialSpec = dict[str, Any]
+"""What Ray passes to a trial as its config: a TrainConfig's values, `trial_id`, `origin`, and MICRO_BATCHES if the
+first attempt ran out of memory."""
 
 MICRO_BATCHES = "micro_batches"
 
-NODES_TO_LOSE = 3
-"""So many nodes may die under a trial for nothing; of more than that it may be the cause."""
+MAX_NODES_LOST = 3
+"""After the loss of more nodes than that, a trial itself may be the cause."""
 
 
 def train_config(handed: Mapping[str, Any]) -> TrainConfig:
-    """The configuration in what a trial was handed."""
+    """The TrainConfig in what a trial was handed."""
     beside = ("trial_id", "origin", MICRO_BATCHES)
     return TrainConfig.from_dict({name: value for name, value in handed.items() if name not in beside})
 
 
 class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
-    """The base of our searchers. For Ray a second attempt is another trial; it has the `trial_id` of the first."""
+    """Base class of our searchers. For Ray a second attempt is a new trial, with the same `trial_id` in its config."""
 
     def __init__(self, metric: str) -> None:
         super().__init__(metric=metric, mode="max")
-        self._running: dict[str, Handed] = {}
-        self._again: list[Handed] = []
+        self._running: dict[str, TrialSpec] = {}
+        self._again: list[TrialSpec] = []
         self._failed: set[str] = set()
         self._nodes_lost: Counter[str] = Counter()
         self._over = False
 
     @abstractmethod
-    def next(self) -> Handed | None:
-        """Something new, or None if nothing is left."""
+    def next(self) -> TrialSpec | None:
+        """The next new trial; None if there are no more."""
 
     @abstractmethod
     def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
-        """Hears of a trial's end: its last result, or None if it failed for good or never had one."""
+        """Called at the end of a trial with its last result; None if it has none, or failed in its second attempt."""
 
     def tries_again(self, trial_id: str, *, for_memory: bool, node_lost: bool = False) -> bool:
-        """Whether a trial that has just failed has another attempt; one that takes less memory, if need be.
+        """Whether a failed trial gets another attempt; if it ran out of memory, with half of each batch at a time.
 
-        The loss of its node is not its failure: the attempt that it has for one of its own is still to come.
+        The loss of a node is not the trial's own failure and does not use up its second attempt.
         """
         for handed in self._again:
             if handed["trial_id"] == trial_id:
                 if for_memory:
                     handed[MICRO_BATCHES] = 2
-                if node_lost and self._nodes_lost[trial_id] < NODES_TO_LOSE:
+                if node_lost and self._nodes_lost[trial_id] < MAX_NODES_LOST:
                     self._nodes_lost[trial_id] += 1
                     self._failed.discard(trial_id)
                 return True
         return False
 
-    def suggest(self, trial_id: str) -> Handed | str | None:
-        handed: Handed | None = None
+    def suggest(self, trial_id: str) -> TrialSpec | str | None:
+        handed: TrialSpec | None = None
         if self._again:
             handed = self._again.pop(0)
         elif not self._over:
             handed = self.next()
         if handed is None:
             self._over = True
-            finished: str = Searcher.FINISHED  # for good: Ray does not ask again
+            finished: str = Searcher.FINISHED  # final: Ray does not ask again
             return None if self._running else finished
         self._running[trial_id] = handed
         return dict(handed)
@@ -86,13 +87,13 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
             self.ended(handed["trial_id"], None if error else result)
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        return True  # the space is known already, and Ray asks a second time with no metric
+        return True  # the space is known already, and Ray calls this a second time without a metric
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        pass  # a running trial is not ranked: its metric would be that of an early epoch
+        pass  # a running trial is not ranked: its metric is that of an early epoch
 
     def save(self, checkpoint_path: str) -> None:
-        pass  # nothing to keep: what is known lies in the result folder
+        pass  # all state is in the result folder
 
     def restore(self, checkpoint_path: str) -> None:
-        raise AssertionError("a search is not restored through Ray's own state")
+        raise AssertionError("a search is not restored from Ray's state")

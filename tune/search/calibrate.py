@@ -1,7 +1,7 @@
-"""Measures how many trials of a space share this machine's device best, once: the result is kept for later searches.
+"""Measures how many trials of a space should share a device. The result is cached for later searches.
 
-Each trial is a process of its own, as in a search (`training/throughput.py`), without Ray, which would take longer to
-start than this takes.
+As in a search, each trial is a process (`training/throughput.py`), but without Ray, which takes longer to start than
+the measurement takes.
 """
 
 from __future__ import annotations
@@ -30,28 +30,38 @@ from tune.training.config import Augmentation, TrainConfig
 from tune.training.side_by_side import CannotMeasure, Trials, of_ours
 
 SECONDS = 3.0
-"""Of training, a packing."""
+"""Training time per packing."""
 
 CPU_BATCH = 32
-"""On a CPU: a step of ResNet-50 at more takes minutes, and the best packing is the same at 8 and 128 (docs/log.md)."""
+"""The largest batch on a CPU. A larger step of ResNet-50 takes minutes, and the best packing is the same at batch
+sizes 8 and 128 (docs/log.md)."""
+
+MAX_WAITING = 0.2
+"""If a process waited longer for a core, as a share of the time, others disturbed the measurement. Two trials on two
+cores looked 44 times as fast as one when other processes kept the share at 0.8."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured, and of what."""
+    """The measurements for one space on one kind of device."""
 
     of: dict[str, Any]
-    """All that the result depends on, by which it is found again."""
+    """All that the result depends on; the cache key."""
 
     measured: tuple[Measured, ...]
     total_mb: float
-    """Memory that there was."""
+    """Memory available to all trials together."""
 
     when: str
 
     @property
     def best(self) -> Packing:
         return packing.best(self.measured, self.total_mb).packing
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other processes kept the cores busy meanwhile, so that the result may be far off."""
+        return any(item.waiting > MAX_WAITING for item in self.measured)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,20 +72,20 @@ class Calibration:
         return cls(values["of"], tuple(measured), values["total_mb"], values["when"])
 
     def line(self) -> str:
-        """For people."""
+        """The result in one line."""
         alone = self.measured[0].images_per_s
         tried = ", ".join(f"{item.packing.trials}: {item.images_per_s / alone:.2f}" for item in self.measured)
         return (
             f"{self.best.trials} at once on {self.of['device']}: measured {self.when}, "
-            f"images/s of so many {self.of['config']['model']} side by side, one alone is 1: {tried}"
+            f"relative images/s by number of {self.of['config']['model']} at once: {tried}"
         )
 
 
 class Calibrator:
-    """For one space on one kind of device."""
+    """Measures one space on one kind of device."""
 
     def __init__(self, space: SearchSpace, machine: Machine, *, on_gpu: bool, cpus: int) -> None:
-        """`cpus`: of a trial on a GPU; on a CPU that is what is looked for."""
+        """`cpus`: cores of a trial on a GPU. On a CPU the measurement decides them."""
         self.on_gpu = on_gpu
         self.config = largest(space)
         if on_gpu:
@@ -92,7 +102,7 @@ class Calibrator:
         }
 
     def kept(self) -> Calibration | None:
-        """What an earlier search has measured of the same."""
+        """The cached measurement of an earlier search; None if there is none."""
         try:
             found = Calibration.from_dict(json.loads(self.path.read_text()))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -100,51 +110,53 @@ class Calibrator:
         return found if found.of == self.of and found.measured else None
 
     def measure(self) -> Calibration:
-        """Takes some ten seconds. CannotMeasure if not even one trial runs."""
+        """Takes about ten seconds. CannotMeasure if not even a single trial runs."""
         measured: list[Measured] = []
         total_mb = (get_system_memory() - get_used_memory()) / 2**20
         device = "cuda" if self.on_gpu else "cpu"
         with tempfile.TemporaryFile() as errors, Trials(of_ours(self.config, device), errors) as trials:
             for item in self.packings:
-                if measured and not packing.fits(_foretold(measured[-1], item.trials), total_mb):
+                if measured and not packing.fits(_expected_mb(measured[-1], item.trials), total_mb):
                     break
                 try:
                     answers = trials.run(item.trials, item.cpus, SECONDS)
                 except CannotMeasure:
                     if not measured:
                         raise
-                    break  # out of memory, most likely
+                    break  # most likely out of memory
                 if measured and any(answer["split"] for answer in answers):
                     break  # batches no longer fit
                 if self.on_gpu:
                     total_mb = answers[0]["total_mb"]
                 memory = [answer["memory_mb"] for answer in answers]
                 speed = sum(answer["images_per_s"] for answer in answers)
-                measured.append(Measured(item, speed, max(memory) if self.on_gpu else sum(memory)))
+                waiting = max(answer["waiting"] for answer in answers)
+                measured.append(Measured(item, speed, max(memory) if self.on_gpu else sum(memory), waiting))
         return Calibration(self.of, tuple(measured), total_mb, now())
 
     def keep(self, calibration: Calibration) -> None:
-        """For later searches of this user on this machine."""
-        with suppress(OSError):  # else it is measured again next time
+        """Caches it for later searches of this user on this machine."""
+        with suppress(OSError):  # without the cache it is measured again next time
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with written(self.path) as file:
                 file.write(json.dumps(calibration.to_dict(), indent=2).encode())
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """The cache file."""
         digest = hashlib.sha256(json.dumps(self.of, sort_keys=True).encode()).hexdigest()
         return cache() / "packings" / f"{self.config.model}-{digest[:16]}.json"
 
 
 def largest(space: SearchSpace) -> TrainConfig:
-    """The reference at the largest batch and images of the space, with a rate at which noise does no harm.
+    """The most demanding configuration of a space: its reference with the largest batch and images.
 
-    With AugMix's consistency loss if the space holds it, and with what makes its three views differ there.
+    Includes the consistency loss and the costliest policy for its views, if the space has them. The learning rate is
+    so low that training on noise does not diverge.
     """
 
     def values(name: str) -> list[Any]:
-        """The ends or categories of a parameter, in all branches; empty if the space has none of that name."""
+        """The bounds or categories of a parameter in all branches; empty if the space lacks it."""
         leaves = domains.leaves(space.parameters)
         return [value for leaf, domain in leaves if leaf == name for value in domains.extremes(domain)]
 
@@ -155,12 +167,12 @@ def largest(space: SearchSpace) -> TrainConfig:
     if not (jsd := max([config.jsd, *values("jsd")])):
         return config
     held = {config.augmentation, *values("augmentation")}
-    policies: list[Augmentation] = ["augmix", "randaugment", "trivialaugment"]  # the costliest first
+    policies: list[Augmentation] = ["augmix", "randaugment", "trivialaugment"]  # costliest first
     augmentation = next((policy for policy in policies if policy in held), config.augmentation)
     distortion = max([config.distortion, *values("distortion")])
     return replace(config, jsd=jsd, augmentation=augmentation, distortion=distortion)
 
 
-def _foretold(last: Measured, trials: int) -> float:
-    """MB that so many will take."""
+def _expected_mb(last: Measured, trials: int) -> float:
+    """The memory of `trials` trials, extrapolated from the last packing."""
     return last.memory_mb / last.packing.trials * trials

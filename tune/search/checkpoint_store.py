@@ -1,6 +1,6 @@
-"""Where trials are kept: `checkpoints/ID.pt` of the run, in its folder or in an object store.
+"""Stores the checkpoints of trials as `checkpoints/ID.pt` of the run, in its folder or in an object store.
 
-Either travels to the trial's process, which reads and writes there itself: one whose node has died goes on elsewhere.
+A store is sent to the trial's process, which reads and writes there itself, so a trial can resume on another node.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ class FolderStore:
     """Absolute: Ray starts trials in folders of its own."""
 
     def has_place(self) -> bool:
-        """Whether it is there: on another node of a cluster only if that sees the run's folder."""
+        """Whether this node sees the run's folder; on a cluster some may not."""
         return self.path.is_dir()
 
     def load(self, trial_id: str) -> State | None:
-        """What was saved last; None if nothing was. ValueError if it is damaged."""
+        """The last checkpoint; None if there is none. ValueError if it is damaged."""
         path = self.path / f"{trial_id}.pt"
         return checkpoint.load(path) if path.is_file() else None
 
     def save(self, trial_id: str, state: State) -> None:
-        """Whole or not at all. Unwritable if the disk is full."""
+        """Saves atomically. Unwritable if the disk is full."""
         checkpoint.save(self.path / f"{trial_id}.pt", state)
 
     def remove(self, trial_id: str) -> None:
-        for file in self.path.glob(f"{trial_id}.pt*"):  # and what a process did not write to its end
+        for file in self.path.glob(f"{trial_id}.pt*"):  # including half-written ones
             file.unlink(missing_ok=True)
 
     def keep_only(self, trial_ids: Iterable[str]) -> None:
-        """Removes all others. Unwritable if there can be no folder."""
+        """Removes all other checkpoints. Unwritable if the folder cannot be written."""
         wanted = {f"{trial_id}.pt" for trial_id in trial_ids}
         try:
             self.path.mkdir(exist_ok=True)
@@ -48,15 +48,15 @@ class FolderStore:
                 if file.name not in wanted and not file.is_dir():
                     file.unlink(missing_ok=True)
         except OSError as error:
-            raise Unwritable(f"{short(self.path)} can not be written: {error.strerror or error}") from error
+            raise Unwritable(f"{short(self.path)} cannot be written: {error.strerror or error}") from error
 
     def remove_if_empty(self) -> None:
-        self.path.rmdir()  # OSError if it is not
+        self.path.rmdir()  # OSError if it is not empty
 
 
 @dataclass(frozen=True)
 class RemoteStore:
-    """The same there; each call raises Unreachable if it fails."""
+    """The same interface for an object store. Every call raises Unreachable if it fails."""
 
     remote: RemoteFolder
 

@@ -1,4 +1,4 @@
-"""The checkpoints of trials that have not ended: `checkpoints/ID.pt` of the run, at most one a trial."""
+"""Removes checkpoints that are no longer needed; there is at most one per unfinished trial."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from contextlib import suppress
 
 from tune.results import RunFolder, Status
 from tune.search.checkpoint_store import CheckpointStore, FolderStore, RemoteStore
+from tune.search.history import ENDED
 from tune.search.listener import Listener
-from tune.search.past import ENDED
 
 
 class Checkpoints(Listener):
-    """Removes what nobody will go on from, so that no more trials are kept than run at once or were interrupted."""
+    """Removes the checkpoints of trials that will not resume; those of running and interrupted trials remain."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.store: CheckpointStore = FolderStore((folder.path / "checkpoints").absolute())
         self._later: ThreadPoolExecutor | None = None
         if folder.remote is not None:
             self.store = RemoteStore(folder.remote.inside("checkpoints"))
-            self._later = ThreadPoolExecutor(1)  # Ray's loop does not wait for a network
+            self._later = ThreadPoolExecutor(1)  # so that Ray's loop does not wait for the network
 
     def keep_only(self, unfinished: Iterable[str]) -> None:
-        """Removes what an earlier part of the search has left of other trials. Unwritable if that can not be."""
+        """Removes the checkpoints of all other trials, left by an earlier session. Unwritable if that fails."""
         self.store.keep_only(unfinished)
 
     def drop_ahead(self, known: Mapping[str, int]) -> None:
-        """Removes those of more epochs than are known of their trial.
+        """Removes checkpoints that are ahead of the epochs recorded for their trial. Unwritable if that fails.
 
-        There are some where a machine was lost and its last seconds were not in the mirror: going on from there would
-        leave epochs out, and pass over rungs. Unwritable if that can not be.
+        They exist if a machine was lost before it mirrored its last seconds. Resuming from them would skip epochs and
+        rungs.
         """
         for trial_id, epochs in known.items():
-            with suppress(ValueError):  # a damaged one is no start either
+            with suppress(ValueError):  # a damaged checkpoint is not resumed from anyway
                 state = self.store.load(trial_id)
                 if state is not None and state.get("epoch", 0) > epochs:
                     self.store.remove(trial_id)
@@ -43,13 +43,13 @@ class Checkpoints(Listener):
             self._tidy(lambda: self.store.remove(trial_id))
 
     def close(self) -> None:
-        """Removes the folder if nothing is kept in it."""
+        """Removes the folder if it is empty."""
         self._tidy(self.store.remove_if_empty)
         if self._later is not None:
             self._later.shutdown()
 
     def _tidy(self, what: Callable[[], None]) -> None:
-        """Does what is not needed: what it fails to remove is only in the way."""
+        """Does a clean-up that may fail: what it leaves does no harm."""
 
         def tried() -> None:
             with suppress(OSError):

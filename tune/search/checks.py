@@ -1,6 +1,6 @@
-"""What may be wrong with a search and shows without its data, in a moment: neither torch nor the images are needed.
+"""Quick checks of a search that need neither torch nor the images.
 
-A dry run ends here; `plan.prepare` goes on from here.
+A dry run needs no more; `plan.prepare` continues from here.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from tune.training.architecture import weights_path
 from tune.training.config import MOST_SEED
 
 RESNET50_IMAGES_PER_S = 3.0
-"""Training images a second and CPU core at 224 px: a rough figure for cores with bf16, others are slower."""
+"""Training images per second and CPU core at 224 px: a rough figure for cores with bf16; others are slower."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A search that nothing speaks against so far."""
+    """A search that has passed these checks."""
 
     settings: Settings
     share: Share
     settled: bool
-    """Whether that is the share, or what does until it is measured."""
+    """Whether the share is final; if not, it is provisional until measured."""
 
     train_images: int
-    """To train on, if the data set is the published one."""
+    """Per epoch, if the data set is the published one."""
 
     val_images: int
     warnings: tuple[str, ...]
     earlier: EarlierRun | None = None
-    """The run of --warm-start. A search that goes on has copied what it needs of it."""
+    """The run of --warm-start; None when resuming, as the run has its own copy of what it needs."""
 
 
 def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str, machine: Machine) -> Checked:
-    """Holds the options against the space and the machine. Writes nothing; ValueError says what to mend."""
+    """Checks the options against the space and the machine. Writes nothing; ValueError says what to change."""
     share, settled = devices.resolve(
         machine,
         options.gpus_per_trial,
@@ -51,7 +51,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
         space_cpus=space.cpus_per_trial,
     )
     epochs = options.max_epochs or space.epochs
-    space.config(space.reference, epochs=epochs, seed=options.seed)  # or one of the two is out of range
+    space.config(space.reference, epochs=epochs, seed=options.seed)  # ValueError if either is out of range
     if options.confirm and options.seed + options.seeds > MOST_SEED:
         raise ValueError(f"--seed is {options.seed}, which leaves no room for the seeds of --confirm; lower it.")
     weights = weights_path(space.model, options.weights)
@@ -100,13 +100,13 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
 
 
 def _warnings(settings: Settings, machine: Machine, images: int) -> list[str]:
-    """What the user should know before it takes hours."""
+    """What the user should know before spending hours."""
     if settings.model != "resnet50" or settings.gpus_per_trial:
         return []
     cores = machine.at_once(Share(settings.cpus_per_trial, 0)) * settings.cpus_per_trial
     hours = settings.trials * settings.max_epochs * images / (RESNET50_IMAGES_PER_S * cores) / 3600
     return [
         f"ResNet-50 at 224 px on {cores} CPU cores: about {hours:,.1f} hours if no trial is stopped early "
-        f"(an estimate, from {RESNET50_IMAGES_PER_S:g} images a second and core). "
+        f"(estimated from {RESNET50_IMAGES_PER_S:g} images per second and core). "
         "A GPU, --train-subset or a smaller image_size shortens it."
     ]

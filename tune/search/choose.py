@@ -1,4 +1,4 @@
-"""Which configuration won."""
+"""Which trial a search chooses, and how trials rank."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from tune.results import Row, config_of
 from tune.settings import METRICS
 
 
-def choose(rows: Iterable[Row], metric: str) -> dict[str, Any]:
-    """The content of best.json, or {} if no trial has a result.
+def rank(trial_id: str, status: str, epochs: int, value: float | None) -> tuple[bool, int, bool, float, str]:
+    """A sort key, best first: finished trials, then the longest trained, then the highest metric, then the earliest.
 
-    Whole trials are compared by the metric after their last epoch, which is where finalize takes its model from:
-    the best of all epochs would reward noise. Without a whole trial the one that was let go furthest wins.
+    The metric is that of the last epoch, as that is the model a final training reproduces: picking the best of all
+    epochs would reward noise.
     """
-    judged = [row for row in rows if row["status"] not in ("diverged", "failed") and row.get(metric) is not None]
-    whole = [row for row in judged if row["status"] == "finished"]
-    if not judged:
+    return status != "finished", -epochs, value is None, -(value or 0.0), trial_id
+
+
+def ranked(rows: Iterable[Row], metric: str) -> list[Row]:
+    """Rows of trials.parquet, best first."""
+    return sorted(rows, key=lambda row: rank(row["trial_id"], row["status"], row["epochs"], row[metric]))
+
+
+def choose(rows: Iterable[Row], metric: str) -> dict[str, Any]:
+    """The content of best.json: the best trial that neither diverged nor failed. {} if no trial has a result."""
+    scored = [row for row in rows if row["status"] not in ("diverged", "failed") and row.get(metric) is not None]
+    if not scored:
         return {}
-    # Of equals the one proposed first: the rows come in the order in which Ray has started them.
-    best = min(whole or judged, key=lambda row: (-row["epochs"], -row[metric], row["trial_id"]))
-    if whole:
-        how = f"the highest {metric} after the last epoch, among {len(whole)} finished trials"
+    best, finished = ranked(scored, metric)[0], sum(row["status"] == "finished" for row in scored)
+    if finished:
+        how = f"the highest {metric} after the last epoch, among {finished} finished trials"
     else:
         how = f"no trial finished; the highest {metric} among those that were trained longest"
     return {

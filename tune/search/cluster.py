@@ -1,7 +1,7 @@
-"""A Ray cluster that runs already: whether a search can join it, what there is to share, and joining it.
+"""A running Ray cluster: whether a search can join it, what its nodes offer, and how the search joins.
 
-Ray itself waits for minutes for what is not there, or ends the process. So it is asked only when all that may be wrong
-has been looked at, over connections with a time limit.
+If something is wrong, Ray itself waits for minutes or ends the process. So everything is checked first, over
+connections with a timeout.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from tune.search.watchdog import sigterm_kept
 from tune.training.side_by_side import CannotMeasure
 
 TIMEOUT_S = 2.0
-"""How long a cluster may take to answer one of two questions."""
+"""Timeout of each request to the cluster."""
 
 SILENCE_S = 45.0
-"""After that the head of a cluster is taken for dead. After 60 s Ray aborts the process, with words of its own."""
+"""Silence after which the head node counts as dead. After 60 s Ray would abort the process itself."""
 
 ASK_EVERY_S = 5.0
 
 FREE_WITHIN_S = 180.0
-"""So long a measurement waits for a node to itself, and takes."""
+"""Timeout of a measurement, including the wait for a free node."""
 
 T = TypeVar("T")
 
 PACKAGES = ("tune", "cifar_models")
-"""The code of a trial."""
+"""The code that trials run."""
 
 
 @dataclass(frozen=True)
 class Cluster(Machine):
-    """What the nodes have to share. `cpus` are those of the largest node: a trial runs on one."""
+    """The resources of all nodes. `cpus` are those of the largest node, as a trial runs on a single one."""
 
     nodes: tuple[Machine, ...]
     address: str = ""
@@ -64,7 +64,7 @@ class Cluster(Machine):
         return min((node for node in self.nodes if node.cpus), key=lambda node: node.cpus)
 
     def run(self, work: Callable[[], T], on_gpu: bool) -> T:
-        """On a node with a GPU and its part of the cores, or all cores, to itself. CannotMeasure if none is free."""
+        """Runs `work` alone on a node's cores, or on a GPU with its part of them. CannotMeasure if no node is free."""
         node = self.node(on_gpu)
         cpus = node.cpus // node.gpus if on_gpu else node.cpus
         with joined(self.address):
@@ -72,10 +72,10 @@ class Cluster(Machine):
             try:
                 found: T = ray.get(task.remote(), timeout=FREE_WITHIN_S)
             except GetTimeoutError as error:
-                raise CannotMeasure(f"no node was free for it, or done, within {FREE_WITHIN_S:.0f} s") from error
+                raise CannotMeasure(f"no node was free, or finished, within {FREE_WITHIN_S:.0f} s") from error
             except RayTaskError as error:
                 raise CannotMeasure(str(error.cause)) from error
-            except RayError as error:  # its node or its process died
+            except RayError as error:  # the node or the process died
                 raise CannotMeasure(str(error).splitlines()[0]) from error
         return found
 
@@ -84,7 +84,7 @@ class Cluster(Machine):
 
 
 def look(asked: str) -> Cluster:
-    """What the cluster at `asked` has. ValueError if a search could not join it."""
+    """The resources of the cluster at `asked`. ValueError if a search could not join it."""
     where = _find(asked)
     if not answers(where):
         raise ValueError(f"--address: nothing answers at {where}; start a cluster there with `ray start --head`, "
@@ -93,17 +93,19 @@ def look(asked: str) -> Cluster:
     ours = {"Ray": ray.__version__, "Python": platform.python_version()}
     if versions != ours:
         theirs, here = (" and ".join(f"{name} {v}" for name, v in which.items()) for which in (versions, ours))
-        raise ValueError(f"--address: the cluster at {where} runs {theirs}, here are {here}; they have to be the same.")
+        raise ValueError(
+            f"--address: the cluster at {where} runs {theirs}, but this is {here}; the versions must be the same."
+        )
     if not {node.node_id.hex() for node in nodes} & set(services.find_node_ids()):
         raise ValueError(
-            f"--address: this machine is no node of the cluster at {where}; start the search on one that is, or make "
-            f"this one with `ray start --address={where}`."
+            f"--address: this machine is not a node of the cluster at {where}; start the search on a node of it, or "
+            f"add this machine with `ray start --address={where}`."
         )
     return _described(nodes, where)
 
 
 def answers(where: str, timeout_s: float = TIMEOUT_S) -> bool:
-    """Whether anything listens at HOST:PORT."""
+    """Whether anything listens at `where`, HOST:PORT."""
     host, _, port = where.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
@@ -114,10 +116,10 @@ def answers(where: str, timeout_s: float = TIMEOUT_S) -> bool:
 
 @contextmanager
 def joined(asked: str) -> Iterator[Any]:
-    """Ray's context in this process, which leaves the cluster in the end: with that its trials are ended there.
+    """Joins the cluster and yields Ray's context. Leaving at the end also ends the search's trials there.
 
-    The project's code goes to the nodes as the trials' working directory: in that way alone Ray does not have them
-    look into this process's directory first, where a node may hold an older checkout.
+    The project's code is sent to the nodes as the trials' working directory. Otherwise Ray would make trials look first
+    into the path of this process's directory, where a node may have an older checkout.
     """
     with TemporaryDirectory() as code:
         for name in PACKAGES:
@@ -130,7 +132,7 @@ def joined(asked: str) -> Iterator[Any]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    # Ray prints twenty lines of a log where a node dies; what it means for the search, the view says.
+    # When a node dies, Ray prints twenty lines of logs; the view says what that means for the search.
     tell, worker.print_to_stdstream = worker.print_to_stdstream, lambda *args, **kwargs: None
     try:
         yield context
@@ -140,11 +142,11 @@ def joined(asked: str) -> Iterator[Any]:
 
 
 @contextmanager
-def head_watched(last_words: str) -> Iterator[None]:
-    """Ends the process with `last_words` if the head of the cluster that it has joined falls silent.
+def head_watched(resume_hint: str) -> Iterator[None]:
+    """Ends the process, printing `resume_hint`, if the head node of the joined cluster stops answering.
 
-    In a thread, since all calls of Ray's wait for the head: Tune does not come round to its callbacks, nor Python to
-    its signal handlers. With a Ray of this process's own nothing is to be done.
+    A thread watches it: all of Ray's calls would wait for the head, and neither Tune's callbacks nor Python's signal
+    handlers would run. Does nothing for a local Ray.
     """
     node = worker._global_node
     if node is None or node.head:
@@ -161,8 +163,8 @@ def head_watched(last_words: str) -> Iterator[None]:
             elif asked - heard > SILENCE_S:
                 died = f"failed: The head of the Ray cluster, {node.gcs_address}, has not answered for {SILENCE_S:g} s."
                 with suppress(OSError):
-                    os.write(2, f"{died} {last_words}\n".encode())
-                os._exit(1)  # the result folder is whole at any moment
+                    os.write(2, f"{died} {resume_hint}\n".encode())
+                os._exit(1)  # the result folder is consistent at any moment
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -174,7 +176,7 @@ def head_watched(last_words: str) -> Iterator[None]:
 
 
 def _find(asked: str) -> str:
-    """HOST:PORT of it."""
+    """HOST:PORT of the cluster."""
     try:
         if asked == "auto":
             maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
@@ -184,16 +186,16 @@ def _find(asked: str) -> str:
         raise ValueError(
             "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one (docs/cluster.md)."
         ) from None
-    except (RayError, RuntimeError, ValueError, OSError) as error:  # no token, a name that is not known
+    except (RayError, RuntimeError, ValueError, OSError) as error:  # no token, or an unknown host name
         why = str(error).splitlines()[0].partition(". ")[0]
         raise ValueError(f"--address {asked}: {why.removesuffix('.')}.") from error
-    if "://" in where:  # of RAY_ADDRESS
+    if "://" in where:  # from RAY_ADDRESS
         raise ValueError(f"--address {asked}: RAY_ADDRESS is {where}, which is for Ray's client; give HOST:PORT.")
     return where
 
 
 def _ask(where: str) -> tuple[list[Any], dict[str, str]]:
-    """The live nodes, as Ray describes them, and the versions that they run."""
+    """The live nodes, as Ray describes them, and the versions of Ray and Python that they run."""
     import grpc  # Ray's own
     from ray._common.usage import usage_constants
     from ray._private import ray_constants
@@ -212,10 +214,10 @@ def _ask(where: str) -> tuple[list[Any], dict[str, str]]:
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
                 raise ValueError(
-                    f"--address: the cluster at {where} wants its token: set RAY_AUTH_MODE=token, and put the token of "
-                    "its head into ~/.ray/auth_token."
+                    f"--address: the cluster at {where} requires a token: set RAY_AUTH_MODE=token, and copy the token "
+                    "of its head node to ~/.ray/auth_token."
                 ) from error
-            raise ValueError(f"--address: what listens at {where} is no Ray cluster, or does not answer.") from error
+            raise ValueError(f"--address: what listens at {where} is not a Ray cluster, or does not answer.") from error
         except ValueError as error:
             raise ValueError(f"--address: what listens at {where} does not answer as a Ray cluster.") from error
     return list(told.node_info_list), {"Ray": about["ray_version"], "Python": about["python_version"]}

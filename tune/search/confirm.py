@@ -1,7 +1,7 @@
-"""The winner's curse: the best trials of a search trained again on other seeds, before one of them is chosen.
+"""--confirm: retrains the best trials on other seeds before one is chosen, against the winner's curse.
 
-The highest of many noisy accuracies is high by luck too. So the accuracy that a trial was picked for is left out, and
-the reruns alone decide; configurations that they can not tell apart are ties, of which the cheapest is taken.
+The highest of many noisy accuracies is partly luck. So the accuracies for which trials were selected do not count; only
+the reruns do. Configurations that they cannot tell apart are ties, and the cheapest of them wins.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ import pyarrow as pa
 from scipy import stats
 
 from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
-from tune.search.attempts import Attempts, Handed
+from tune.search.attempts import Attempts, TrialSpec
 from tune.search.choose import choose as search_choice
+from tune.search.choose import ranked
+from tune.search.history import ENDED
 from tune.search.journal import add_note
 from tune.search.listener import Listener
-from tune.search.past import ENDED
 from tune.settings import METRICS, Settings
 from tune.training.config import TrainConfig
 
 LEVEL = 0.95
-"""Confidence at which a difference is no tie."""
+"""Confidence level at which a difference is not a tie."""
 
 CHEAPER = 0.95
-"""A tie goes to another one only if it takes less than this share of the leader's time; times are noisy too."""
+"""A tied trial wins over the leader only if it takes less than this share of its time; times are noisy, too."""
 
 RERUNS = pa.schema(
     [
@@ -39,11 +40,11 @@ RERUNS = pa.schema(
         *(TRIALS.field(name) for name in ("train_loss", "train_acc", "val_loss", *METRICS, "wall_s", "error")),
     ]
 )
-"""confirm.parquet: one row a rerun, with the figures of its last epoch."""
+"""confirm.parquet: one row per rerun, with the metrics of its last epoch."""
 
 
 def todo(folder: RunFolder, settings: Settings) -> list[tuple[Row, int]]:
-    """The trials to be trained again, and on which seed: those reruns that have not ended yet."""
+    """The reruns that have not ended yet: trials, and the seeds to retrain them on."""
     done = {(row["trial_id"], row["seed"]) for row in reruns(folder) if row["status"] in ENDED}
     seeds = range(settings.seed + 1, settings.seed + 1 + settings.seeds)
     best = candidates(folder.read_rows("trials.parquet"), settings.metric, settings.confirm)
@@ -51,7 +52,7 @@ def todo(folder: RunFolder, settings: Settings) -> list[tuple[Row, int]]:
 
 
 def decide(folder: RunFolder, settings: Settings) -> None:
-    """Writes the choice among the reruns to best.json, once all of them have ended."""
+    """Once all reruns have ended, writes the choice that they lead to to best.json."""
     if not settings.confirm or todo(folder, settings):
         return
     trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
@@ -59,20 +60,20 @@ def decide(folder: RunFolder, settings: Settings) -> None:
     again = [row for row in reruns(folder) if row["trial_id"] in best]
     chosen = choose(trials, again, settings.metric)
     if best and not chosen:
-        why = "the search's own choice: none of the best trials has come to the end on all other seeds"
+        why = "the search's own choice, as none of the best trials finished on all other seeds"
         chosen = search_choice(trials.values(), settings.metric) | {"chosen": why}
     if chosen:
         folder.write_json("best.json", chosen)
 
 
 def candidates(trials: Iterable[Row], metric: str, count: int) -> list[Row]:
-    """The best whole trials of a search, by the metric after their last epoch."""
-    whole = [row for row in trials if row["status"] == "finished" and row[metric] is not None]
-    return sorted(whole, key=lambda row: (-row[metric], row["trial_id"]))[:count]
+    """The best finished trials of a search."""
+    finished = [row for row in trials if row["status"] == "finished" and row[metric] is not None]
+    return ranked(finished, metric)[:count]
 
 
 def reruns(folder: RunFolder) -> list[Row]:
-    """The rows of confirm.parquet, if there is one."""
+    """The rows of confirm.parquet; [] if there is none."""
     return folder.read_rows("confirm.parquet") if (folder.path / "confirm.parquet").is_file() else []
 
 
@@ -82,13 +83,13 @@ def rerun_id(row: Row, seed: int) -> str:
 
 
 class Reruns(Attempts):
-    """Hands Ray Tune one rerun after the other."""
+    """Hands the planned reruns to Ray Tune."""
 
     def __init__(self, planned: Sequence[tuple[Row, int]], metric: str) -> None:
         super().__init__(metric)
         self._planned = list(planned)
 
-    def next(self) -> Handed | None:
+    def next(self) -> TrialSpec | None:
         if not self._planned:
             return None
         row, seed = self._planned.pop(0)
@@ -96,7 +97,7 @@ class Reruns(Attempts):
         return {**config.to_dict(), "trial_id": rerun_id(row, seed), "origin": row["origin"]}
 
     def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
-        pass  # nothing follows from it
+        pass  # no proposal depends on it
 
 
 class RerunJournal(Listener):
@@ -131,10 +132,10 @@ class RerunJournal(Listener):
 
 
 def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict[str, Any]:
-    """The content of best.json after the reruns, or {} if no configuration has a result and has never diverged.
+    """The content of best.json after the reruns; {} if every configuration diverged on some seed or has no result.
 
-    A configuration that diverged on one seed is left out. The best mean ties with those that differ from it by less
-    than what seeds alone make likely: Tukey's honestly significant difference, on the deviation pooled over all.
+    A configuration that diverged on any seed is excluded. The best mean ties with those that differ from it by less
+    than Tukey's honestly significant difference, with the standard deviation pooled over all configurations.
     """
     rows: dict[str, list[Row]] = defaultdict(list)
     unstable = set()
@@ -179,13 +180,13 @@ def choose(trials: Mapping[str, Row], again: Iterable[Row], metric: str) -> dict
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    """None where earlier versions did not measure it."""
+    """The mean of a column; None if an earlier version did not record it in all rows."""
     values = [row[name] for row in rows if row.get(name) is not None]
     return statistics.fmean(values) if len(values) == len(rows) else None
 
 
 def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Standard deviation within groups, pooled over them, and its degrees of freedom; (nan, 0) if none has two."""
+    """The pooled standard deviation within groups, and its degrees of freedom; (nan, 0) if no group has two values."""
     freedom = sum(len(group) - 1 for group in groups)
     if not freedom:
         return math.nan, 0
@@ -193,11 +194,12 @@ def pooled_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
     return math.sqrt(squares / freedom), freedom
 
 
-@functools.cache  # scipy integrates for a tenth of a second
+@functools.cache  # scipy takes a tenth of a second to integrate it
 def critical_range(groups: int, freedom: int) -> float:
-    """How many standard errors of a mean the highest and the lowest of `groups` equal means lie apart by chance alone.
+    """The critical value of Tukey's studentised range; for two groups it is Student's t times sqrt 2.
 
-    Exceeded in 1 - LEVEL of all cases. (The studentised range of Tukey; of two groups, Student's t times sqrt 2.)
+    The largest and the smallest of `groups` sample means of equal expectation lie at least so many standard errors of
+    a mean apart with probability 1 - LEVEL.
     """
     return float(stats.studentized_range.ppf(LEVEL, groups, freedom)) if freedom and groups > 1 else 0.0
 
@@ -206,9 +208,10 @@ def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
     if len(tied) == 1:
         return f"the highest mean over other seeds, among the {count} best trials"
     if best == leader:
-        return f"the highest mean over other seeds; {len(tied) - 1} of the {count} best trials tie with it"
+        verb = "ties" if len(tied) == 2 else "tie"
+        return f"the highest mean over other seeds; {len(tied) - 1} of the {count} best trials {verb} with it"
     return f"the cheapest of {len(tied)} trials that tie over other seeds, among the {count} best"
 
 
 def _left_out(unstable: set[str]) -> str:
-    return f"; {', '.join(sorted(unstable))} diverged on another seed, and is left out" if unstable else ""
+    return f"; {', '.join(sorted(unstable))} diverged on another seed and is excluded" if unstable else ""

@@ -1,4 +1,4 @@
-"""What a trial runs on, and whether the machine has it."""
+"""A machine's CPU cores and GPUs, and the share of them that a trial gets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ray._private.thirdparty import pynvml  # with which Ray counts the GPUs
-from ray._private.utils import get_num_cpus  # what Ray will count, a container's limit included
+from ray._private.thirdparty import pynvml  # Ray counts the GPUs with it, too
+from ray._private.utils import get_num_cpus  # as Ray counts them, within a container's limit
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Share:
-    """What one trial is given."""
+    """The resources of one trial."""
 
     cpus: int
     gpus: float
@@ -36,45 +36,45 @@ class Share:
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to share."""
+    """The resources of a machine."""
 
     cpus: int
     gpus: int
     names: tuple[str, ...]
 
     def node(self, on_gpu: bool) -> Machine:
-        """What trials run on. Where nodes differ: the one with most GPUs, or else with the fewest cores."""
+        """The machine itself. Of a cluster, the node with most GPUs, or for CPU trials the one with fewest cores."""
         return self
 
     def run(self, work: Callable[[], T], on_gpu: bool) -> T:
-        """Does it where trials run."""
+        """Runs `work` where trials run."""
         return work()
 
     def at_once(self, share: Share) -> int:
-        """How many trials run side by side."""
+        """How many trials can run at once."""
         by_cpu = self.cpus // share.cpus
-        # A share of a GPU never spans two, so each GPU holds a whole number of trials.
+        # A share never spans two GPUs, so each GPU holds a whole number of trials.
         return min(by_cpu, self.gpus * int(1 / share.gpus + 1e-9)) if share.gpus else by_cpu
 
 
 def this_machine() -> Machine:
-    """What torch can use."""
+    """This machine, with the GPUs that torch can use."""
     import torch
 
     return _machine([torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())])
 
 
 def at_a_glance() -> Machine:
-    """The same without torch, in a moment: GPUs are those that the driver names, whether torch can use them or not."""
+    """The same without importing torch: lists the GPUs that the driver reports, whether torch can use them or not."""
     try:
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
         gpus = [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
         pynvml.nvmlShutdown()
-    except pynvml.NVMLError:  # no driver, most often
+    except pynvml.NVMLError:  # usually because there is no driver
         gpus = []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:  # numbers or ids; what follows anything else, such as -1, is hidden
+    if visible is not None:  # numbers or ids; CUDA ignores all after an invalid one, such as -1
         named = itertools.takewhile(re.compile(r"\s*(\d|GPU|MIG)").match, visible.split(","))
         gpus = gpus[: len(list(named))]
     return _machine(gpus)
@@ -87,22 +87,24 @@ def _machine(gpus: list[str]) -> Machine:
 def resolve(
     machine: Machine, gpus: float | None, cpus: int | None, *, space_gpus: float | None, space_cpus: int | None
 ) -> tuple[Share, bool]:
-    """The share of a trial, and whether it is settled: as asked, else as the space says; no GPU where there is none.
+    """A trial's share, and whether it is settled: as asked, else as the space says; no GPU if there is none.
 
-    If it is not, it is to be measured, and the first is what does for a while: a whole GPU, or one core.
-    ValueError if the machine can not give it: Ray itself would wait for it for ever.
+    If it is not settled it has to be measured, and the returned share, a whole GPU or one core, is provisional.
+    ValueError if the machine lacks the resources; Ray itself would wait for them forever.
     """
     if gpus is None:
         gpus = space_gpus if machine.gpus else 0.0
     cpus = space_cpus if cpus is None else cpus
-    settled = gpus is not None and (gpus > 0 or cpus is not None)  # beside a GPU one core does
+    settled = gpus is not None and (gpus > 0 or cpus is not None)  # beside a GPU one core is enough
     share = Share(cpus or 1, 1.0 if gpus is None else gpus)
     if share.gpus and not machine.gpus:
         raise ValueError(f"--gpus-per-trial is {gpus:g}, but there is no CUDA GPU here; use --gpus-per-trial 0.")
     if share.cpus > machine.cpus:
-        raise ValueError(f"A trial wants {share.cpus} CPU cores, but there are {machine.cpus}; lower --cpus-per-trial.")
+        raise ValueError(f"A trial needs {share.cpus} CPU cores, but there are {machine.cpus}; lower --cpus-per-trial.")
     if not machine.at_once(share):  # a cluster, whose nodes differ
-        raise ValueError(f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on one.")
+        raise ValueError(
+            f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on a single node."
+        )
     return share, settled
 
 

@@ -1,4 +1,4 @@
-"""A search told beforehand: what it would try, what that costs in epochs, and in time where time was measured."""
+"""--dry-run: what a search would try, and its expected cost in epochs, and in time if earlier runs measured it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.storage import Storage
 from tune.training import sources
-from tune.wording import counted, duration, teller
+from tune.wording import counted, duration, printer
 
 
 def prepare(
@@ -35,7 +35,7 @@ def prepare(
     arguments: Sequence[str],
     console: Console,
 ) -> Callable[[], None]:
-    """Checks what can be checked, and returns what prints the rest. ValueError says what to mend."""
+    """Checks the search; returns what prints the preview. ValueError says what to change."""
     machine = devices.at_a_glance() if options.address is None else cluster.look(options.address)
     checked = checks.check(options, space, space_sha256, name, machine)
     fingerprint = sources.fingerprint(options.data, options.data_dir)
@@ -53,7 +53,7 @@ def show(
     *,
     finalizes: bool = False,
 ) -> None:
-    """Prints it. `arguments` are those of the command, for the one that would measure the time.
+    """Prints the preview. `arguments`: the command's, to suggest one that measures the time.
 
     `finalizes`: whether a final training follows.
     """
@@ -78,12 +78,12 @@ def show(
         *_space(space.parameters),
         *(f"{origin.capitalize()}: {_point(space, values)}" for origin, values in space.points()),
         *taken.lines,
-        f"Data: {settings.data} in {short(Path(settings.data_dir))}, {checked.train_images:,} images to train on, "
-        f"{checked.val_images:,} to validate on",
-        f"Device: {_device(settings, machine)}, {counted(at_once, 'trial')} side by side"
-        + ("" if checked.settled else "; to be measured when it starts"),
+        f"Data: {settings.data} in {short(Path(settings.data_dir))}, {checked.train_images:,} training images, "
+        f"{checked.val_images:,} validation images",
+        f"Device: {_device(settings, machine)}, {counted(at_once, 'trial')} at once"
+        + ("" if checked.settled else "; to be measured at the start"),
         f"Trials: {_trials(settings, space, taken)}",
-        f"Horizon: {counted(settings.max_epochs, 'epoch')} a trial; {_stopping(settings)}",
+        f"Horizon: {counted(settings.max_epochs, 'epoch')} per trial; {_stopping(settings)}",
         f"Epochs: {_epochs(settings, expected)}",
         *_metric(settings),
         *_confirm(settings, confirm),
@@ -91,25 +91,25 @@ def show(
         f"Nothing was started. Without --dry-run the search goes to {runs.folder(settings.name).place}.",
     ]
     for line in lines:
-        teller(console)(line)
+        printer(console)(line)
 
 
 def _used_up(settings: Settings, space: SearchSpace) -> Iterator[str]:
-    """That the space does not hold as many configurations as trials."""
+    """Warns if the space has fewer configurations than trials."""
     if (most := domains.size(space.parameters)) < settings.trials:
-        yield f"the space holds {counted(int(most), 'configuration')} at most; the search will end short of --trials."
+        yield f"the space has at most {counted(int(most), 'configuration')}, so the search will end before --trials."
 
 
 def _still_to_do(settings: Settings) -> Iterator[str]:
-    """What is missing and will be had at the start."""
+    """Warns of data or weights that are still missing."""
     if todo := sources.still_to_do(settings.data, Path(settings.data_dir)):
-        yield f"{settings.data} is not there yet in {short(Path(settings.data_dir))}; {todo}."
+        yield f"{short(Path(settings.data_dir))} does not hold {settings.data} yet; {todo}."
     if settings.weights is not None and not Path(settings.weights).exists():
-        yield f"the weights {settings.weights} are not there yet; they will be downloaded."
+        yield f"the weights {settings.weights} do not exist yet; they will be downloaded."
 
 
 def _space(parameters: Mapping[str, Any]) -> Iterator[str]:
-    """A line a parameter; the branches of a conditional have lines of their own."""
+    """One line per parameter, and one per branch of a conditional parameter."""
     width = max(map(len, parameters))
     for name, parameter in parameters.items():
         if not domains.is_conditional(parameter):
@@ -122,16 +122,16 @@ def _space(parameters: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _point(space: SearchSpace, values: Mapping[str, Any]) -> str:
-    """What a point sets, without what the space holds fixed."""
+    """The values of a point, without those that are fixed in the space."""
     fixed = {name for name, parameter in space.parameters.items() if not isinstance(parameter, Domain)}
     return ", ".join(f"{name} {value}" for name, value in values.items() if name not in fixed)
 
 
 def _device(settings: Settings, machine: Machine) -> str:
     if settings.gpus_per_trial:
-        gpus = f"{machine.gpus} x {machine.names[1]} (as the driver says)"
-        return f"{gpus}, {settings.gpus_per_trial:g} of one and {settings.cpus_per_trial} CPU cores a trial"
-    return f"{machine.names[0]}, {settings.cpus_per_trial} of {machine.cpus} cores a trial"
+        gpus = f"{machine.gpus} x {machine.names[1]} (as the driver reports)"
+        return f"{gpus}, {settings.gpus_per_trial:g} of one and {settings.cpus_per_trial} CPU cores per trial"
+    return f"{machine.names[0]}, {settings.cpus_per_trial} of {machine.cpus} cores per trial"
 
 
 def _trials(settings: Settings, space: SearchSpace, taken: Taken) -> str:
@@ -139,17 +139,18 @@ def _trials(settings: Settings, space: SearchSpace, taken: Taken) -> str:
     origins = [reference, *(["warm start"] if taken.first else []), *baselines][: settings.trials]
     parts = [f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins)]
     if proposed := settings.trials - len(origins):
-        parts.append(f"{proposed} by {settings.search}")
+        parts.append(f"{proposed} proposed by {settings.search}")
     return f"{settings.trials} ({', '.join(parts)})"
 
 
 def _stopping(settings: Settings) -> str:
     if settings.scheduler == "none":
-        return "each is trained whole"
+        return "no trial is stopped early"
     asha = Asha(settings.max_epochs)
     if not asha.rungs:
-        return "too few for ASHA to stop any"
-    return f"ASHA lets the best 1/{asha.reduction} go on after {', '.join(map(str, asha.rungs))}"
+        return "too short for ASHA to stop any trial"
+    epochs = "epoch" if len(asha.rungs) == 1 else "epochs"
+    return f"ASHA continues the best 1/{asha.reduction} after {epochs} {', '.join(map(str, asha.rungs))}"
 
 
 def _epochs(settings: Settings, expected: Expected) -> str:
@@ -163,14 +164,14 @@ def _epochs(settings: Settings, expected: Expected) -> str:
 
 def _metric(settings: Settings) -> Iterator[str]:
     if settings.metric != "val_acc":
-        when = "in the end" if settings.scheduler == "none" else "at ASHA's rungs and in the end"
+        when = "after the last epoch" if settings.scheduler == "none" else "at ASHA's rungs and after the last epoch"
         yield f"Metric: {settings.metric}, measured {when}"
 
 
 def _confirm(settings: Settings, confirm: Expected | None) -> Iterator[str]:
     if confirm is not None:
         best, seeds = min(settings.confirm, settings.trials), settings.seeds
-        yield f"Confirm: up to {confirm.epochs:,.0f} epochs more, for the {best} best on {seeds} seeds each"
+        yield f"Confirm: up to {confirm.epochs:,.0f} more epochs, for the best {best} on {seeds} seeds each"
 
 
 def _time(
@@ -183,42 +184,41 @@ def _time(
     *,
     finalizes: bool,
 ) -> Iterator[str]:
-    """What is known of the time, and how the time budget compares."""
+    """The estimated time, and how it compares with the time budget."""
     settings = checked.settings
     budget = settings.time_budget_s
     speed = epoch_time.find(runs, settings, machine)
     if speed is None:
         yield (
-            f"Time: no estimate, as {runs.place} holds no run of {settings.model} "
-            "with the same share of the same device"
+            f"Time: unknown, as {runs.place} holds no run of {settings.model} with the same share of the same device"
         )
-        yield f"  This measures it: python -m tune.run {shlex.join(_short_run(settings, arguments))}"
+        yield f"  To measure it: python -m tune.run {shlex.join(_short_run(settings, arguments))}"
         if budget is not None:
-            beside = "" if confirm is None else ", reruns of --confirm not counted"
+            beside = "" if confirm is None else ", not counting the reruns of --confirm"
             yield f"  --time-budget ends the search after {duration(budget)}{beside}"
         return
     epoch_s = speed.epoch_s(checked.train_images, checked.val_images)
     seconds = expected.span * epoch_s
     more = "" if confirm is None else f", {duration(confirm.span * epoch_s)} for --confirm"
     yield (
-        f"Time: about {duration(seconds)}{more} and the start of Ray; an estimate, from {epoch_s:.3g} s an epoch, "
-        f"the mean of {speed.epochs} in run {speed.run}, scaled to these images"
+        f"Time: about {duration(seconds)}{more} and the start of Ray, estimated from {epoch_s:.3g} s per epoch, "
+        f"the mean of {speed.epochs} epochs in run {speed.run}, scaled to these images"
     )
     if budget is not None and seconds > budget:
-        yield f"  That is over --time-budget: the search will end with what there is after {duration(budget)}"
+        yield f"  That exceeds --time-budget: the search will end after {duration(budget)} with the results it has"
     elif budget is not None:
         yield f"  That is within --time-budget, {duration(budget)}"
     if finalizes:
         images = sources.TRAIN_IMAGES[settings.data]
         final_s = final_checks.EPOCHS * speed.epoch_s(images, 0)
         yield (
-            f"  After it the final training: about {duration(final_s)}, {final_checks.EPOCHS} epochs of all {images:,} "
-            "images at a trial's pace; with the device to itself it is faster"
+            f"  Then the final training: about {duration(final_s)}, {final_checks.EPOCHS} epochs on all {images:,} "
+            "images at a trial's speed, or less, as it has the device to itself"
         )
 
 
 def _short_run(settings: Settings, arguments: Sequence[str]) -> list[str]:
-    """The command's arguments for a short run of the same kind; where an option is given twice, the last one counts."""
+    """Arguments for a short run of the same kind. Of repeated options the last counts."""
     again = [argument for argument in arguments if argument not in ("--dry-run", "--then-finalize")]
     again += ["--trials", "4", "--max-epochs", "1", *(["--confirm", "0"] if settings.confirm else [])]
     named = any(argument.split("=")[0] == "--name" for argument in arguments)

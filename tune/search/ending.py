@@ -1,4 +1,4 @@
-"""How a search ends: with what it has found, or cut off, with how it goes on."""
+"""Runs a search to its end, or to an interruption, and prints the outcome."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from tune.files import Claim, Unwritable
 from tune.remote import Unreachable
 from tune.reporting import write
 from tune.results import RunFolder
-from tune.search import confirm, past, summary
+from tune.search import confirm, history, summary
+from tune.search.history import History
 from tune.search.launch import search
 from tune.search.mirror import mirrored
-from tune.search.past import Past
 from tune.search.plan import Plan
 from tune.search.watchdog import RayDied
 from tune.settings import Settings
 
 
-def searched(prepared: Plan, folder: RunFolder, so_far: Past, console: Console, claim: Claim, and_then: str) -> None:
-    """Searches; says what was found if that ends early. `and_then`: the options to go on with, beside --resume."""
+def searched(
+    prepared: Plan, folder: RunFolder, so_far: History, console: Console, claim: Claim, extra_options: str
+) -> None:
+    """Runs the search; if it ends early, prints its results. `extra_options`: to resume with, besides --resume."""
     try:
         with mirrored(folder, console) as mirror:
-            why = past.nothing_to_do(so_far, prepared.settings)
+            why = history.nothing_to_do(so_far, prepared.settings)
             if why and not confirm.todo(folder, prepared.settings):
                 console.print(why)
-                confirm.decide(folder, prepared.settings)  # it may have died between the last rerun and the choice
+                confirm.decide(folder, prepared.settings)  # if it died after the last rerun and before the choice
             else:
-                search(prepared, folder, so_far, console, mirror, and_then)
+                search(prepared, folder, so_far, console, mirror, extra_options)
     except KeyboardInterrupt:
-        claim.release()  # the report would take it for a search that runs
-        how_to_go_on = _cut_off(folder, prepared.settings, console, and_then)
-        wording.teller(console)(f"Interrupted. {how_to_go_on}")
+        claim.release()  # or the report would say that the search is running
+        how_to_go_on = _cut_off(folder, prepared.settings, console, extra_options)
+        wording.printer(console)(f"Interrupted. {how_to_go_on}")
         raise
-    except SystemExit as error:  # of rich, when nobody reads the output any more
-        raise cli.WorkFailed(f"Nobody reads the output any more. {summary.to_go_on(folder)}{and_then}") from error
+    except SystemExit as error:  # raised by rich when the output pipe is closed
+        raise cli.WorkFailed(f"The output was closed. {summary.resume_hint(folder)}{extra_options}") from error
     except (RayDied, Unwritable) as error:
-        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console, and_then)}") from error
+        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console, extra_options)}") from error
     finally:
         claim.release()
 
 
 def tell(settings: Settings, folder: RunFolder, console: Console) -> None:
-    """Says what a search that has come to its end has found. WorkFailed if that is nothing."""
-    summary.show(folder, settings, console, write.made(folder, console))
+    """Prints what a completed search has found. WorkFailed if that is nothing."""
+    summary.show(folder, settings, console, write.try_write(folder, console))
     if reason := summary.why_nothing(folder, settings):
         raise cli.WorkFailed(reason)
 
 
-def _cut_off(folder: RunFolder, settings: Settings, console: Console, and_then: str) -> str:
-    """Says what there is of a search that did not come to its end; returns how it goes on."""
-    if not (folder.path / "experiment.json").is_file():  # the last file of a search that begins
-        shutil.rmtree(folder.path, ignore_errors=True)  # or its name would be taken for nothing
+def _cut_off(folder: RunFolder, settings: Settings, console: Console, extra_options: str) -> str:
+    """Prints the results of a search that ended early; returns a sentence on how to resume it."""
+    if not (folder.path / "experiment.json").is_file():  # written last when a search starts
+        shutil.rmtree(folder.path, ignore_errors=True)  # frees its name
         if folder.remote is not None:
             with suppress(Unreachable):
                 folder.remote.remove()
-        return "Nothing had begun, and nothing is left of it."
+        return "Nothing had started, so nothing was kept."
     report = None
-    with suppress(KeyboardInterrupt):  # of one in haste: how the search goes on is said all the same
-        report = write.made(folder, console)
+    with suppress(KeyboardInterrupt):  # on a second Ctrl-C the hint is still printed
+        report = write.try_write(folder, console)
     summary.show(folder, settings, console, report)
-    return summary.to_go_on(folder) + and_then
+    return summary.resume_hint(folder) + extra_options

@@ -1,4 +1,4 @@
-"""How long an epoch takes, as earlier runs have measured it."""
+"""The duration of an epoch, as measured by earlier runs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from tune.training import sources
 
 @dataclass(frozen=True)
 class Speed:
-    """What one run measured, over all epochs of all its trials."""
+    """The speed of one run, over all epochs of all its trials."""
 
     run: str
     epochs: int
 
     train_s: float
-    """Seconds to train on an image, the mean: a search pays for slow and fast configurations alike."""
+    """Mean seconds per training image: a search pays for slow and fast configurations alike."""
 
     val_s: float
-    """Seconds to validate on an image, the mean."""
+    """Mean seconds per validation image."""
 
     def epoch_s(self, train_images: int, val_images: int) -> float:
-        """Seconds of an epoch with so many images."""
+        """Seconds per epoch with so many images."""
         return self.train_s * train_images + self.val_s * val_images
 
 
 def find(storage: Storage, settings: Settings, machine: Machine) -> Speed | None:
-    """From the newest run there with the same model, device and share of it. Folders that are no sound run are passed
-    over."""
+    """Speed of the newest run with the same model on the same share of the same device; damaged runs are skipped."""
     found = []
     for folder, about in storage.runs():
         try:
@@ -52,7 +51,7 @@ def find(storage: Storage, settings: Settings, machine: Machine) -> Speed | None
 
 
 def _used(devices: object, settings: Settings) -> list[object]:
-    """The name of the device that trials run on: the first is the CPU, GPUs follow, taken to be alike."""
+    """The name of the device that trials run on. The CPU comes first, then the GPUs, assumed to be identical."""
     if not isinstance(devices, Sequence):
         return []
     return list(devices[1:2] if settings.gpus_per_trial else devices[:1])
@@ -73,6 +72,6 @@ def _speed(folder: RunFolder, run: Settings) -> Speed | None:
     if not epochs:
         return None
     train_s = statistics.mean(1 / images_per_s for _, images_per_s in epochs)
-    # What is left of an epoch is its validation; a last, smaller batch that is left out can make it a little less.
+    # The rest of an epoch is validation. It can come out slightly negative, as the last, smaller batch is dropped.
     val_s = max(0.0, statistics.mean(wall_s for wall_s, _ in epochs) - train_s * train_images)
     return Speed(folder.name, len(epochs), train_s, val_s / max(1, val_images))

@@ -1,4 +1,4 @@
-"""How far a search has come, and how long it will still take: pure arithmetic."""
+"""How far a search has come and how long it will still take: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tune.search.expectation import expect
 from tune.wording import duration
 
 PRIOR_DECISIONS = 10
-"""The share of trials that goes on at a rung: what is expected beforehand weighs as much as so many decisions."""
+"""Weight of the prior for the share of trials that survive a rung, in observed decisions."""
 
 
-class Reached(NamedTuple):
-    """Where a trial is."""
+class TrialProgress(NamedTuple):
+    """How far a trial is."""
 
     epoch: int
     goes_on: bool
     judged: bool
-    """By ASHA: the reference is spared, and what failed was not."""
+    """Whether ASHA decides on it: not on the reference, which is exempt, nor on a trial that failed."""
 
 
 class Progress:
-    """Epochs paid and expected, and the time left.
+    """Epochs trained and expected, and the time left.
 
-    A trial that has come to an epoch is expected to meet each later rung with the same chance of going on. Beforehand
-    that chance is the one which gives the cost that `expectation` simulates; then it follows the decisions seen.
+    A trial is expected to survive each later rung with the same probability. At first that is the probability that
+    reproduces the cost simulated by `expectation`; then it follows the decisions observed.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class Progress:
         budget_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`rungs` is empty where nobody is stopped; `budget_s` is what is left of the time budget."""
+        """`rungs` is empty without ASHA; `budget_s` is what is left of the time budget, in seconds."""
         self.trials, self.horizon = trials, horizon
-        self.paid = 0
+        self.trained = 0
+        """Epochs, over all trials."""
+
         self.fraction = 0.0
-        """Of the whole, for a bar: it waits while more turns out to be left, and never goes back."""
+        """Of the whole, for a progress bar. It never decreases: when more turns out to be left, it waits."""
 
         self._rungs = sorted(rungs)
         self._workers = max(1, min(workers, trials))
@@ -51,37 +53,37 @@ class Progress:
         self._clock = clock
         self._budget_ends = None if budget_s is None else clock() + budget_s
         self._began: float | None = None
-        self._trained = 0  # epochs, since then
+        self._trained_since = 0  # epochs
         self._ends: float | None = None
 
     def trial_started(self) -> None:
-        """The first one sets the clock: what Ray takes to start is not a trial's pace."""
+        """The first trial starts the clock, so that Ray's start-up does not count."""
         if self._began is None:
             self._began = self._clock()
 
     def epoch_ended(self) -> None:
-        self._trained += 1
+        self._trained_since += 1
 
-    def update(self, trials: Sequence[Reached]) -> None:
-        """Estimates anew, from all trials that have begun."""
-        self.paid = sum(trial.epoch for trial in trials)
+    def update(self, trials: Sequence[TrialProgress]) -> None:
+        """Updates the estimate from all trials that have started."""
+        self.trained = sum(trial.epoch for trial in trials)
         share = self._share(trials)
         running = [self._rest(t.epoch, share) if t.judged else self.horizon - t.epoch for t in trials if t.goes_on]
         waiting = max(0, self.trials - len(trials)) * self._rest(0, share)
         if not trials:  # the first is the reference
             waiting += self.horizon - self._rest(0, share)
         rest = sum(running) + waiting
-        self.expected = self.paid + rest
-        self.fraction = max(self.fraction, self.paid / self.expected if self.expected else 1.0)
+        self.expected = self.trained + rest
+        self.fraction = max(self.fraction, self.trained / self.expected if self.expected else 1.0)
         if not rest:
             self._ends = None
-        elif self._began is not None and self._trained >= self._workers:  # before that a pace is not known
+        elif self._began is not None and self._trained_since >= self._workers:  # too early to know the pace otherwise
             now = self._clock()
-            epoch_s = (now - self._began) * self._workers / self._trained
+            epoch_s = (now - self._began) * self._workers / self._trained_since
             self._ends = now + epoch_s * max([rest / self._workers, *running])
 
     def left(self) -> str:
-        """The time left, in words; empty while it is not known, and when nothing is left."""
+        """The time left, in words; empty if it is unknown or nothing is left."""
         if self._ends is None:
             return ""
         now = self._clock()
@@ -91,12 +93,16 @@ class Progress:
 
     def in_words(self, ended: int) -> str:
         """`5/12 trials, 17 of about 24 epochs, about 3 min left`."""
-        about = "about " if self._rungs and self.expected > self.paid else ""
-        parts = [f"{ended}/{self.trials} trials", f"{self.paid:,} of {about}{self.expected:,.0f} epochs", self.left()]
+        about = "about " if self._rungs and self.expected > self.trained else ""
+        parts = [
+            f"{ended}/{self.trials} trials",
+            f"{self.trained:,} of {about}{self.expected:,.0f} epochs",
+            self.left(),
+        ]
         return ", ".join(filter(None, parts))
 
     def _rest(self, epoch: int, share: float) -> float:
-        """Epochs that a trial is still expected to train, when it has come past the rung at `epoch`."""
+        """Epochs that a trial past the rung at `epoch` is still expected to train."""
         rest, chance = 0.0, 1.0
         for level in (*(rung for rung in self._rungs if rung > epoch), self.horizon):
             rest += chance * (level - epoch)
@@ -104,14 +110,14 @@ class Progress:
         return rest
 
     def _share_behind(self, epochs: float) -> float:
-        """The share that goes on at a rung when a trial costs so many epochs, by bisection: cost grows with it."""
+        """The survival rate at which a trial costs `epochs`, by bisection: the cost grows with it."""
         low, high = 0.0, 1.0
         for _ in range(30):
             middle = (low + high) / 2
             low, high = (middle, high) if self._rest(0, middle) < epochs else (low, middle)
         return (low + high) / 2
 
-    def _share(self, trials: Sequence[Reached]) -> float:
+    def _share(self, trials: Sequence[TrialProgress]) -> float:
         judged = [trial for trial in trials if trial.judged]
         passed = sum(rung < t.epoch or (t.goes_on and rung == t.epoch) for t in judged for rung in self._rungs)
         stopped = sum(not t.goes_on and t.epoch < self.horizon for t in judged)
@@ -119,5 +125,5 @@ class Progress:
 
 
 def _rough(seconds: float) -> str:
-    """A duration of which nobody knows the seconds."""
+    """A duration rounded to ten seconds, as it is an estimate."""
     return duration(10 * round(seconds / 10) or 10 if seconds < 90 else seconds)

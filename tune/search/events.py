@@ -1,4 +1,4 @@
-"""What happens in a search, told to whoever listens: Ray's callbacks in terms of the project."""
+"""Translates Ray's callbacks into events of this project, and passes them to its listeners."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tune.settings import METRICS
 
 
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
-    """Translates Ray's callbacks and passes them on."""
+    """Ray's callback object."""
 
     def __init__(self, listeners: list[Listener], asha: Asha | None, attempts: Attempts | None) -> None:
-        """`attempts` knows whether a trial that has just failed is tried again: Ray tells searchers first."""
+        """`attempts` knows whether a failed trial is tried again, as Ray notifies searchers before callbacks."""
         self.listeners = listeners
         self.asha = asha
         self.attempts = attempts
@@ -29,8 +29,8 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         self._unwritten: OSError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Ray pickles its callbacks to restore an experiment by itself. A search is resumed from the result folder
-        # instead, and a terminal can not be pickled.
+        # Ray pickles callbacks to restore experiments. A search resumes from the result folder instead, and a terminal
+        # cannot be pickled.
         return {"listeners": [], "asha": None, "attempts": None}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -46,7 +46,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        # The 0 that a diverged trial reports is a verdict for the searchers, no measurement.
+        # A diverged trial reports 0 for the searchers; that is not a measurement.
         metrics = result | dict.fromkeys(METRICS) if result["diverged"] else result
         self._tell(lambda listener: listener.epoch_ended(trial.config["trial_id"], metrics))
 
@@ -55,7 +55,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         trial_id, error = trial.config["trial_id"], error_line(trial)
-        if trial_id not in self._running:  # its actor did not even come up
+        if trial_id not in self._running:  # its actor did not even start
             self.on_trial_start(iteration, trials, trial)
         why = {"for_memory": error == DEATHS[MEMORY], "node_lost": error == DEATHS[NODE]}
         if self.attempts is not None and self.attempts.tries_again(trial_id, **why):
@@ -65,7 +65,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
             self._ended(trial_id, "failed", error)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        # Ray ends those that run without a word when the time budget, or the user, ends the search.
+        # Ray ends running trials without a callback when the time budget or the user ends the search.
         for trial_id in sorted(self._running):
             self._ended(trial_id, "interrupted", None)
 
@@ -73,7 +73,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         self._running.discard(trial_id)
         try:
             self._tell(lambda listener: listener.trial_ended(trial_id, status, error))
-        except OSError as unwritten:  # a full disk: Ray would take it for the failure of the trial that is told of
+        except OSError as unwritten:  # a full disk; raised here, Ray would count it as a failure of the trial
             self._unwritten = unwritten
 
     def _tell(self, what: Callable[[Listener], None]) -> None:
@@ -88,24 +88,24 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
             return "finished"
         if self.asha is not None and trial.config["trial_id"] in self.asha.stopped:
             return "stopped"
-        return "interrupted"  # the time budget, or the user, ended it
+        return "interrupted"  # by the time budget or the user
 
 
 MEMORY, NODE = "NODE_OUT_OF_MEMORY", "NODE_DIED"
 
 DEATHS = {
     "SYSTEM_ERROR": "its process died (killed, crashed, or out of memory)",
-    MEMORY: "its process was ended, since the machine ran low on memory",
-    NODE: "its node died, or could not be reached",
+    MEMORY: "its process was killed because the machine ran low on memory",
+    NODE: "its node died or could not be reached",
 }
-"""What Ray calls the end of a process, and what that means."""
+"""Ray's names for the death of a process, and their meaning."""
 
 NODE_LOST = re.compile(r"its node has died|the actor's node was|The actor is temporarily unavailable")
-"""What Ray says of an actor whose node is gone; the last in the seconds until it is sure of that."""
+"""Ray's messages about an actor on a lost node; the last one appears before Ray is sure of the loss."""
 
 
 def error_line(trial: Trial) -> str:
-    """What went wrong in a failed trial, in a line: how its process ended, or the exception that it raised."""
+    """Why a trial failed, in one line: how its process died, or the exception that it raised."""
     if not trial.error_file:
         return "unknown error"
     last = Path(trial.error_file).read_text(errors="replace").rpartition("Failure #")[2]

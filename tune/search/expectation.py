@@ -1,4 +1,4 @@
-"""How many epochs a search will train, before it has trained any: `Asha` itself decides over made-up trials."""
+"""The expected cost of a search, simulated by letting `Asha` decide on random trials."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from tune.search.asha import Asha
 
 NOISE = 0.5
-"""How far a trial's figures stray from its quality. The unit is how far the qualities of trials lie apart."""
+"""Standard deviation of a trial's metric around its quality, in standard deviations of quality between trials."""
 
 REFERENCE = 1.0
-"""How much better than the others' mean the reference is, which runs first; in the same unit."""
+"""How much better the reference, which runs first, is than the mean of the others; in the same unit."""
 
 MOST_ORDERS, MOST_TRIALS, MOST_IN_ALL = 200, 256, 10_000
-"""What is simulated: a tenth of a second. A larger search is taken for a multiple of one of MOST_TRIALS."""
+"""Limit the simulation to a tenth of a second. A larger search counts as a multiple of MOST_TRIALS."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,22 @@ class Expected:
     """The cost of a search, in epochs."""
 
     epochs: float
-    """Trained in all, the mean."""
+    """The mean."""
 
     low: float
     high: float
-    """Eight searches in ten lie between them."""
+    """`low` to `high` covers eight searches in ten."""
 
     span: float
-    """Epochs one after the other until the last trial ends, with the workers side by side; the mean."""
+    """Mean duration in epochs, with all workers running concurrently."""
 
 
 def expect(trials: int, horizon: int, workers: int, *, asha: bool) -> Expected:
-    """The cost of `trials` trials of `horizon` epochs, `workers` side by side, with or without ASHA.
+    """The cost of `trials` trials of `horizon` epochs on `workers` concurrent workers, with or without ASHA.
 
-    Assumed: the trials after the reference are exchangeable, that is, the searcher does not learn; each has a quality
-    from the normal distribution, and at each rung a figure that differs from it by fresh normal noise; all epochs take
-    equally long; none diverges. A searcher that learns makes a search dearer than that, a better reference cheaper.
+    Assumptions: the trials after the reference are exchangeable, so the searcher does not learn; their qualities are
+    normally distributed, and so is the independent noise of the metric at each rung; all epochs take equally long; no
+    trial diverges. A searcher that learns makes a search more expensive than that, a better reference cheaper.
     """
     if not asha:
         whole = float(trials * horizon)
@@ -60,11 +60,11 @@ def expect(trials: int, horizon: int, workers: int, *, asha: bool) -> Expected:
 
 
 def _simulate(trials: int, horizon: int, workers: int, draw: random.Random) -> tuple[int, int]:
-    """One search on a virtual clock: epochs trained, and the time at its end. Whoever is free takes the next trial."""
+    """One search on a virtual clock: epochs trained, and the time at its end. A free worker takes the next trial."""
     asha = Asha(horizon)
     levels = [*asha.rungs, horizon]
     quality = [REFERENCE, *(draw.gauss(0, 1) for _ in range(trials - 1))]
-    clock = [(levels[0], trial, 0) for trial in range(min(workers, trials))]  # when which trial is at which level
+    clock = [(levels[0], trial, 0) for trial in range(min(workers, trials))]  # (time, trial, index of its next level)
     begun, trained, time = len(clock), 0, 0
     while clock:
         time, trial, at = heapq.heappop(clock)

@@ -1,4 +1,4 @@
-"""experiment.json: what a search is, on what it runs, and how long it has run, so that a budget outlives a crash."""
+"""experiment.json: the settings of a search, its environment, and its duration, so that budgets survive a crash."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tune.search.plan import Plan
 PACKAGES = ("torch", "torchvision", "ray", "hyperopt", "optuna", "wandb", "pyarrow", "numpy")
 
 WRITE_EVERY_S = 10.0
-"""How often the time that a search has run is noted."""
+"""How often the duration is recorded."""
 
 
 class Experiment(Listener):
-    """Keeps the file."""
+    """Writes the file and keeps it up to date."""
 
     def __init__(self, folder: RunFolder, plan: Plan, before: dict[str, Any], began: float) -> None:
-        """`before`: what stays of earlier parts of the search; `began` on the monotonic clock."""
+        """`before`: what is kept of earlier sessions of the search; `began` is on the monotonic clock."""
         self._folder = folder
         self._about = _about(plan) | before
         self._began = began
@@ -32,11 +32,11 @@ class Experiment(Listener):
         self._stopped: float | None = None
 
     def left(self, budget_s: float | None) -> float | None:
-        """What is left of a time budget, in seconds; at least one, since Ray takes 0 for none."""
+        """What is left of a time budget, in seconds; at least 1, as Ray takes 0 for no budget."""
         return None if budget_s is None else max(1.0, budget_s - self._seconds())
 
     def stop(self) -> None:
-        """The search itself has ended; the reruns of --confirm are not in its budget."""
+        """Stops the clock at the end of the search, as reruns of --confirm do not count towards its budget."""
         self._stopped = self._seconds()
 
     def write(self, **more: Any) -> None:
@@ -52,7 +52,7 @@ class Experiment(Listener):
 
 
 def _about(plan: Plan) -> dict[str, Any]:
-    """What experiment.json tells of a search, at its start."""
+    """The content of experiment.json at the start of a search."""
     python = {"python": platform.python_version()}
     return {
         "settings": plan.settings.to_dict(),
@@ -71,11 +71,11 @@ def _about(plan: Plan) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The commit of this project's checkout, where there is one; `-dirty` if files were changed since."""
+    """The commit of this checkout, with `-dirty` if files were changed; None if this is not a checkout."""
     try:
         here = Path(__file__).parent
         run = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True)
-        run(["git", "ls-files", "--error-unmatch", Path(__file__).name])  # not some other project's checkout
+        run(["git", "ls-files", "--error-unmatch", Path(__file__).name])  # fails in another project's checkout
         done = run(["git", "describe", "--always", "--abbrev=40", "--dirty"])
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,4 +1,4 @@
-"""Whether a trial of another search lies in this one's space, and if not, why in a few words."""
+"""Whether a trial of another search lies in this search's space, and if not, why not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tune.training.config import TrainConfig
 
 
 def fit(values: Mapping[str, Any], space: SearchSpace, *, epochs: int, seed: int) -> TrainConfig:
-    """A trial's configuration as a search with this horizon and seed would train it. ValueError names what is outside.
+    """A trial's configuration with the epochs and seed of this search. ValueError names what lies outside its space.
 
-    A field that is None, as the version that trained it did not have it, is at its default: that is what it did.
+    A field that is None did not exist in the version that trained the trial, so it takes its default.
     """
     own = {"model": space.model, "epochs": epochs, "seed": seed}
     config = TrainConfig.from_dict({name: value for name, value in values.items() if value is not None} | own)
@@ -24,13 +24,13 @@ def fit(values: Mapping[str, Any], space: SearchSpace, *, epochs: int, seed: int
         raise ValueError(why)
     drawn = domains.at(space.parameters, domains.locate(space.parameters, point))
     for name, value in space.config(drawn, epochs=epochs, seed=seed).to_dict().items():
-        if point[name] != value:  # no parameter of this space, which leaves it at its default
+        if point[name] != value:  # not a parameter of this space, so at its default there
             raise ValueError(f"{name} other than {value}")
     return config
 
 
 def _outside(parameters: Mapping[str, Any], point: Mapping[str, Any]) -> str:
-    """The first parameter that does not hold its part of a point, and what it holds; empty if all do."""
+    """The first parameter that a point violates, with what it allows; empty if it violates none."""
     for name, parameter in parameters.items():
         try:
             domains.locate({name: parameter}, point)
@@ -44,7 +44,7 @@ def _outside(parameters: Mapping[str, Any], point: Mapping[str, Any]) -> str:
 
 
 def _no_branch(name: str, branches: Sequence[Mapping[str, Any]], point: Mapping[str, Any]) -> str:
-    """Why no branch of a conditional holds a point: what the one with its constants says, or that there is none."""
+    """Why no branch of a conditional fits: the violation in the branch with the point's constants, if there is one."""
     constants = [{k: v for k, v in branch.items() if not isinstance(v, Domain)} for branch in branches]
     for branch, fixed in zip(branches, constants, strict=True):
         if not _outside(fixed, point):

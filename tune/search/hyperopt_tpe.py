@@ -1,7 +1,7 @@
-"""HyperOpt's TPE (Bergstra et al. 2011), as a pure function of what is known.
+"""HyperOpt's TPE (Bergstra et al. 2011), as a pure function of the known results.
 
-HyperOpt is called directly rather than through Ray's HyperOptSearch, whose state can not be rebuilt from results,
-which draws configurations again, and which loops for ever on the given points of a conditional space.
+HyperOpt is called directly, not through Ray's HyperOptSearch. That cannot rebuild its state from results, draws
+configurations repeatedly, and loops forever on the given points of a conditional space.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tune.training.config import TrainConfig
 
 
 class HyperOptSampler:
-    """Draws from the parameters of a space; without anything known, at random as HyperOpt does."""
+    """Draws points of a space by TPE, or at random while nothing is known."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._parameters = parameters
@@ -36,11 +36,11 @@ class HyperOptSampler:
         else:
             (document,) = hyperopt.rand.suggest([0], self._domain, hyperopt.Trials(), seed)
         values = {label: drawn[0] for label, drawn in document["misc"]["vals"].items() if drawn}
-        # HyperOpt's multiples of a step may lie above the upper end by a rounding error, or by one.
+        # HyperOpt's quantised values may exceed the upper bound by a rounding error, or by one step.
         return domains.walk(self._parameters, lambda label, parameter: domains.quantise(parameter, values[label]))
 
     def _trials(self, known: Sequence[Known]) -> hyperopt.Trials:
-        """What is known, as HyperOpt keeps it; a running configuration counts as a poor one, so TPE looks elsewhere."""
+        """The known results in HyperOpt's format. A running configuration counts as poor, so TPE looks elsewhere."""
         documents = [self._document(tid, item) for tid, item in enumerate(known)]
         trials = hyperopt.Trials()
         trials.insert_trial_docs(documents)
@@ -74,7 +74,7 @@ class HyperOptSampler:
 
 
 def _to_hyperopt(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The parameters as HyperOpt expressions, labelled as `domains.locate` labels them."""
+    """The parameters as HyperOpt expressions, with the labels of `domains.locate`."""
     space: dict[str, Any] = {}
     for name, parameter in parameters.items():
         label = prefix + name

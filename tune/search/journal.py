@@ -1,4 +1,4 @@
-"""Keeps the result folder up to date while a search runs: trials.parquet, epochs.parquet, best.json, rungs.json."""
+"""Writes trials.parquet, epochs.parquet, best.json and rungs.json while a search runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from tune.results import EPOCHS, TRIALS, Origin, Row, RunFolder, Status
 from tune.search.choose import choose
+from tune.search.history import History
 from tune.search.listener import Listener
-from tune.search.past import Past
 from tune.training.config import TrainConfig
 
 WRITE_EVERY_S = 1.0
-"""Results wait at most so long for the disk, so that fast trials do not spend their time on files."""
+"""The longest that results stay unwritten, so that fast trials do not wait for files."""
 
 _LAST = ("train_loss", "train_acc", "val_loss", "val_acc", "images_per_s", "peak_memory_mb")
 
@@ -20,24 +20,24 @@ _LAST = ("train_loss", "train_acc", "val_loss", "val_acc", "images_per_s", "peak
 class Journal(Listener):
     """The rows of a search, in memory and on disk."""
 
-    def __init__(self, folder: RunFolder, metric: str, past: Past) -> None:
+    def __init__(self, folder: RunFolder, metric: str, history: History) -> None:
         self.folder = folder
         self.metric = metric
-        self.asha = past.asha
-        self.trials = dict(past.trials)
-        self.epochs = list(past.epochs)
+        self.asha = history.asha
+        self.trials = dict(history.trials)
+        self.epochs = list(history.epochs)
         self._unwritten = True
         self._written_at = 0.0
         self._confirmed = _confirmed(folder)
         self.write()
 
     def trial_proposed(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
-        """On disk before anyone acts on it: each later proposal depends on it."""
+        """Written at once, as all later proposals depend on it."""
         self.trial_started(trial_id, origin, config)
         self.write()
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
-        """One that goes on after a crash keeps its epochs, until it comes to train one of them again."""
+        """A trial that resumes keeps its epochs until it trains one of them again."""
         about = {"trial_id": trial_id, "origin": origin, "epochs": 0, "wall_s": 0.0}
         values = {f"config.{name}": value for name, value in config.to_dict().items()}
         self.trials[trial_id] = about | values | self.trials.get(trial_id, {}) | {"status": "running"}
@@ -46,7 +46,7 @@ class Journal(Listener):
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         known = {name: metrics[name] for name in EPOCHS.names if name in metrics}
         row, epoch = self.trials[trial_id], metrics["epoch"]
-        # What was trained before a crash and is trained again; epochs.parquet may know it, and trials.parquet not yet.
+        # Drops epochs that are trained again after a crash; epochs.parquet may have them, and trials.parquet not yet.
         self.epochs = [old for old in self.epochs if old["trial_id"] != trial_id or old["epoch"] < epoch]
         self.epochs.append({**known, "trial_id": trial_id})
         row |= {name: known.get(name, metrics.get(name)) for name in _LAST}
@@ -56,7 +56,7 @@ class Journal(Listener):
         row["best_val_acc"], row["best_epoch"] = self._best(trial_id)
         row["val_robust_acc"] = self._latest_robust(trial_id)
         self._unwritten = True
-        # Ray acts on ASHA's decision, and the trial is kept, only when Ray's callbacks have returned.
+        # Ray acts on ASHA's decision, and the trial saves its checkpoint, only after the callbacks have returned.
         if metrics["checkpoint_due"] or (self.asha is not None and epoch in self.asha.rungs):
             self.write()
 
@@ -70,13 +70,13 @@ class Journal(Listener):
         self.write()
 
     def _best(self, trial_id: str) -> tuple[float | None, int | None]:
-        """The highest accuracy after an epoch of the trial, and the first epoch that had it."""
+        """The highest accuracy of the trial, and the first epoch that reached it."""
         own = [row for row in self.epochs if row["trial_id"] == trial_id and row["val_acc"] is not None]
         best = max(own, key=lambda row: row["val_acc"], default=None)  # the first of equals
         return (None, None) if best is None else (best["val_acc"], best["epoch"])
 
     def _latest_robust(self, trial_id: str) -> float | None:
-        """It is measured at rungs and in the end, so that between them the last rung's stands."""
+        """The latest measurement: it is made at rungs and after the last epoch only."""
         own = (row for row in reversed(self.epochs) if row["trial_id"] == trial_id)
         return next((row["val_robust_acc"] for row in own if row.get("val_robust_acc") is not None), None)
 
@@ -85,30 +85,30 @@ class Journal(Listener):
             self.write()
 
     def close(self) -> None:
-        """The search has ended; what was proposed and never began is to be trained when it goes on."""
+        """Marks trials that have not ended, or never started, as interrupted: they run when the search resumes."""
         for row in self.trials.values():
             if row["status"] == "running":
                 row["status"] = "interrupted"
         self.write()
 
     def write(self) -> None:
-        in_order = [row for _, row in sorted(self.trials.items())]  # Ray starts those of one moment in any order
-        # In this order: a rung that is on disk has its epoch there, too.
+        in_order = [row for _, row in sorted(self.trials.items())]  # Ray starts concurrent trials in any order
+        # In this order, so that the epoch of every rung on disk is there, too.
         self.folder.write_table("epochs.parquet", self.epochs, EPOCHS)
         self.folder.write_table("trials.parquet", in_order, TRIALS)
-        # What reruns have chosen stands until they choose again, though the search goes on.
+        # A choice by reruns stands until they choose again, even if the search resumes.
         self.folder.write_json("best.json", self._confirmed or choose(self.trials.values(), self.metric))
         self.folder.write_json("rungs.json", {} if self.asha is None else self.asha.to_json())
         self._unwritten, self._written_at = False, time.monotonic()
 
 
 def _confirmed(folder: RunFolder) -> dict[str, Any]:
-    """The choice of an earlier --confirm, or {}."""
+    """The choice of an earlier --confirm; {} if there is none."""
     best = folder.read_json("best.json") if (folder.path / "best.json").is_file() else {}
     return best if "confirmed" in best else {}
 
 
 def add_note(row: Row, text: str) -> None:
-    """Adds to what a row's `error` says of a trial that goes on all the same."""
+    """Appends to a row's `error` a note on a trial that continues nevertheless."""
     if text not in (row.get("error") or ""):
         row["error"] = "; ".join(filter(None, [row.get("error"), text]))

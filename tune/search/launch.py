@@ -1,4 +1,4 @@
-"""Runs a search: Ray, Tune, and what listens to them, put together and taken apart again."""
+"""Runs a search: sets up Ray, Tune and the listeners, and cleans up after them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary
 from tune.search.asha import Asha, AshaScheduler
 from tune.search.attempts import Attempts
+from tune.search.broadcast import broadcast
 from tune.search.checkpoint_store import FolderStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.cluster import head_watched
-from tune.search.console import view
+from tune.search.console import view_for
 from tune.search.devices import Machine, Share
 from tune.search.eta import Progress
 from tune.search.events import Events
 from tune.search.experiment import Experiment
+from tune.search.history import History, nothing_to_do
 from tune.search.journal import Journal
 from tune.search.listener import Listener
 from tune.search.machine_load import Load
-from tune.search.nodes import ship
-from tune.search.past import Past, nothing_to_do
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.session import started_ray
@@ -40,40 +40,45 @@ from tune.search.trial_tracking import tracked
 from tune.search.watchdog import Watchdog, interruptible
 
 REMOTE_CHECKPOINT_EVERY_S = 60.0
-"""In the place of CHECKPOINT_EVERY_S where a checkpoint has to cross a network."""
+"""Replaces CHECKPOINT_EVERY_S if checkpoints are sent over a network."""
 
 
 def search(
-    plan: Plan, folder: RunFolder, past: Past, console: Console, also: Sequence[Listener] = (), and_then: str = ""
+    plan: Plan,
+    folder: RunFolder,
+    history: History,
+    console: Console,
+    also: Sequence[Listener] = (),
+    extra_options: str = "",
 ) -> None:
-    """Runs every trial that `past` has not ended yet. The folder is whole at any moment.
+    """Runs all trials that have not ended in `history`. The folder is consistent at any moment.
 
-    KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; what was learnt until then lies
-    in the folder. `also` listen, when the journal has heard. `and_then`: the options to go on with, beside --resume.
+    KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; the results so far are in the
+    folder. `also`: more listeners, called after the journal. `extra_options`: to resume with, besides --resume.
     """
     settings = plan.settings
-    # Whole before Ray starts, which takes seconds in which one may lose patience.
-    experiment = Experiment(folder, plan, past.about, time.monotonic())
-    journal = None if nothing_to_do(past, settings) else Journal(folder, settings.metric, past)
+    # All files are written before Ray starts: that takes seconds, in which the user may interrupt.
+    experiment = Experiment(folder, plan, history.about, time.monotonic())
+    journal = None if nothing_to_do(history, settings) else Journal(folder, settings.metric, history)
     if journal is None:
         experiment.stop()
-    experiment.write()  # the last of the files: what has it can be resumed
+    experiment.write()  # last: a folder that has it can be resumed
     checkpoints = Checkpoints(folder)
-    checkpoints.keep_only([*map(trial_id_of, past.unfinished), *_reruns(confirm.todo(folder, settings))])
-    checkpoints.drop_ahead(past.known_epochs())
+    checkpoints.keep_only([*map(trial_id_of, history.unfinished), *_reruns(confirm.todo(folder, settings))])
+    checkpoints.drop_ahead(history.known_epochs())
     try:
-        last_words = summary.to_go_on(folder) + and_then
+        resume_hint = summary.resume_hint(folder) + extra_options
         with (
-            started_ray(settings, console, last_words),
-            interruptible(last_words),
-            head_watched(last_words),
+            started_ray(settings, console, resume_hint),
+            interruptible(resume_hint),
+            head_watched(resume_hint),
             tracked(settings, folder, console) as tracker,
         ):
             also = [tracker, *also]
             if journal is not None:
-                _search(plan, past, journal, checkpoints, experiment, console, also)
+                _search(plan, history, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
-                with suppress(Unreachable):  # it would only tidy up
+                with suppress(Unreachable):  # only a clean-up
                     checkpoints.keep_only(_reruns(planned))
                 _confirm(plan, folder, planned, checkpoints, console, also)
         confirm.decide(folder, settings)
@@ -88,30 +93,31 @@ def _reruns(planned: list[tuple[Row, int]]) -> list[str]:
 
 def _search(
     plan: Plan,
-    past: Past,
+    history: History,
     journal: Journal,
     checkpoints: Checkpoints,
     experiment: Experiment,
     console: Console,
     also: Sequence[Listener],
 ) -> None:
-    """The trials of the search itself."""
-    settings, asha = plan.settings, past.asha
+    """Runs the trials of the search."""
+    settings, asha = plan.settings, history.asha
     proposer = Proposer(
         plan.space,
         epochs=settings.max_epochs,
         seed=settings.seed,
         method=settings.search,
-        head_start=past.head_start,
+        head_start=history.head_start,
     )
     searcher = ProposalSearcher(
-        proposer, settings.metric, past.known, past.unfinished, journal.trial_proposed, settings.trials
+        proposer, settings.metric, history.known, history.unfinished, journal.trial_proposed, settings.trials
     )
-    title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs a trial"
+    title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs per trial"
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
-    with view(title, progress, console, settings.metric, before=past.trials, load=_load(plan)) as shown:
+    shown = view_for(console)(title, progress, console, settings.metric, history.trials, load=_load(plan))
+    with shown:
         try:
             _train(
                 plan,
@@ -124,7 +130,7 @@ def _search(
             )
         finally:
             journal.close()
-            repeats = past.about.get("repeats_refused", 0) + proposer.repeats_refused
+            repeats = history.about.get("repeats_refused", 0) + proposer.repeats_refused
             experiment.write(repeats_refused=repeats, used_up=proposer.used_up)
             experiment.stop()
 
@@ -137,12 +143,13 @@ def _confirm(
     console: Console,
     also: Sequence[Listener],
 ) -> None:
-    """The best of the search again, on other seeds."""
+    """Reruns the best trials on other seeds."""
     settings = plan.settings
     trials = len({row["trial_id"] for row, _ in planned})
-    title = f"{settings.name}: the best again, {trials} of the trials, on {settings.seeds} other seeds"
+    title = f"{settings.name}: the best {trials} trials again, on {settings.seeds} other seeds"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
-    with view(title, progress, console, settings.metric, load=_load(plan), ranks=False) as shown:
+    shown = view_for(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
+    with shown:
         _train(
             plan,
             folder,
@@ -164,23 +171,23 @@ def _train(
     listeners: list[Listener],
     time_budget_s: float | None,
 ) -> None:
-    """Ray Tune, over what the searcher has."""
+    """Runs Ray Tune until the searcher has no more trials."""
     settings, share = plan.settings, plan.share
     asha = scheduler.asha if isinstance(scheduler, AshaScheduler) else None
     events = Events(listeners, asha, searcher)
     trainable = tune.with_parameters(Trial, task=_task(plan, checkpoints, asha))
     trainable = tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus})
-    trainable.__qualname__ = Trial.__qualname__  # as Ray's dashboard calls the actors
+    trainable.__qualname__ = Trial.__qualname__  # the actors' name on Ray's dashboard
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            # Without a bound Ray draws a trial ahead of the free places; TPE is better asked late.
+            # Otherwise Ray asks for a trial before there is room for it; TPE should be asked late.
             max_concurrent_trials=_at_once(share),
             scheduler=scheduler,
             metric=settings.metric,
             mode="max",
-            num_samples=-1,  # the searcher says when nothing is left
+            num_samples=-1,  # the searcher decides when to end
             time_budget_s=time_budget_s,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -196,11 +203,11 @@ def _train(
     )
     try:
         tuner.fit()
-    except KeyboardInterrupt:  # raised by one of them, so that Tune does not wait for what trains
+    except KeyboardInterrupt:  # raised by a listener, so that Tune does not wait for running trials
         events.on_experiment_end([])
         raise
     except TuneError as error:
-        if isinstance(error.__context__, OSError):  # of a listener, wrapped up by Tune
+        if isinstance(error.__context__, OSError):  # raised by a listener, wrapped by Tune
             raise error.__context__ from None
         raise
 
@@ -219,17 +226,17 @@ def _task(plan: Plan, checkpoints: Checkpoints, asha: Asha | None) -> Task:
         checkpoints=checkpoints.store,
         checkpoint_every_s=CHECKPOINT_EVERY_S if local else REMOTE_CHECKPOINT_EVERY_S,
         robust_at=frozenset([settings.max_epochs, *(() if asha is None else asha.rungs)]),
-        shipment=None if settings.address is None else ship(arrow, weights),
+        broadcast=None if settings.address is None else broadcast(arrow, weights),
     )
 
 
 def _load(plan: Plan) -> Callable[[], str]:
-    """Of this machine; on a cluster trials run elsewhere, too."""
+    """The load of this machine; nothing on a cluster, where trials run elsewhere, too."""
     return str if plan.settings.address is not None else Load(on_gpu=plan.share.gpus > 0)
 
 
 def _at_once(share: Share) -> int:
-    """How many trials Ray has room for side by side; at least one, so that Ray itself says what is missing."""
+    """How many trials fit into Ray's resources at once; at least 1, so that Ray reports what is missing."""
     has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return max(1, sum(Machine(int(of.get("CPU", 0)), int(of.get("GPU", 0)), ()).at_once(share) for of in has))
 

@@ -1,4 +1,4 @@
-"""Who hears of what happens in a search: the base of the journal, the view and others. No Ray here."""
+"""The interface of those who follow a search: the journal, the views and others. Independent of Ray."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from tune.training.config import TrainConfig
 
 
 class Listener:
-    """Hears of every trial, in the driver; does nothing."""
+    """Is told about every trial, in the driver. The methods of this base class do nothing."""
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
-        """It begins, or goes on after it was interrupted or failed."""
+        """It starts, or resumes after an interruption or failure."""
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
-        """`metrics` as `trial.metrics` makes them; of a trial that has diverged without its accuracies."""
+        """`metrics` as made by `trial.metrics`; the accuracies are None if the trial has diverged."""
 
     def trial_failed(self, trial_id: str, error: str) -> None:
-        """It failed, and is tried once more: `trial_started` follows."""
+        """It failed and is tried once more: `trial_started` follows."""
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
-        """It is over, for this part of the search at least."""
+        """It has ended, at least for this session of the search."""
 
     def tick(self) -> None:
-        """Called some times a second while the search runs."""
+        """Called several times per second while the search runs."""

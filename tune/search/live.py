@@ -1,4 +1,4 @@
-"""The live view of a search: one picture that keeps its place, redrawn twice a second."""
+"""The live view of a search in a terminal, redrawn in place twice a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,72 +17,61 @@ from rich.text import Text
 
 from tune import wording
 from tune.results import Origin, Row, Status
-from tune.search.eta import Progress
-from tune.search.standing import Shown, Standing, percent
+from tune.search.view import TrialState, View, percent
 from tune.settings import Metric
 from tune.training.config import TrainConfig
 
 STYLES = {"running": "cyan", "finished": "green", "stopped": "dim", "diverged": "red", "failed": "bold red"}
 
 WIDE = 120
-"""From so many columns on the best settings have a line, below they have two."""
+"""Terminals with at least so many columns show the best settings on one line, narrower ones on two."""
 
-LEAST_MORE = 16
-"""Columns that are worth a beginning of the settings which have no column of their own."""
+MIN_OTHERS = 16
+"""The narrowest column worth adding for the settings that have no column of their own."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table, of a fixed width, so that nothing moves when another word comes."""
+    """A column of the table. Its width is fixed so that nothing moves when its text changes."""
 
     heading: str
     width: int
-    keep: int
-    """The higher, the longer it stays when the terminal gets narrower."""
+    priority: int
+    """Columns with the lowest are dropped first when the terminal is narrow."""
 
-    cell: Callable[[Shown], str]
+    cell: Callable[[TrialState], str]
     right: bool = False
 
 
 COLUMNS = (
-    Column("from", 9, 2, lambda shown: shown.origin.removesuffix("_start")),
-    Column("state", 11, 5, lambda shown: shown.status),
-    Column("epoch", 5, 6, lambda shown: f"{shown.epoch}/{shown.config.epochs}", right=True),
-    Column("val %", 6, 7, lambda shown: percent(shown.val_acc), right=True),
-    Column("lr", 8, 4, lambda shown: f"{shown.config.lr:.3g}", right=True),
-    Column("batch", 5, 3, lambda shown: str(shown.config.batch_size), right=True),
-    Column("schedule", 9, 1, lambda shown: shown.config.scheduler),
-    Column("augmentation", 14, 0, lambda shown: shown.config.augmentation),
+    Column("from", 9, 2, lambda trial: trial.origin.removesuffix("_start")),
+    Column("state", 11, 5, lambda trial: trial.status),
+    Column("epoch", 5, 6, lambda trial: f"{trial.epoch}/{trial.config.epochs}", right=True),
+    Column("val %", 6, 7, lambda trial: percent(trial.val_acc), right=True),
+    Column("lr", 8, 4, lambda trial: f"{trial.config.lr:.3g}", right=True),
+    Column("batch", 5, 3, lambda trial: str(trial.config.batch_size), right=True),
+    Column("schedule", 9, 1, lambda trial: trial.config.scheduler),
+    Column("augmentation", 14, 0, lambda trial: trial.config.augmentation),
 )
 
-ROBUST = Column("robust %", 8, 8, lambda shown: percent(shown.val_robust_acc), right=True)
-"""Comes after `val %` where a search goes by it."""
+ROBUST = Column("robust %", 8, 8, lambda trial: percent(trial.val_robust_acc), right=True)
+"""Follows `val %` when the search maximises it."""
 
 
-class LiveView(Standing):
-    """Progress, the best so far with its settings, the trials that run, each in its row, and the best that have ended.
+@dataclass(eq=False)
+class LiveView(View):
+    """Progress, the best trial with its settings, the running trials, and the best of those that have ended.
 
-    What goes wrong is printed above it, and stays.
+    Failures are printed above it and stay there.
     """
 
-    def __init__(
-        self,
-        title: str,
-        progress: Progress,
-        console: Console,
-        metric: Metric,
-        before: Mapping[str, Row],
-        *,
-        ranks: bool,
-        load: Callable[[], str],
-    ) -> None:
-        super().__init__(title, progress, console, metric, before, ranks=ranks)
-        self._load = load
-        self._places: list[str | None] = []
-        """Of the trials that run: a row is the next one's when its trial has ended."""
+    def __post_init__(self, before: Mapping[str, Row] | None) -> None:
+        super().__post_init__(before)
+        self._slots: list[str | None] = []
+        """Which running trial each row shows. The row of a trial that ends goes to the next one."""
 
         self._over = False
-        self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=2)
+        self._live = Live(console=self.console, get_renderable=self._picture, refresh_per_second=2)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -96,23 +85,23 @@ class LiveView(Standing):
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
         super().trial_started(trial_id, origin, config)
-        if trial_id in self._places:
+        if trial_id in self._slots:
             return
-        if None in self._places:
-            self._places[self._places.index(None)] = trial_id
+        if None in self._slots:
+            self._slots[self._slots.index(None)] = trial_id
         else:
-            self._places.append(trial_id)
+            self._slots.append(trial_id)
 
     def trial_ended(self, trial_id: str, status: Status, error: str | None) -> None:
         super().trial_ended(trial_id, status, error)
-        self._places[self._places.index(trial_id)] = None
+        self._slots[self._slots.index(trial_id)] = None
         if status == "failed":
-            self._say(f"trial {trial_id} failed: {error}")
+            self._print(f"trial {trial_id} failed: {error}")
 
     def trial_failed(self, trial_id: str, error: str) -> None:
-        self._say(f"trial {trial_id} failed, and is tried once more: {error}")
+        self._print(f"trial {trial_id} failed and is tried once more: {error}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(f"[{self.elapsed()}] {text}", style="red", markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self) -> RenderableType:
@@ -121,18 +110,18 @@ class LiveView(Standing):
             self._sides(self.title, self.elapsed(), style="bold"),
             self._bar(),
             Text(self.progress.in_words(self.ended())),
-            self._fates(),
+            self._counts(),
         ]
         parts = [*head, *self._best_lines(), Text("")]
-        room = self.console.height - len(parts) - 3  # the table's head, the last line, and one to spare
+        room = self.console.height - len(parts) - 3  # the table's header, the last line, and one to spare
         for part in parts:
             if isinstance(part, Text):
                 part.truncate(width, overflow="ellipsis")
-        # The cursor waits on a line of its own: the ^C that a terminal writes there would else push all up by a line.
+        # A last empty line for the cursor: a terminal echoes ^C there, which would otherwise push everything up.
         return Group(*parts, self._table(max(0, room)), *([] if self._over else [Text("")]))
 
     def _sides(self, left: str, right: str, style: str = "") -> Text:
-        """A line with something at its right end, too."""
+        """A line with text at both ends."""
         room = self.console.width - cell_len(right) - 2
         if cell_len(left) > room:
             left = set_cell_size(left, max(0, room - 1)) + "…"
@@ -147,40 +136,41 @@ class LiveView(Standing):
         bar.add_row(filled, f"{int(100 * done)} %")
         return bar
 
-    def _fates(self) -> Text:
+    def _counts(self) -> Text:
         counts = self.counts()
         always: tuple[Status, ...] = ("running", "finished", "stopped")
         seen: tuple[Status, ...] = ("diverged", "failed", "interrupted")
         parts = [f"{counts[status]} {status}" for status in (*always, *(status for status in seen if counts[status]))]
-        text, load = ", ".join(parts), self._load()
+        text, load = ", ".join(parts), self.load()
         fits = cell_len(text) + cell_len(load) + 2 <= self.console.width
         return self._sides(text, load) if fits and load else Text(text)
 
     def _best_lines(self) -> list[Text]:
-        """The best with its settings: always as many lines."""
-        if not self._ranks:
+        """The best trial and its settings; the number of lines is constant."""
+        if not self.ranks:
             return []
         lines = 1 if self.console.width >= WIDE else 2
         trial_id = self.best()
         if trial_id is None:
             return [Text(""), Text("Best so far: none yet", style="dim"), *[Text("")] * lines]
-        best = self.shown[trial_id]
+        best = self.states[trial_id]
         after = "finished" if best.status == "finished" else f"after epoch {best.epoch} of {best.config.epochs}"
         of = "" if self.metric == "val_acc" else f" {self.metric}"
         said = f"Best so far: trial {trial_id} ({best.origin}), {percent(best.value(self.metric))} %{of}, {after}"
         room = max(20, self.console.width - 2)
-        whole = wording.settings(best.config).replace(" ", "\xa0").replace(",\xa0", ", ")  # a name keeps its value
+        # No line break between a name and its value.
+        whole = wording.settings(best.config).replace(" ", "\xa0").replace(",\xa0", ", ")
         text = [line.replace("\xa0", " ") for line in textwrap.wrap(whole, room, max_lines=lines, placeholder=" …")]
         return [Text(""), Text(said, style="green"), *(Text(f"  {line}") for line in [*text, *[""] * lines][:lines])]
 
     def _table(self, rows: int) -> Table:
-        """Those that run, each in its row; below them the best that do not."""
-        ended = self.by_rank(item for item in self.trials() if item[1].status != "running")
-        places = [] if self._over else [*self._places]
+        """The running trials, each in its own row; below them the best of the others."""
+        ended = self.ranked(item for item in self.trials() if item[1].status != "running")
+        slots = [] if self._over else [*self._slots]
         room = rows - min(len(ended), 3) if rows > 6 else rows
-        shown = places if len(places) <= room else places[: max(0, room - 1)]
-        listed = [(i or "", self.shown[i] if i else None) for i in shown]
-        if hidden := sum(i is not None for i in places[len(shown) :]):
+        visible = slots if len(slots) <= room else slots[: max(0, room - 1)]
+        listed = [(i or "", self.states[i] if i else None) for i in visible]
+        if hidden := sum(i is not None for i in slots[len(visible) :]):
             listed.append((f"and {hidden} more", None))
         listed = [*listed, *ended][:rows]
         epochs = 2 * len(str(self.progress.horizon)) + 1
@@ -200,12 +190,12 @@ class LiveView(Standing):
 
 
 def fitting(width: int, names: int, epochs: int, metric: Metric) -> tuple[list[Column], int]:
-    """The columns that fit beside names of trials, and the width of one more for all other settings, or 0."""
+    """The columns that fit beside trial ids of width `names`, and the width of one for all other settings, or 0."""
     columns = [replace(column, width=max(epochs, 5)) if column.heading == "epoch" else column for column in COLUMNS]
     if metric == "val_robust_acc":
         columns.insert(4, ROBUST)
-    wanted = len(columns)
+    full = len(columns)
     while columns and names + sum(column.width + 1 for column in columns) > width:
-        columns.remove(min(columns, key=lambda column: column.keep))
+        columns.remove(min(columns, key=lambda column: column.priority))
     more = width - names - sum(column.width + 1 for column in columns) - 1
-    return columns, more if len(columns) == wanted and more >= LEAST_MORE else 0
+    return columns, more if len(columns) == full and more >= MIN_OTHERS else 0

@@ -1,4 +1,4 @@
-"""What the machine is doing: the load of its CPU, or of the GPUs that trials run on."""
+"""The load of the machine's CPU, or of the GPUs that trials run on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ray._private.thirdparty import pynvml  # with which Ray counts the GPUs
+from ray._private.thirdparty import pynvml  # Ray counts the GPUs with it, too
 from ray._private.utils import get_num_cpus
 
 EVERY_S = 2.0
-"""A look takes a millisecond, and figures that change more often can not be read."""
+"""A query takes a millisecond, and numbers that change faster are unreadable."""
 
 
 class Load:
-    """In a few words, looked at now and then."""
+    """Describes the load in a few words, updated every EVERY_S seconds."""
 
     def __init__(self, on_gpu: bool) -> None:
         self._gpus = _handles() if on_gpu else []
@@ -31,7 +31,7 @@ class Load:
 
 
 def _handles() -> list[Any]:
-    """NVML's, of the GPUs that CUDA is allowed to see; empty if NVML does not tell."""
+    """NVML handles of the GPUs visible to CUDA; [] if NVML does not work."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
         pynvml.nvmlInit()
@@ -50,7 +50,7 @@ def _of_gpus(handles: Sequence[Any]) -> str:
     try:
         busy = [pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in handles]
         memory = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
-    except pynvml.NVMLError:  # a slice of a GPU has no such figure
+    except pynvml.NVMLError:  # not available for a MIG slice
         return ""
     return gpus_in_words(busy, [m.used for m in memory], [m.total for m in memory])
 

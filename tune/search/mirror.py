@@ -1,4 +1,4 @@
-"""Keeps a run's URI up to date with its folder, some seconds behind, so that another machine can go on with it."""
+"""Mirrors a run's folder to its URI, a few seconds behind, so that another machine can resume it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tune.search.listener import Listener
 from tune.search.watchdog import RayDied
 
 UPLOAD_EVERY_S = 5.0
-"""The mirror is at most so far behind, and what an upload takes."""
+"""The mirror lags by at most this, plus the duration of an upload."""
 
 
 Identity = tuple[int, int]
-"""Of a file's content, as files are replaced and never changed: its inode and time."""
+"""Inode and modification time. They identify a file's content, as files are only replaced, never modified."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A file as it was in one moment."""
+    """A file at one moment."""
 
     name: str
     identity: Identity
@@ -36,9 +36,9 @@ class Snapshot:
 
 
 class Mirror(Listener):
-    """Uploads what has changed, in a thread: Ray's loop does not wait for a network. To be the last of the listeners.
+    """Uploads changed files in a thread, so that Ray's loop does not wait for the network. Must be the last listener.
 
-    All files are read in one moment of the loop, in which the journal is whole, and uploaded in the journal's order.
+    All files are read at one moment of the loop, when the journal is consistent, and uploaded in the journal's order.
     """
 
     def __init__(self, folder: RunFolder, there: RemoteFolder, console: Console) -> None:
@@ -48,7 +48,7 @@ class Mirror(Listener):
         self._upload: Future[None] | None = None
         self._began = time.monotonic()
         self._warned = False
-        (folder.path / storage.COPY).unlink(missing_ok=True)  # from now on the search goes on here
+        (folder.path / storage.COPY).unlink(missing_ok=True)  # from now on this folder is the origin
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         if metrics["checkpoint_late"]:
@@ -64,12 +64,12 @@ class Mirror(Listener):
             self._upload = self._thread.submit(self._put, changed)
 
     def finish(self) -> None:
-        """Uploads all that is not there yet, W&B's files too. Unwritable if that fails."""
+        """Uploads everything that is missing, including W&B's files. Unwritable if that fails."""
         try:
             self._thread.submit(self._put_rest).result()
         except Unreachable as error:
             local = short(self._folder.path)
-            raise Unwritable(f"{error}; what the search has found lies in {local}, and not all of it there") from error
+            raise Unwritable(f"{error}; the search's results are in {local}, but not all were uploaded") from error
         finally:
             self._thread.shutdown()
 
@@ -79,7 +79,7 @@ class Mirror(Listener):
             storage.upload_newer(self._folder.path / "wandb", self._there.inside("wandb"))
 
     def _changed(self) -> list[Snapshot]:
-        """Empty as long as there is no experiment.json: nothing has begun."""
+        """Files that differ from their mirror; [] until the search has started and there is an experiment.json."""
         if not (self._folder.path / "experiment.json").is_file():
             return []
         changed = []
@@ -98,18 +98,18 @@ class Mirror(Listener):
             self._uploaded[file.name] = file.identity
 
     def _warn(self, why: str) -> None:
-        """Once: the end of the search says what has become of it."""
+        """Warns only once; the end of the search reports the outcome."""
         if not self._warned:
             self._warned = True
-            text = f"Warning: {why}; the search goes on in {short(self._folder.path)}, and uploads when it can."
-            wording.teller(self._console)(text)
+            text = f"Warning: {why}; the search continues in {short(self._folder.path)}, and uploads when it can."
+            wording.printer(self._console)(text)
 
 
 @contextmanager
 def mirrored(folder: RunFolder, console: Console) -> Iterator[list[Listener]]:
-    """Who is to listen in the block, so that all lies at the run's URI when it ends, whatever way; nobody for a folder.
+    """Yields the listener that mirrors the run to its URI, [] if it has none, and completes the mirror at the end.
 
-    Unwritable if it can not be uploaded in the end.
+    Unwritable if the final upload fails.
     """
     if folder.remote is None:
         yield []
@@ -127,7 +127,7 @@ def mirrored(folder: RunFolder, console: Console) -> Iterator[list[Listener]]:
         mirror.finish()
         raise
     except BaseException:
-        with suppress(Unwritable):  # a mistake of ours, whose traceback is needed
+        with suppress(Unwritable):  # a bug: its traceback matters more
             mirror.finish()
         raise
     mirror.finish()

@@ -1,6 +1,6 @@
-"""Optuna's TPE: multivariate, grouped by what exists together, with a constant liar (optuna.samplers.TPESampler).
+"""Optuna's TPE: multivariate, with groups for conditional spaces and a constant liar (optuna.samplers.TPESampler).
 
-Optuna is asked anew for each draw, so that the draw depends on what is known alone, and a crash loses nothing.
+Each draw uses a new study, so that it depends on the known results alone and a crash loses nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tune.search.proposals import Known
 
 
 class OptunaSampler:
-    """Draws from the parameters of a space; without anything known, at random as Optuna does."""
+    """Draws points of a space by TPE, or at random while nothing is known."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._parameters = parameters
@@ -38,7 +38,7 @@ class OptunaSampler:
             optuna.logging.set_verbosity(before)
 
     def _trial(self, item: Known) -> optuna.trial.FrozenTrial:
-        """What is known of one configuration; one without a score runs, for the constant liar."""
+        """A known configuration as an Optuna trial; one without a score counts as running, for the constant liar."""
         if item not in self._trials:
             place = domains.locate(self._parameters, item.config.to_dict())
             distributions: dict[str, BaseDistribution] = {}
@@ -78,7 +78,7 @@ def _note(distributions: dict[str, BaseDistribution], place: Mapping[str, Any], 
 
 
 def _distribution(parameter: Domain) -> IntDistribution | FloatDistribution | CategoricalDistribution:
-    """Of the range without its steps: Optuna has none on a logarithmic scale. What is drawn is rounded to one."""
+    """The distribution without steps, which Optuna lacks on a logarithmic scale; `_suggest` rounds the draw instead."""
     if isinstance(parameter, Categorical):
         return CategoricalDistribution(range(len(parameter.categories)))
     low, high = domains.extremes(parameter)

@@ -1,4 +1,4 @@
-"""How many trials share a device best, decided from measurements. `search/calibrate.py` makes them."""
+"""Decides from measurements how many trials should share a device. `search/calibrate.py` measures."""
 
 from __future__ import annotations
 
@@ -6,45 +6,48 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MARGIN = 0.9
-"""Of the memory that there is, so much may be filled by the largest trials: others are loaded beside them."""
+"""Share of the memory that trials at their largest may fill; loading others takes some, too."""
 
-WORTH = 1.03
-"""So many times the throughput must come of more trials side by side, or fewer are better: each is done sooner, and
-what comes next can be decided on its result."""
+MIN_GAIN = 1.03
+"""Running more trials at once must raise the throughput at least by this factor. Otherwise fewer are better: each ends
+sooner, and later proposals can learn from it."""
 
 MOST_ON_A_GPU = 8
 
 
 @dataclass(frozen=True)
 class Packing:
-    """So many trials side by side on one device."""
+    """A number of trials on one device at the same time."""
 
     trials: int
 
     cpus: int
-    """Cores of each."""
+    """CPU cores of each trial."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a packing came to."""
+    """The measurement of a packing."""
 
     packing: Packing
 
     images_per_s: float
-    """Trained on, of all trials together."""
+    """Training images per second, over all trials together."""
 
     memory_mb: float
-    """Of all trials together, at their largest batch."""
+    """Of all trials together, with the largest batches."""
+
+    waiting: float = 0.0
+    """Share of the time in which a process waited for a core that others used, the worst of all trials."""
 
 
 def on_gpu(cores: int, cpus: int) -> list[Packing]:
-    """What to try on a GPU that has `cores` beside it, of which a trial takes `cpus`: 1, 2, 4, 8 trials."""
+    """What to measure on a GPU with `cores` CPU cores if a trial takes `cpus` of them: 1, 2, 4 and 8 trials."""
     return [Packing(1 << i, cpus) for i in range(MOST_ON_A_GPU.bit_length()) if i == 0 or (cpus << i) <= cores]
 
 
 def on_cpu(cores: int) -> list[Packing]:
-    """What to try on so many cores: all of them for one trial, half of them for each of two, and so on."""
+    """What to measure on a CPU: one trial on all cores, two on half of them each, and so on."""
     return [Packing(cores // each, each) for each in sorted({cores >> i for i in range(cores.bit_length())})][::-1]
 
 
@@ -53,10 +56,12 @@ def fits(memory_mb: float, total_mb: float) -> bool:
 
 
 def best(measured: Sequence[Measured], total_mb: float) -> Measured:
-    """Of those that fit into memory the one with the highest throughput; fewer trials where more gain next to nothing.
+    """The packing that fits into memory with the highest throughput, or fewer trials if more gain little.
 
-    If not even the first fits, it is taken all the same: a trial splits its batches when memory runs out.
+    If none fits, the first: a trial that runs out of memory splits its batches.
     """
     fitting = [item for item in measured if fits(item.memory_mb, total_mb)] or [measured[0]]
     highest = max(item.images_per_s for item in fitting)
-    return min((item for item in fitting if item.images_per_s * WORTH >= highest), key=lambda item: item.packing.trials)
+    return min(
+        (item for item in fitting if item.images_per_s * MIN_GAIN >= highest), key=lambda item: item.packing.trials
+    )

@@ -1,4 +1,4 @@
-"""From what the user asked for to a search that can start: what may be wrong is found here, before Ray."""
+"""Turns the user's options into a search that is ready to start; finds errors before Ray starts."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Plan:
     arrow: Path
     data_fingerprint: str
     weights_sha256: str | None
-    """Of the file that models start from; None if they start from random weights."""
+    """Of the pretrained weights; None if models start from random weights."""
 
     machine: Machine
     share: Share
     calibration: Calibration | None
-    """What the share was decided on; None if it was asked for."""
+    """The measurement that decided the share; None if the user or the space did."""
 
     warnings: tuple[str, ...]
     taken: Taken
-    """From the run of --warm-start, where one begins."""
+    """From the run of --warm-start; empty without one, and when resuming."""
 
 
 def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, name: str, console: Console) -> Plan:
-    """All checks, the data and weights, fetched where they are missing, and the share, measured where it is not known.
+    """Runs all checks, fetches missing data and weights, and measures the share if it is open.
 
-    ValueError says what to mend.
+    ValueError says what to change.
     """
     machine = devices.this_machine() if options.address is None else cluster.look(options.address)
     checked = checks.check(options, space, space_sha256, name, machine)
@@ -54,6 +54,6 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
     settings, fingerprint = checked.settings, images.train.fingerprint
     taken = warm_start.take(checked.earlier, space, settings, fingerprint)
     digest = None if weights is None else sha256(weights)
-    share, calibration = sharing.settle(checked, space, machine, console)  # it takes seconds: all else is right by now
+    share, calibration = sharing.settle(checked, space, machine, console)  # last, as it takes seconds
     settings = replace(settings, gpus_per_trial=share.gpus, cpus_per_trial=share.cpus)
     return Plan(settings, space, arrow, fingerprint, digest, machine, share, calibration, checked.warnings, taken)

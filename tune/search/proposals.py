@@ -1,7 +1,7 @@
-"""Which configuration comes next: the reference, a warm start's best, the baselines, random starts, then TPE.
+"""Proposes configurations: the reference, a warm start's best, the baselines, random points, then TPE.
 
-What `Proposer.propose` answers depends on (space, seed, head start, number, what is known) alone, so it can be asked
-again after a crash or replayed without training.
+A proposal depends only on the space, the seed, the head start, its number and the known results. So it can be repeated
+after a crash, or replayed without training.
 """
 
 from __future__ import annotations
@@ -14,56 +14,56 @@ from typing import Any, Protocol
 import numpy as np
 
 from tune.results import Origin
-from tune.search.attempts import Attempts, Handed
+from tune.search.attempts import Attempts, TrialSpec
 from tune.settings import Method
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
 
 RANDOM_STARTS = 8
-"""Random draws before TPE has enough to model. Ray's default of 20 would make most searches purely random."""
+"""Random points before TPE begins. Ray's default of 20 would make most searches purely random."""
 
 ATTEMPTS = 50
-"""Draws that may repeat an earlier configuration before the space counts as used up."""
+"""After so many draws that repeat earlier configurations, the space counts as used up."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A configuration that was proposed, and how it did."""
+    """A proposed configuration and its result."""
 
     config: TrainConfig
     score: float | None = None
-    """Larger is better, comparable between trials (see `score`); None: it runs, or it failed for other reasons."""
+    """Larger is better, comparable between trials (see `score`); None while it runs, or if it failed."""
 
 
 def score(epoch: int, value: float, diverged: bool) -> float:
-    """How good a trial is, for TPE, which only ranks: first how far it was let go, then the metric there.
+    """The score of a trial for TPE, which uses only the order: first by epochs trained, then by the metric.
 
-    An early-stopped trial lost to others at its rung, so it ranks below all that went further; plain last values
-    would rank an epoch-1 accuracy against an epoch-50 one.
+    A stopped trial lost to others at its rung, so it ranks below all that continued. Ranking by the metric alone would
+    compare accuracies after 1 epoch with accuracies after 50.
     """
     return -np.inf if diverged else 1000.0 * epoch + value
 
 
 @dataclass(frozen=True)
 class HeadStart:
-    """What an earlier search leaves to one that begins, in configurations of the latter."""
+    """What a warm start takes from an earlier search, in configurations of the new one."""
 
     known: tuple[Known, ...] = ()
-    """Learnt from, and not proposed again. They count as random starts."""
+    """TPE learns from these, and they are not proposed again. They count towards RANDOM_STARTS."""
 
     first: TrainConfig | None = None
-    """Runs right after the reference; it is neither that nor a baseline."""
+    """Runs right after the reference; neither the reference nor a baseline."""
 
 
 class Sampler(Protocol):
-    """Draws a point of one space."""
+    """Draws points of one space."""
 
     def draw(self, known: Sequence[Known], seed: int) -> dict[str, Any]:
-        """Flat values, by what is known, or by chance alone where nothing is. Nothing else decides."""
+        """Flat values of a point. A pure function of `known` and `seed`; random if nothing is known."""
 
 
 class Proposer:
-    """Proposes configurations of one space, none of them twice."""
+    """Proposes configurations of one space without repetition."""
 
     def __init__(
         self,
@@ -80,13 +80,15 @@ class Proposer:
         self.method = method
         self.head_start = head_start
         self.repeats_refused = 0
-        """Draws that repeated something, and gave way to a new one."""
+        """Draws discarded because they repeated an earlier configuration."""
+
         self.used_up = False
-        """Nothing new was found for a trial, in ATTEMPTS draws."""
+        """Whether ATTEMPTS draws in a row found nothing new."""
+
         self._sampler = sampler_of(method, space)
 
     def propose(self, number: int, known: Sequence[Known]) -> tuple[Origin, TrainConfig] | None:
-        """Configuration `number` (from 0), given all that were proposed before. None: nothing new is left."""
+        """Configuration `number` (from 0), given all earlier ones. None if the space is used up."""
         points = self._points()
         taken = {item.config for item in known}
         if number < len(points) and points[number][1] not in taken:
@@ -95,7 +97,7 @@ class Proposer:
         known = self._with_head_start(known)
         random = self.method == "random" or number < len(points) + RANDOM_STARTS - len(self.head_start.known)
         for attempt in range(ATTEMPTS):
-            # TPE may insist on what it knows; chance can still find something new.
+            # TPE may keep repeating what it knows; random draws can still find something new.
             learnt_from = [] if random or attempt > ATTEMPTS // 2 else known
             seed = int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0] % 2**31)
             config = self._config(self._sampler.draw(learnt_from, seed))
@@ -106,14 +108,14 @@ class Proposer:
         return None
 
     def _points(self) -> list[tuple[Origin, TrainConfig]]:
-        """What runs before anything is drawn."""
+        """The fixed configurations at the start."""
         points: list[tuple[Origin, TrainConfig]] = [(origin, self._config(v)) for origin, v in self.space.points()]
         if self.head_start.first is not None:
             points.insert(1, ("warm_start", self.head_start.first))
         return points
 
     def _with_head_start(self, known: Sequence[Known]) -> list[Known]:
-        """All that is known, each configuration once; an earlier score stands until the trial here has one."""
+        """All known configurations, each once. A head start's score holds until this search's trial has its own."""
         found = {item.config: item for item in self.head_start.known}
         for item in known:
             if item.score is not None or item.config not in found:
@@ -135,12 +137,12 @@ def sampler_of(method: Method, space: SearchSpace) -> Sampler:
 
 
 def trial_id_of(number: int) -> str:
-    """The id of a search's trial."""
+    """A trial's id from its number."""
     return f"{number:04d}"
 
 
 class ProposalSearcher(Attempts):
-    """Lets Ray Tune ask a `Proposer`. A trial's id is its number; it travels in the trial's config."""
+    """Ray's searcher: asks a `Proposer`. A trial's id is its number, and is passed in its config."""
 
     def __init__(
         self,
@@ -151,10 +153,9 @@ class ProposalSearcher(Attempts):
         proposed: Callable[[str, Origin, TrainConfig], None] = lambda *_: None,
         trials: int | None = None,
     ) -> None:
-        """`known` was proposed earlier, and of that `unfinished` is to be trained again before anything new.
+        """`known`: earlier proposals, of which `unfinished` resume before any new one; `trials`: the most in all.
 
-        `proposed` hears of each proposal before Ray does: what comes next depends on it, so it must outlive a crash.
-        There are at most `trials` in all.
+        `proposed` is called with each proposal before Ray gets it: as later ones depend on it, it must survive a crash.
         """
         super().__init__(metric)
         self.proposer = proposer
@@ -163,7 +164,7 @@ class ProposalSearcher(Attempts):
         self._proposed = proposed
         self._trials = trials
 
-    def next(self) -> Handed | None:
+    def next(self) -> TrialSpec | None:
         if self._unfinished:
             number = min(self._unfinished)
             proposal: tuple[Origin, TrainConfig] | None = self._unfinished.pop(number)

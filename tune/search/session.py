@@ -1,4 +1,4 @@
-"""Ray for the length of a search."""
+"""Starts Ray for a search, or joins a cluster, and ends it afterwards."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tune.search.watchdog import RayDied, death, sigterm_kept
 from tune.settings import Method, Settings
 
 MARK = "TUNE_SEARCH"
-"""Environment variable by which the guard knows what belongs to the search."""
+"""Environment variable by which the guard recognises the processes of the search."""
 
 
 @contextmanager
-def started_ray(settings: Settings, console: Console, last_words: str) -> Iterator[None]:
-    """A Ray for the search: one of its own, ended with it, or the cluster that it was told of.
+def started_ray(settings: Settings, console: Console, resume_hint: str) -> Iterator[None]:
+    """Starts a local Ray, which ends with the search, or joins the cluster at `settings.address`.
 
-    A Ray that runs already in this process is used and left alone. If this process is cut off, by a kill or by Ray's
-    own core, the guard of an own Ray says the last words.
+    A Ray that is already running in this process is used and left alone. If this process is killed, or aborted by Ray's
+    core, the guard of a local Ray prints `resume_hint`.
     """
     _set_up()
     if ray.is_initialized():
@@ -41,24 +41,24 @@ def started_ray(settings: Settings, console: Console, last_words: str) -> Iterat
             _tell_dashboard(settings, context, console)
             yield
     else:
-        with _own_ray(settings, console, last_words):
+        with _own_ray(settings, console, resume_hint):
             yield
 
 
 @contextmanager
-def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[None]:
-    # All of Ray listens on loopback, as it does on a Mac; this process has read the variable already.
+def _own_ray(settings: Settings, console: Console, resume_hint: str) -> Iterator[None]:
+    # Makes all of Ray listen on loopback only, as on a Mac. This process has read the variable already.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
     dashboard = settings.dashboard and _has_dashboard(console)
-    # HyperOpt takes a second to import, Ray three to start. HyperOpt has the thread, since Ray's processes end with the
-    # thread that started them.
+    # HyperOpt takes a second to import, Ray three to start. HyperOpt gets the thread, since Ray's processes end with
+    # the thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
-    with _guarded(last_words), _told_of_its_death():
+    with _guarded(resume_hint), _told_of_its_death():
         with sigterm_kept():
             context = ray.init(
-                address="local",  # RAY_ADDRESS, or a cluster that someone started here, is not what was asked for
+                address="local",  # ignores RAY_ADDRESS, and clusters that others started here
                 include_dashboard=dashboard,
                 dashboard_host="127.0.0.1",
                 log_to_driver=False,
@@ -70,11 +70,11 @@ def _own_ray(settings: Settings, console: Console, last_words: str) -> Iterator[
 
 
 def _has_dashboard(console: Console) -> bool:
-    """Whether the packages of Ray's dashboard are there; Ray would refuse to start without them."""
+    """Whether the packages of Ray's dashboard are installed; otherwise Ray would refuse to start."""
     if (missing := get_dashboard_dependency_error()) is None:
         return True
     console.print(
-        f"No Ray dashboard, since its packages are not all there ({missing}); `pip install 'ray[default]'` adds them.",
+        f"No Ray dashboard, as packages are missing ({missing}); `pip install 'ray[default]'` installs them.",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     return False
@@ -88,7 +88,7 @@ def _tell_dashboard(settings: Settings, context: Any, console: Console) -> None:
 
 @contextmanager
 def _told_of_its_death() -> Iterator[None]:
-    """RayDied for what Ray says when one of its processes dies while it starts, or between two looks."""
+    """Turns exceptions caused by the death of one of Ray's processes into RayDied."""
     try:
         yield
     except Exception as error:
@@ -98,13 +98,13 @@ def _told_of_its_death() -> Iterator[None]:
 
 
 @contextmanager
-def _guarded(last_words: str) -> Iterator[None]:
-    """Ends the Ray that is started meanwhile, and whatever it leaves, whatever way this process ends."""
+def _guarded(resume_hint: str) -> Iterator[None]:
+    """Ends the Ray started in this block, and all its processes, in whatever way this process ends."""
     mark = str(uuid.uuid4())
-    # In a session of its own: a Ctrl-C in the terminal is not for it.
-    command = [sys.executable, "-I", "-S", guard.__file__, f"{MARK}={mark}", last_words]
+    # In its own session, so that Ctrl-C in the terminal does not reach it.
+    command = [sys.executable, "-I", "-S", guard.__file__, f"{MARK}={mark}", resume_hint]
     watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-    guard.ear = watcher.stdin
+    guard.pipe = watcher.stdin
     os.environ[MARK] = mark
     try:
         yield
@@ -113,24 +113,24 @@ def _guarded(last_words: str) -> Iterator[None]:
         try:
             ray.shutdown()
         finally:
-            guard.farewell()
-            watcher.communicate()  # until nothing is left
+            guard.dismiss()
+            watcher.communicate()  # waits until no process is left
 
 
 def _set_up() -> None:
-    """How Ray is to behave, in its own terms; all of it is read when Ray starts, or later."""
+    """Configures Ray through its environment variables and loggers, which it reads when it starts or later."""
     os.environ |= {
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends trials and loggers in order
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file a trial; we have Parquet
-        "TUNE_GLOBAL_CHECKPOINT_S": str(2**31),  # its own state, from which nothing is restored
-        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view says it in a line; the traceback lies in ray/
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler ends trials and loggers in order
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard files per trial; we write Parquet
+        "TUNE_GLOBAL_CHECKPOINT_S": str(2**31),  # its own state, which we never restore
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the view prints one line; the traceback is in ray/
         "RAY_AIR_NEW_OUTPUT": "0",
     }
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats as an error what the summary counts
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it repeats the summary as an error
 
 
 def _import_sampler(method: Method) -> None:
-    with suppress(Exception):  # the import that follows says it where it can be heard
+    with suppress(Exception):  # the later import in the main thread reports it
         importlib.import_module("tune.search.optuna_tpe" if method == "optuna" else "tune.search.hyperopt_tpe")

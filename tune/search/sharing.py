@@ -1,4 +1,4 @@
-"""The share of a trial where nobody has asked for one: as measured, now or by an earlier search."""
+"""A trial's share of the machine when the user leaves it open: as measured, now or by an earlier search."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ from tune.training.side_by_side import CannotMeasure
 def settle(
     checked: Checked, space: SearchSpace, machine: Machine, console: Console
 ) -> tuple[Share, Calibration | None]:
-    """Measures if need be, and says what came out."""
+    """The share, measured if necessary, and the measurement. Prints the result."""
     if checked.settled:
         return checked.share, None
-    say, calibrator = wording.teller(console), _calibrator(checked.share, space, machine)
+    say, calibrator = wording.printer(console), _calibrator(checked.share, space, machine)
     calibration = calibrator.kept()
     try:
         if calibration is None and len(calibrator.packings) > 1:
-            line = f"Measuring how many trials of {space.model} share this machine best; once, for later searches too."
+            line = f"Measuring how many trials of {space.model} share this machine best, for this and later searches."
             say(line)
             calibration = machine.run(calibrator.measure, calibrator.on_gpu)
-            calibrator.keep(calibration)
+            if not calibration.disturbed:
+                calibrator.keep(calibration)
     except CannotMeasure as error:
-        line = f"Warning: how many trials fit side by side could not be measured ({error}); one has all to itself."
+        line = f"Warning: how many trials fit side by side could not be measured ({error}); trials run one at a time."
         say(line)
     if calibration is None:
         alone = calibrator.packings[0]
         return Share(alone.cpus, checked.share.gpus), None
-    line = f"{calibration.line()}; to measure again, remove {short(calibrator.path)}"
-    say(line)
+    if calibration.disturbed:
+        line = "other processes kept the cores busy meanwhile, so the next search measures again"
+    else:
+        line = f"to measure again, remove {short(calibrator.path)}"
+    say(f"{calibration.line()}; {line}")
     return share_of(calibration, checked.share), calibration
 
 
 def kept(checked: Checked, space: SearchSpace, machine: Machine) -> Calibration | None:
-    """What an earlier search has measured, if the share is not settled."""
+    """The measurement of an earlier search, if the share is left open."""
     return None if checked.settled else _calibrator(checked.share, space, machine).kept()
 
 

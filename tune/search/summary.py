@@ -1,4 +1,4 @@
-"""What a search found, in a few lines, with the next command."""
+"""Prints what a search found, in a few lines, with the next command."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tune.tracking import sync_command
 from tune.training import sources
 from tune.wording import counted, counts, duration
 
-MOST_CONFIRMED = 3
-"""So many of --confirm's means are told; the rest lies in its table."""
+MAX_CONFIRMED = 3
+"""How many means of --confirm are printed; the others are in its table."""
 
 
 def show(folder: RunFolder, settings: Settings, console: Console, report: str | None = None) -> None:
-    """Prints what was found, what it cost, where it lies and what to do next: in ten lines, as a rule.
+    """Prints what was found, its cost, where it is, and what to do next: usually ten lines.
 
-    `report`: where that lies, if one was written.
+    `report`: its location, if one was written.
     """
     rows = folder.read_rows("trials.parquet")
     best, about = folder.read_json("best.json"), folder.read_json("experiment.json")
@@ -38,14 +38,14 @@ def show(folder: RunFolder, settings: Settings, console: Console, report: str | 
         *_compared(rows, best),
     ]
     console.print()
-    for line in lines:  # whole in a file, by words in a terminal
+    for line in lines:  # wrapped in a terminal only
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
-    for line in _next(folder, settings, best, report):  # to be copied
-        wording.teller(console)(line)
+    for line in _next(folder, settings, best, report):  # never wrapped: these are for copying
+        wording.printer(console)(line)
 
 
 def _next(folder: RunFolder, settings: Settings, best: dict[str, Any], report: str | None) -> Iterator[str]:
-    """Where all lies, and the command to type next."""
+    """Where everything is, and the next command."""
     yield f"Results: {folder.place} (trials.parquet, epochs.parquet, best.json)"
     if report is not None:
         yield f"Report: {report}"
@@ -63,14 +63,14 @@ def _next(folder: RunFolder, settings: Settings, best: dict[str, Any], report: s
 
 def _repeats(about: dict[str, Any]) -> str:
     refused = about.get("repeats_refused")
-    return f"; {counted(refused, 'proposal')} drawn anew, as repeating an earlier one" if refused else ""
+    return f"; {counted(refused, 'repeated proposal')} redrawn" if refused else ""
 
 
 def _used_up(settings: Settings, about: dict[str, Any]) -> Iterator[str]:
     if about.get("used_up"):
         others = "" if settings.warm_start is None else " or the warm start"
-        so = f"The space is used up, short of {counted(settings.trials, 'trial')}"
-        yield f"{so}: new proposals only repeated the trials{others}."
+        so = f"The space is used up before {counted(settings.trials, 'trial')}"
+        yield f"{so}: new proposals only repeated earlier trials{others}."
 
 
 def _cost(folder: RunFolder, rows: list[Row], settings: Settings, about: dict[str, Any]) -> str:
@@ -79,8 +79,8 @@ def _cost(folder: RunFolder, rows: list[Row], settings: Settings, about: dict[st
     again = sum(row["epochs"] for row in confirm.reruns(folder))
     return (
         f"{counted(epochs, 'epoch')} in {duration(about.get('spent_s', 0.0))}"
-        + (f", and {again:,} of reruns after that" if again else "")
-        + f"; {saved:,} of {epochs + saved:,} saved by stopping the poor trials early"
+        + (f", then {again:,} in reruns" if again else "")
+        + f"; {saved:,} of {epochs + saved:,} saved by stopping poor trials early"
     )
 
 
@@ -93,37 +93,37 @@ def _best(rows: list[Row], best: dict[str, Any], settings: Settings) -> Iterator
     yield f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} % ({interval})"
     yield f"  with {wording.settings(config_of(row))}"
     yield f"  chosen as {best['chosen']}"
-    for item in confirmed[:MOST_CONFIRMED]:
+    for item in confirmed[:MAX_CONFIRMED]:
         yield (
             f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds, "
             f"{item['first']:.2f} % in the search, {item['wall_s']:.0f} s each"
         )
-    if len(confirmed) > MOST_CONFIRMED:
-        yield f"  and {len(confirmed) - MOST_CONFIRMED} more in confirm.parquet"
+    if len(confirmed) > MAX_CONFIRMED:
+        yield f"  and {len(confirmed) - MAX_CONFIRMED} more in confirm.parquet"
 
 
 def _compared(rows: list[Row], best: dict[str, Any]) -> Iterator[str]:
-    """What the best is compared with, unless it is that one itself."""
+    """The reference, the warm start and the baselines, except the best itself."""
     for row in rows:
         if row["origin"] in ("reference", "warm_start", "baseline") and row["trial_id"] != best.get("trial_id"):
             settings = wording.settings(config_of(row))
             yield f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings})."
 
 
-def to_go_on(folder: RunFolder) -> str:
-    """What to type after an interruption."""
+def resume_hint(folder: RunFolder) -> str:
+    """The command that resumes the search."""
     return f"To go on: {command('tune.run --resume', folder)}"
 
 
 def command(what: str, folder: RunFolder) -> str:
-    """A command on the run in the folder, as the user would type it here."""
+    """A command on the run in the folder, as typed in this directory."""
     storage = Storage.of(folder)
     place = "" if storage.root == Path("results").absolute() else f" --storage {shlex.quote(storage.place)}"
     return f"python -m {what} {shlex.quote(folder.name)}{place}"
 
 
 def why_nothing(folder: RunFolder, settings: Settings) -> str:
-    """Why no trial finished; empty if one did."""
+    """Why no trial finished; empty if any did."""
     rows = folder.read_rows("trials.parquet")
     if any(row["status"] == "finished" for row in rows):
         return ""
@@ -131,12 +131,12 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
     if failed:
         first = f"trial {failed[0]['trial_id']} with: {failed[0]['error']}"
         return f"no trial finished; {len(failed)} of {len(rows)} failed, {first} (docs/troubleshooting.md)"
-    longer = "" if settings.time_budget_s is None else "; a larger --time-budget with --resume goes on"
+    longer = "" if settings.time_budget_s is None else "; --resume with a larger --time-budget continues"
     return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place} (docs/troubleshooting.md)"
 
 
 def outcome(row: Row) -> str:
-    """How a trial ended, and with what accuracy."""
+    """A trial's accuracy and how it ended."""
     accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} %"
     if (robust := row.get("val_robust_acc")) is not None:
         accuracy += f" ({robust:.2f} % under corruption)"

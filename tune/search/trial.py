@@ -1,7 +1,7 @@
-"""A trial as Ray Tune runs it: `fit`, one epoch a step, in an actor that the next trial takes over warm.
+"""A trial as Ray Tune runs it: one epoch of `fit` per step, in an actor that later trials reuse.
 
-Its checkpoints are files of our own, one a trial: Ray's lie where only Ray's own state leads to, and that is lost or
-old after a crash.
+It writes its own checkpoint, one per trial. Ray's checkpoints can be found only through Ray's own state, which is lost
+or outdated after a crash.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ray import _raylet, tune
 from tune.files import Unwritable
 from tune.remote import Unreachable
 from tune.search.attempts import MICRO_BATCHES, train_config
+from tune.search.broadcast import Broadcast, images_of, weights_of
 from tune.search.checkpoint_store import CheckpointStore
 from tune.search.devices import Share
-from tune.search.nodes import Shipment, images_of, weights_of
 from tune.tracking import BATCH_LOSS_POINTS, thinned
 from tune.training import data, host
 from tune.training.config import TrainConfig
@@ -30,15 +30,16 @@ from tune.training.data import TrainingData
 from tune.training.loop import EpochResult, fit
 
 CHECKPOINT_EVERY_S = 10.0
-"""A trial is kept after the first epoch that ends so many seconds after it was kept last."""
+"""A checkpoint is written after the first epoch that ends this long after the previous one."""
 
 TENSORS = 0.9
-"""Of a trial's share of a GPU's memory. The rest is for what each process takes beside them, such as CUDA's kernels."""
+"""Fraction of a trial's share of GPU memory for tensors. The rest is for what each process needs besides, such as
+CUDA's kernels."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials of a search have in common. Paths are absolute: Ray starts trials in folders of its own."""
+    """What all trials of a search share. Paths are absolute, as Ray starts trials in folders of its own."""
 
     arrow: Path
     val_fraction: float
@@ -47,36 +48,36 @@ class Task:
     weights: Path | None
     share: Share
     checkpoints: CheckpointStore
-    """Where a trial goes on from what is kept of it."""
+    """Where trials save their state and resume from."""
 
     checkpoint_every_s: float
-    shipment: Shipment | None = None
-    """On a cluster: the files for nodes that do not have them."""
+    broadcast: Broadcast | None = None
+    """On a cluster, the files for nodes that lack them."""
 
     robust_at: frozenset[int] = frozenset()
-    """After these epochs a trial is judged on the validation images under corruption, too."""
+    """After these epochs val_robust_acc is measured, too."""
 
     def keeps(self) -> bool:
-        """Whether a trial here is kept: on another node than the driver's only if there is a place for it."""
-        return self.shipment is None or self.checkpoints.has_place()
+        """Whether trials on this node write checkpoints: on another than the driver's only if it sees the store."""
+        return self.broadcast is None or self.checkpoints.has_place()
 
 
 @functools.cache
 def load_data(task: Task) -> TrainingData:
-    """The images, on the device: loaded by an actor's first trial, used by all that follow."""
-    arrow = images_of(task.arrow, task.shipment)
+    """The images, on the device: loaded by an actor's first trial and reused by later ones."""
+    arrow = images_of(task.arrow, task.broadcast)
     loaded = data.load_training(arrow, task.val_fraction, task.split_seed, task.train_subset)
     return loaded.to(task.share.device)
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
-    """Trains one configuration; `fit` reseeds everything, so a warm actor gives what a fresh one does."""
+    """Trains one configuration. `fit` seeds everything, so a reused actor gives the same results as a new one."""
 
     def setup(self, config: dict[str, Any], task: Task) -> None:
-        # Ray sets OMP_NUM_THREADS only where a trial asks for whole cores, and torch reads it once.
+        # Ray sets OMP_NUM_THREADS only if a trial asks for whole cores, and torch reads it only once.
         torch.set_num_threads(task.share.cpus)
         torch.set_flush_denormal(True)  # before torch starts threads, which inherit it; see host.at_full_speed
-        if 0 < task.share.gpus < 1:  # Ray's share is a promise: over it, the others would run out of memory
+        if 0 < task.share.gpus < 1:  # Ray does not enforce shares, and others would run out of memory
             torch.cuda.set_per_process_memory_fraction(TENSORS * task.share.gpus)
         self._task = task
         self._begin(config)
@@ -100,7 +101,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
             load_data(self._task),
             self._task.share.device,
             _load(self._task.checkpoints, self._trial_id, trained),
-            weights=weights_of(self._task.weights, self._task.shipment),
+            weights=weights_of(self._task.weights, self._task.broadcast),
             micro_batches=config.get(MICRO_BATCHES, 1),
             robust_at=self._task.robust_at,
         )
@@ -108,13 +109,13 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     def step(self) -> dict[str, Any]:
         """Trains an epoch and reports it.
 
-        Whether the trial is to be kept as it then is, is told with the report, and done when Ray asks for the next
-        epoch: by then the search has judged this one and has written that down. So no trial can go on from behind a
-        rung it was not judged at, and what is to be stopped is not written first.
+        If a checkpoint is due, the report says so, but it is written only when Ray asks for the next epoch. By then the
+        search has judged this epoch and recorded its decision. So no trial can resume past a rung at which it was not
+        judged, and stopped trials are not saved.
         """
         kept = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
-        # Ray names an actor once, and this one takes trial after trial; so its process tells which one it trains, on
-        # the dashboard as in ps, top and nvidia-smi. After the step Ray puts its own title back.
+        # Names the current trial on the dashboard, in ps, top and nvidia-smi, as Ray names an actor only once. Ray
+        # restores its own title after the step.
         _raylet.setproctitle(f"ray::Trial {self._name}")  # type: ignore[attr-defined]
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
@@ -122,10 +123,10 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         return {**metrics(result), "done": done, "checkpoint_due": self._due, **kept}
 
     def _save(self) -> dict[str, str]:
-        """Keeps the trial. Returns why that can not be; the trial is not to blame.
+        """Writes a checkpoint. Returns errors instead of raising them, as they are not the trial's fault.
 
-        On a full disk, `checkpoint_error`, the search has to end. A network, `checkpoint_late`, may be there again when
-        the trial is due next.
+        `checkpoint_error`, such as a full disk, must end the search. `checkpoint_late` is a network failure, which may
+        be over by the next checkpoint.
         """
         assert self._last is not None
         error = late = ""
@@ -143,10 +144,10 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
 
 
 def _load(kept: CheckpointStore, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
-    """What a trial goes on from; None if it starts anew.
+    """The state that a trial resumes from; None if it starts from scratch.
 
-    As it does if the system died before the file was whole, if the file is another configuration's, or if the network
-    does not give it: another attempt would fail of that, too.
+    It does so if the checkpoint is incomplete, that of another configuration, or unreachable: a failure here would
+    only repeat itself in the second attempt.
     """
     try:
         state = kept.load(trial_id)
@@ -156,13 +157,13 @@ def _load(kept: CheckpointStore, trial_id: str, config: TrainConfig) -> dict[str
 
 
 def metrics(result: EpochResult) -> dict[str, Any]:
-    """What is reported of an epoch, under the report's names."""
+    """The metrics of an epoch, as reported to Ray and the listeners."""
     return {
         "epoch": result.epoch,
         "train_loss": result.train_loss,
         "train_acc": result.train_acc,
         "val_loss": math.nan if result.val_loss is None else result.val_loss,
-        # The searchers compare these: a diverged trial must be the worst, and NaN compares with nothing.
+        # Searchers compare these. A diverged trial must be the worst, and NaN does not compare.
         "val_acc": 0.0 if result.val_acc is None else result.val_acc,
         "val_robust_acc": 0.0 if result.diverged else result.val_robust_acc,
         "lr": result.lr,

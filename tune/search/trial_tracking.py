@@ -1,7 +1,7 @@
-"""The search for W&B: one run a trial, grouped by the search. Ray's callback tells it, as it tells the journal.
+"""Logs a search to W&B as a listener: one W&B run per trial, grouped by search.
 
-Ray's own WandbLoggerCallback has two actors and a service of W&B's for each trial that runs, writes the key into one of
-Ray's logs, knows nothing of a trial's status, and waits half an hour for uploads.
+Ray's own WandbLoggerCallback starts two actors and a W&B service per running trial, writes the API key into one of
+Ray's logs, does not know a trial's status, and waits half an hour for uploads.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tune.training.config import TrainConfig
 
 
 class TrialRuns(Listener):
-    """A run for each trial, which ends with its status as a tag."""
+    """Logs each trial as a W&B run, tagged with its status at the end."""
 
     def __init__(self, tracker: Tracker, folder: RunFolder) -> None:
         self._tracker = tracker
         self._id = tracking.run_ids(folder)
         self._logged: dict[str, int] = {}
-        """The last epoch of each trial: one that is tried again trains some anew."""
+        """The last epoch logged of each trial; a second attempt repeats some."""
 
     def trial_started(self, trial_id: str, origin: Origin, config: TrainConfig) -> None:
         about = config.to_dict() | {"origin": origin}
@@ -46,7 +46,7 @@ class TrialRuns(Listener):
 
 @contextmanager
 def tracked(settings: Settings, folder: RunFolder, console: Console) -> Iterator[Listener]:
-    """Who is to listen in the block, so that W&B shows the search."""
-    say = wording.teller(console)
+    """Yields the listener that logs the search to W&B."""
+    say = wording.printer(console)
     with tracking.opened(settings.wandb, settings, folder, say, lambda: Watchdog.interrupted) as tracker:
         yield TrialRuns(tracker, folder)

@@ -1,4 +1,4 @@
-"""What ends a search from outside: the user, the death of Ray, a disk that takes no checkpoint."""
+"""Ends a search for external reasons: the user, the death of Ray, a checkpoint that cannot be written."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tune.search.listener import Listener
 
 
 class RayDied(BaseException):
-    """Ray's own processes have ended. Its text says which.
+    """One of Ray's own processes has died; the message says which.
 
-    No Exception: at one of those Tune would first end its trials in order, and so wait for what is dead.
+    Not an Exception: on one of those Tune would end its trials in order first, and so wait for dead processes.
     """
 
 
 class Watchdog(Listener):
-    """Looks after what all trials stand on, before one of them is blamed: to be the first of the listeners.
+    """Checks what all trials depend on before a trial is blamed. Must be the first listener.
 
-    Raises RayDied when it has (the trials would run on for a quarter of a minute, and then Ray aborts the process),
-    Unwritable when a trial could not be kept, and KeyboardInterrupt when the user has had enough (Tune's own ways to
-    end wait for the epochs that run).
+    Raises RayDied if Ray has died (trials would run on for 15 seconds, and then Ray would abort the process),
+    Unwritable if a checkpoint could not be written, and KeyboardInterrupt if the user interrupted the search (Tune's
+    own ways of ending wait for the running epochs).
     """
 
     interrupted = False
-    """Of the class: whoever listens."""
+    """On the class, so that every instance sees it."""
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
         if metrics["checkpoint_error"]:
@@ -58,7 +58,7 @@ class Watchdog(Listener):
 
 
 def death() -> str:
-    """Which of Ray's processes that all else needs has ended, and how; empty if none has."""
+    """Which of Ray's essential processes has died, and how; empty if none has."""
     node = ray._private.worker._global_node
     for kind, process in node.dead_processes() if node is not None else ():
         if kind in (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER):
@@ -68,7 +68,7 @@ def death() -> str:
 
 @contextmanager
 def sigterm_kept() -> Iterator[None]:
-    """For the start of Ray, which puts a handler of its own in the place of ours."""
+    """Restores our SIGTERM handler after the start of Ray, which replaces it."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -77,8 +77,8 @@ def sigterm_kept() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(last_words: str) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the search with what it has, the second ends the process with `last_words`."""
+def interruptible(resume_hint: str) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the search in order, the second ends the process at once with `resume_hint`."""
     Watchdog.interrupted = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
@@ -86,36 +86,36 @@ def interruptible(last_words: str) -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         Watchdog.interrupted = True
 
-    # Python calls a handler when the main thread comes back from Ray, seconds later at times, and then once for two
-    # signals. What it writes to this socket comes at once, a byte a signal, and a thread is there to read it.
+    # Python runs a handler only when the main thread returns from Ray, possibly seconds later, and then once for two
+    # signals. But it writes a byte per signal to this socket at once, and a thread reads it.
     heard, told = socket.socketpair()
     told.setblocking(False)
     waiting = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_end_at_the_second, args=[(heard, told), bytes(before), last_words], daemon=True).start()
+    threading.Thread(target=_end_at_the_second, args=[(heard, told), bytes(before), resume_hint], daemon=True).start()
     for number in before:
         signal.signal(number, interrupt)
     try:
         yield
     finally:
-        if not Watchdog.interrupted:  # else a second one ends what is left to do, too: Ray takes seconds to end
+        if not Watchdog.interrupted:  # otherwise a second signal can still end the rest: Ray takes seconds to stop
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(waiting)
             told.close()  # which ends the thread
 
 
-def _end_at_the_second(pair: tuple[socket.socket, socket.socket], numbers: bytes, last_words: str) -> None:
-    """Reads the numbers of signals as they come; ends the process at the second one that is one of `numbers`.
+def _end_at_the_second(pair: tuple[socket.socket, socket.socket], numbers: bytes, resume_hint: str) -> None:
+    """Reads signal numbers as they arrive; ends the process at the second one in `numbers`.
 
-    It has both ends of the pair, so that neither is closed while signals are written to it.
+    Holds both ends of the pair, so that neither is closed while signals are written to it.
     """
     came = 0
     with pair[0] as heard:
         while number := heard.recv(1):
             came += number in numbers
             if came == 2:
-                # Not print: it may be what was interrupted. The cursor is hidden while a table is shown.
-                with suppress(Exception):  # nobody may be there to read it
-                    os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + last_words + "\n").encode())
-                guard.farewell()
-                os._exit(130)  # the result folder is whole at any moment, and the guard ends Ray
+                # Not `print`, which may be what was interrupted. The live view hides the cursor.
+                with suppress(Exception):  # the terminal may be gone
+                    os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + resume_hint + "\n").encode())
+                guard.dismiss()
+                os._exit(130)  # the result folder is consistent at any moment, and the guard ends Ray

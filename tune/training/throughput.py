@@ -64,12 +64,16 @@ class Trained:
         self._epochs = fit(self._config, noise(images, self._device), self._device)
 
     def run(self, seconds: float) -> dict[str, Any]:
-        """Trains for at least that long; returns images/s, memory, and whether batches had to be split."""
-        began, done, split = time.monotonic(), 0, False
+        """Trains for at least that long; returns images/s, memory, and whether batches had to be split.
+
+        `waiting` is the share of the time that its threads waited for a core, because other processes had them.
+        """
+        began, waited, done, split = time.monotonic(), waited_s(), 0, False
         while (took := time.monotonic() - began) < seconds or not done:
             split |= next(self._epochs).micro_batches > 1
             done += self._images
-        return {"images_per_s": done / took, "split": split, **memory(self._device)}
+        waiting = (waited_s() - waited) / (took * torch.get_num_threads())
+        return {"images_per_s": done / took, "split": split, "waiting": waiting, **memory(self._device)}
 
 
 def memory(device: torch.device) -> dict[str, float]:
@@ -78,6 +82,15 @@ def memory(device: torch.device) -> dict[str, float]:
         free, total = torch.cuda.mem_get_info(device)
         return {"memory_mb": (total - free) / 2**20, "total_mb": total / 2**20}
     return {"memory_mb": own_peak_mb()}
+
+
+def waited_s() -> float:
+    """Seconds for which threads of this process were ready to run but had no core. 0 where there is no schedstat."""
+    waited_ns = 0
+    for file in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread has ended
+            waited_ns += int(file.read_text().split()[1])
+    return waited_ns / 1e9
 
 
 def own_peak_mb() -> float:

@@ -1,7 +1,7 @@
-"""What an earlier part of a search has left in its result folder, for the search to go on from.
+"""The history of a search, loaded from its result folder in order to resume.
 
-The folder, not Ray's own state, is what is gone on from: Ray saves its state every ten seconds at best, loses ASHA's
-rungs, and can not take more trials. Our files are written at every decision, before it is acted on.
+A search resumes from its folder, not from Ray's state: Ray saves that every ten seconds at best, loses ASHA's rungs,
+and cannot add trials. Our files are written at every decision, before it takes effect.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from tune.settings import Settings
 from tune.training.config import TrainConfig
 
 ENDED = ("finished", "stopped", "diverged", "failed")
-"""Trials that are not taken up again; one that ran or was interrupted goes on from its checkpoint."""
+"""Status of trials that do not resume. Running and interrupted ones resume from their checkpoints."""
 
 KEPT = ("started", "spent_s", "repeats_refused", "used_up")
-"""What experiment.json holds of the search as a whole, not of the part of it that runs now."""
+"""Keys of experiment.json about the search as a whole, not only its current session."""
 
 
 @dataclass(frozen=True)
-class Past:
-    """A search so far. Numbers are those of the trials, in the order of proposal."""
+class History:
+    """A search so far. Trials are numbered in the order of proposal."""
 
     asha: Asha | None = None
-    """None for a search that stops nobody."""
+    """None without early stopping."""
 
     about: dict[str, Any] = field(default_factory=dict)
-    """What stays of experiment.json when the search goes on."""
+    """What is kept of experiment.json when the search resumes."""
 
     known: dict[int, Known] = field(default_factory=dict)
-    """All that was proposed."""
+    """All proposals."""
 
     unfinished: dict[int, tuple[Origin, TrainConfig]] = field(default_factory=dict)
-    """What of it is to be trained to its end."""
+    """The proposals whose training has not ended."""
 
     trials: dict[str, Row] = field(default_factory=dict)
     """The rows of trials.parquet, by trial_id."""
@@ -46,15 +46,15 @@ class Past:
     """The rows of epochs.parquet."""
 
     head_start: HeadStart = field(default_factory=HeadStart)
-    """What it knew before its first trial."""
+    """What a warm start knew before the first trial."""
 
     @property
     def ended(self) -> int:
-        """How many trials are not taken up again."""
+        """How many trials will not resume."""
         return sum(row["status"] in ENDED for row in self.trials.values())
 
     def known_epochs(self) -> dict[str, int]:
-        """After how many epochs each trial that goes on was seen and judged: not after a rung that it is missing on."""
+        """Up to which epoch each resuming trial is recorded, at all rungs on the way, too."""
         return {
             trial_id: min([row["epochs"], *(rung - 1 for rung in self._missed(trial_id, row["epochs"]))])
             for trial_id, row in self.trials.items()
@@ -66,20 +66,20 @@ class Past:
         return [epoch for epoch, rung in rungs.items() if epoch <= epochs and trial_id not in rung]
 
 
-def nothing(settings: Settings) -> Past:
-    """That of a search that begins."""
-    return Past(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
+def nothing(settings: Settings) -> History:
+    """The history of a new search."""
+    return History(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
 
 
-def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: str | None = None) -> Past:
-    """What lies in the folder. ValueError if it is damaged, or was learnt from other images or weights."""
+def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: str | None = None) -> History:
+    """Loads the folder. ValueError if it is damaged, or belongs to other images or weights."""
     about = folder.read_json("experiment.json")
     if missing := [name for name in (*KEPT, "data_fingerprint", "weights_sha256") if name not in about]:
         raise ValueError(f"experiment.json has no {missing[0]}; it was written by another version of this project.")
     check_origin(folder, data_fingerprint, weights_sha256)
-    folder.read_json("best.json")  # read later on; what is wrong with it is better said now
+    folder.read_json("best.json")  # read later; if it is damaged, fail now
     rungs = folder.read_json("rungs.json")
-    past = Past(
+    history = History(
         asha=Asha.from_json(rungs) if rungs else None,
         about={name: about[name] for name in KEPT}
         | {"calibration": about.get("calibration"), "resumed": [*about.get("resumed", []), now()]},
@@ -88,31 +88,31 @@ def load(folder: RunFolder, metric: str, data_fingerprint: str, weights_sha256: 
     for row in folder.read_rows("trials.parquet"):
         trial_id = row["trial_id"]
         number, config = int(trial_id), config_of(row)
-        if row["status"] not in ENDED and past.asha is not None and trial_id in past.asha.stopped:
-            row["status"] = "stopped"  # the crash came between the decision and its execution
-        past.trials[trial_id] = row
-        if row["status"] == "diverged" and past.asha is not None:
-            past.asha.record(trial_id, row["epochs"], -math.inf)  # the crash may have come between two files
+        if row["status"] not in ENDED and history.asha is not None and trial_id in history.asha.stopped:
+            row["status"] = "stopped"  # it crashed between the decision and its execution
+        history.trials[trial_id] = row
+        if row["status"] == "diverged" and history.asha is not None:
+            history.asha.record(trial_id, row["epochs"], -math.inf)  # it may have crashed between writing two files
         if row["status"] in ENDED:
-            past.known[number] = Known(config, score_of(row, metric))
+            history.known[number] = Known(config, score_of(row, metric))
         else:
             row["status"] = "interrupted"
-            past.known[number] = Known(config)
-            past.unfinished[number] = (row["origin"], config)
-    return past
+            history.known[number] = Known(config)
+            history.unfinished[number] = (row["origin"], config)
+    return history
 
 
-def nothing_to_do(past: Past, settings: Settings) -> str:
-    """Why the search has nothing left to do; empty if it has."""
-    if past.ended >= settings.trials:
-        return f"All {past.ended} trials have ended; a larger --trials adds some."
-    if settings.time_budget_s is not None and past.about.get("spent_s", 0) >= settings.time_budget_s:
-        return f"The time budget of {settings.time_budget_s:g} s is used up; a larger --time-budget goes on."
+def nothing_to_do(history: History, settings: Settings) -> str:
+    """Why there is nothing left to do; empty if there is."""
+    if history.ended >= settings.trials:
+        return f"All {history.ended} trials have ended; raise --trials to add more."
+    if settings.time_budget_s is not None and history.about.get("spent_s", 0) >= settings.time_budget_s:
+        return f"The time budget of {settings.time_budget_s:g} s is used up; raise --time-budget to continue."
     return ""
 
 
 def score_of(row: Row, metric: str) -> float | None:
-    """How a trial that has ended did, as the search itself knew it."""
+    """The searcher's score of a trial that has ended; None if it failed."""
     if row["status"] == "failed":
         return None
     return score(row["epochs"], row[metric] or 0.0, row["status"] == "diverged")

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.reporting import a_run
 from tune.reporting import ood_charts, pictures
 from tune.reporting.final_charts import reliability
-from tune.reporting.predictions import CleanPredictions, OodPredictions, calibration, read_ood, read_test
+from tune.reporting.prediction_files import CleanPredictions, OodPredictions, calibration, read_ood, read_test
 from tune.results import RunFolder
 from tune.training import images
 
@@ -40,10 +40,10 @@ def test_calibration_is_the_gap_between_what_is_claimed_and_what_is_right() -> N
 
 def test_confidence_is_judged_by_what_so_many_images_can_tell() -> None:
     few, many = ([0] * 7 + [1] * 3) * 4, ([0] * 7 + [1] * 3) * 1000
-    assert "than so few images explain" in reliability(predictions([0] * 40, few, [0.75] * 40)).says
-    assert "5.0 points too sure" in reliability(predictions([0] * 10_000, many, [0.75] * 10_000)).says
-    assert "5.0 points too modest" in reliability(predictions([0] * 10_000, many, [0.65] * 10_000)).says
-    assert "about as sure as it may be" in reliability(predictions([0] * 10_000, many, [0.705] * 10_000)).says
+    assert "a gap that may be chance with so few images" in reliability(predictions([0] * 40, few, [0.75] * 40)).caption
+    assert "5.0 points too confident" in reliability(predictions([0] * 10_000, many, [0.75] * 10_000)).caption
+    assert "5.0 points too cautious" in reliability(predictions([0] * 10_000, many, [0.65] * 10_000)).caption
+    assert "well calibrated on average" in reliability(predictions([0] * 10_000, many, [0.705] * 10_000)).caption
 
 
 def test_the_confusion_has_labels_as_rows() -> None:
@@ -64,11 +64,11 @@ def test_files_that_are_not_there_and_files_that_are_none(tmp_path: Path) -> Non
     assert read_ood(tmp_path) is None
     empty = pa.table({name: pa.array([], pa.int16()) for name in ("distortion", "severity", "label", "probability")})
     pq.write_table(empty, tmp_path / "ood_predictions.parquet")
-    with pytest.raises(ValueError, match="holds no image"):
+    with pytest.raises(ValueError, match="it is empty"):
         read_ood(tmp_path)
     table = pa.table({name: pa.array([1], pa.int16()) for name in ("label", "predicted", "probability")})
     pq.write_table(table, tmp_path / "test_predictions.parquet")
-    with pytest.raises(ValueError, match="does not name the classes"):
+    with pytest.raises(ValueError, match="lack the class names"):
         read_test(tmp_path)
     pq.write_table(table.replace_schema_metadata({"classes": '["one"]'}), tmp_path / "test_predictions.parquet")
     with pytest.raises(ValueError, match="labels without a class"):
@@ -104,7 +104,7 @@ def test_pictures_are_the_images_of_their_rows(tmp_path: Path) -> None:
 def test_reading_does_without_pandas(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     a_run.finalize(folder, 500)
-    code = "import sys, pathlib\nfrom tune.reporting.predictions import read_ood, read_test\n"
+    code = "import sys, pathlib\nfrom tune.reporting.prediction_files import read_ood, read_test\n"
     code += "assert read_test(pathlib.Path(sys.argv[1])) and read_ood(pathlib.Path(sys.argv[1]))\n"
     code += "assert 'pandas' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code, str(folder.final)], capture_output=True, text=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.a_search import settings
 from tune import run
 from tune.results import EPOCHS, TRIALS, RunFolder
-from tune.search import past, resume
+from tune.search import history, resume
 from tune.search.asha import Asha
 from tune.search.proposals import Known, score
 from tune.storage import Storage
@@ -58,27 +58,27 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def test_a_trial_is_known_up_to_a_rung_that_it_is_missing_on(folder: RunFolder) -> None:
     """Trial 2 was seen after three epochs, but its judgement after the second was not in the mirror yet."""
-    assert past.load(folder, "val_acc", "abc").known_epochs() == {"0002": 1, "0005": 0}
+    assert history.load(folder, "val_acc", "abc").known_epochs() == {"0002": 1, "0005": 0}
     everyone = Asha(8, 1)
     for epoch in (1, 2):
         everyone.report("0002", epoch, 30.0)
     folder.write_json("rungs.json", everyone.to_json())
-    assert past.load(folder, "val_acc", "abc").known_epochs()["0002"] == 3
+    assert history.load(folder, "val_acc", "abc").known_epochs()["0002"] == 3
     folder.write_json("rungs.json", {})
-    assert past.load(folder, "val_acc", "abc").known_epochs()["0002"] == 3, "nobody is stopped"
+    assert history.load(folder, "val_acc", "abc").known_epochs()["0002"] == 3, "nobody is stopped"
 
 
 def test_a_diverged_trial_stands_on_its_rung_though_the_crash_came_between_two_files(folder: RunFolder) -> None:
     rungs = folder.read_json("rungs.json")
     del rungs["rungs"]["1"]["0003"]
     folder.write_json("rungs.json", rungs)
-    found = past.load(folder, "val_acc", "abc")
+    found = history.load(folder, "val_acc", "abc")
     assert found.asha is not None
     assert found.asha.rungs[1]["0003"] == -math.inf
 
 
 def test_what_has_ended_stays_and_what_ran_is_run_again(folder: RunFolder) -> None:
-    found = past.load(folder, "val_acc", "abc")
+    found = history.load(folder, "val_acc", "abc")
     statuses = {trial_id: item["status"] for trial_id, item in found.trials.items()}
     assert statuses == {
         "0000": "finished", "0001": "stopped", "0002": "interrupted",
@@ -96,21 +96,21 @@ def test_what_has_ended_stays_and_what_ran_is_run_again(folder: RunFolder) -> No
 
 def test_a_search_without_asha_comes_back_without(folder: RunFolder) -> None:
     folder.write_json("rungs.json", {})
-    assert past.load(folder, "val_acc", "abc").asha is None
+    assert history.load(folder, "val_acc", "abc").asha is None
 
 
 def test_other_images_are_refused(folder: RunFolder) -> None:
     with pytest.raises(ValueError, match="other images"):
-        past.load(folder, "val_acc", "xyz")
+        history.load(folder, "val_acc", "xyz")
 
 
 def test_other_weights_are_refused(folder: RunFolder) -> None:
     with pytest.raises(ValueError, match="begun with other weights"):
-        past.load(folder, "val_acc", "abc", "0123")
+        history.load(folder, "val_acc", "abc", "0123")
     folder.write_json("experiment.json", folder.read_json("experiment.json") | {"weights_sha256": "0123"})
-    past.load(folder, "val_acc", "abc", "0123")
+    history.load(folder, "val_acc", "abc", "0123")
     with pytest.raises(ValueError, match="begun with other weights"):
-        past.load(folder, "val_acc", "abc", "4567")
+        history.load(folder, "val_acc", "abc", "4567")
 
 
 @pytest.mark.parametrize("name", ["experiment.json", "rungs.json", "trials.parquet", "epochs.parquet"])
@@ -121,7 +121,7 @@ def test_a_damaged_folder_is_told(folder: RunFolder, name: str, content: bytes |
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=name.replace(".", r"\.")):
-        past.load(folder, "val_acc", "abc")
+        history.load(folder, "val_acc", "abc")
 
 
 @pytest.mark.parametrize("name", ["trials.parquet", "epochs.parquet"])
@@ -148,7 +148,7 @@ def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any
 
 def test_a_folder_of_someone_else_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "obstacle", lambda path: "Permission denied")
-    with pytest.raises(ValueError, match=r"can not be written to \(Permission denied\)"):
+    with pytest.raises(ValueError, match=r"cannot be written to \(Permission denied\)"):
         resume.check_folder(folder)
 
 
@@ -156,15 +156,15 @@ def test_a_file_that_can_not_be_opened_is_told(folder: RunFolder) -> None:
     (folder.path / "rungs.json").unlink()
     (folder.path / "rungs.json").mkdir()
     with pytest.raises(ValueError, match=r"rungs\.json is damaged: .*Is a directory"):
-        past.load(folder, "val_acc", "abc")
+        history.load(folder, "val_acc", "abc")
 
 
 def test_a_search_knows_when_it_has_nothing_to_do(folder: RunFolder) -> None:
-    found = past.load(folder, "val_acc", "abc")
-    assert "All 4 trials have ended" in past.nothing_to_do(found, settings(trials=4))
-    assert past.nothing_to_do(found, settings(trials=5)) == ""
-    assert "time budget of 5 s is used up" in past.nothing_to_do(found, settings(trials=9, time_budget_s=5.0))
-    assert past.nothing_to_do(found, settings(trials=9, time_budget_s=6.0)) == ""
+    found = history.load(folder, "val_acc", "abc")
+    assert "All 4 trials have ended" in history.nothing_to_do(found, settings(trials=4))
+    assert history.nothing_to_do(found, settings(trials=5)) == ""
+    assert "time budget of 5 s is used up" in history.nothing_to_do(found, settings(trials=9, time_budget_s=5.0))
+    assert history.nothing_to_do(found, settings(trials=9, time_budget_s=6.0)) == ""
 
 
 # The options of a search that goes on.
@@ -190,14 +190,14 @@ def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seed": 5}, "--seed is 5, but the search was begun with 3; leave it out"),
+        ({"seed": 5}, "--seed is 5, but the search was started with 3; omit it"),
         ({"max_epochs": 9}, "--max-epochs is 9"),
         ({"seeds": 5}, "--seeds is 5"),
         ({"scheduler": "none"}, "--scheduler is none"),
-        ({"train_subset": 500}, "--train-subset is 500, but the search was begun with None"),
-        ({"trials": 1}, "--trials is 1, but the search was begun with 2; it can only grow"),
-        ({"time_budget_s": 30.0}, "--time-budget is 30, but the search was begun with 60; it can only grow"),
-        ({"space_sha256": "1"}, "space.py has changed since the search began"),
+        ({"train_subset": 500}, "--train-subset is 500, but the search was started with None"),
+        ({"trials": 1}, "--trials is 1, but the search was started with 2; it can only be raised"),
+        ({"time_budget_s": 30.0}, "--time-budget is 30, but the search was started with 60; it can only be raised"),
+        ({"space_sha256": "1"}, "space.py has changed since the search started"),
     ],
 )
 def test_options_must_agree(changes: dict[str, Any], words: str) -> None:
@@ -218,9 +218,7 @@ def test_the_run_of_a_warm_start_may_be_gone_and_is_named_as_before(given: str, 
 def test_another_warm_start_does_not_agree(tmp_path: Path) -> None:
     before = settings(warm_start=str(tmp_path / "earlier"))
     options = resume.merged({"warm_start": "other"}, RunFolder(tmp_path / "one"), before)
-    with pytest.raises(
-        ValueError, match=r"--warm-start is other, but the search was begun with .*/earlier; leave it out"
-    ):
+    with pytest.raises(ValueError, match=r"--warm-start is other, but the search was started with .*/earlier; omit it"):
         resume.check_agrees(before, settings(warm_start=options.warm_start))
 
 
@@ -231,5 +229,5 @@ def test_a_search_can_grow_and_move() -> None:
 
 
 def test_a_budget_can_not_be_set_where_there_was_none() -> None:
-    with pytest.raises(ValueError, match="begun with no time budget"):
+    with pytest.raises(ValueError, match="started with no time budget"):
         resume.check_agrees(settings(), settings(time_budget_s=90.0))
