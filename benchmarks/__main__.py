@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import memory, searches, table
-from benchmarks.compare import ROOT, Options, alternate, commit, machine, write
+from benchmarks.compare import ROOT, Options, alternate, machine, write
+from benchmarks.provenance import commit
 from benchmarks.sides import COMPARISONS
 from tune.results import now
 from tune.training import data

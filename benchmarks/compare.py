@@ -15,6 +15,7 @@ import torch
 
 from tune.files import whole
 from tune.search.devices import this_machine
+from tune.training import host
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,23 +60,13 @@ def ratios(engine: list[float], plain: list[float], unit: str) -> list[float]:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "cpu": this_machine().names[0],
         "cores": this_machine().cpus,
-        "bf16": [name for name in ("avx512_bf16", "amx_bf16") if able.get(name)],
+        "bf16": host.bf16_instructions(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-
-
-def commit() -> str | None:
-    """The state of the code, where there is git and a repository."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, cwd=ROOT).stdout.strip() or None
-    except OSError:
-        return None
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

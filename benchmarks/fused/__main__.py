@@ -40,8 +40,10 @@ from benchmarks.fused.check import LIMIT, apart
 from benchmarks.fused.networks import METHODS
 from benchmarks.fused.table import render
 from benchmarks.fused.ways import Job, Way, measure, ways
-from benchmarks.gpu.__main__ import commit
+from benchmarks.provenance import commit
+from tune import cpu
 from tune.files import whole
+from tune.training import host
 
 
 def check(device: str) -> bool:
@@ -84,21 +86,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def circumstances(device: str, given: Sequence[str]) -> dict[str, Any]:
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "command": shlex.join(["python", "-m", "benchmarks.fused", *given]),
-        "device": torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else cpu.name(),
         "cores": cores(),
-        "bf16": [name for name in ("avx512_bf16", "amx_bf16") if able.get(name)],
+        "bf16": host.bf16_instructions(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "commit": commit(),

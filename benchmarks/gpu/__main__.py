@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +51,7 @@ from benchmarks.gpu.session import (
     waits,
 )
 from benchmarks.gpu.sharing import measure_sharing
+from benchmarks.provenance import commit
 from tune.training import data, loop
 from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
@@ -235,16 +235,6 @@ def circumstances(options: argparse.Namespace, given: Sequence[str]) -> dict[str
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def commit() -> str | None:
-    """Where there is git and a repository."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        said = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent)
-    except OSError:
-        return None
-    return said.stdout.strip() or None
 
 
 def main(given: Sequence[str]) -> int:

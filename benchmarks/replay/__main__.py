@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import marks
-from benchmarks.compare import ROOT, commit, write
+from benchmarks.compare import ROOT, write
+from benchmarks.provenance import commit
 from benchmarks.replay import evidence, measure, tables
 from tune.results import now
 

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from benchmarks import marks
-from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.compare import ROOT, machine, write
+from benchmarks.provenance import commit
 from benchmarks.robust import ranking
 from benchmarks.robust.configurations import TRUTH_IMAGES, parts
 from benchmarks.robust.truth import corrupted_truth, of_each_family

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks import marks
-from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.compare import ROOT, machine, write
+from benchmarks.provenance import commit
 from benchmarks.survival import endings, table
 from benchmarks.survival.endings import Ending
 from benchmarks.survival.life import Search, Victim

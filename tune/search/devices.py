@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import platform
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ray._private.thirdparty import pynvml  # with which Ray counts the GPUs
 from ray._private.utils import get_num_cpus  # what Ray will count, a container's limit included
+
+from tune import cpu
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ def at_a_glance() -> Machine:
 
 
 def _machine(gpus: list[str]) -> Machine:
-    return Machine(get_num_cpus(), len(gpus), (_cpu_name(), *gpus))
+    return Machine(get_num_cpus(), len(gpus), (cpu.name(), *gpus))
 
 
 def resolve(
@@ -104,11 +104,3 @@ def resolve(
     if not machine.at_once(share):  # a cluster, whose nodes differ
         raise ValueError(f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on one.")
     return share, settled
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -9,17 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifar_models import Preprocessing
+from tune.training import host
 from tune.training.augment import evaluation_batch
 from tune.training.images import ImageSet
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
     """bfloat16 autocast if the hardware multiplies bfloat16; otherwise everything stays in float32."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.13 or so
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(host.bf16_instructions())
     context: AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16, enabled=fast)
     return context
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -60,7 +58,11 @@ class EpochResult:
     """Training images over the seconds spent training on them."""
 
     peak_memory_mb: float
-    """CUDA: the peak of allocated tensors. CPU: the peak of the whole process, including its earlier trials."""
+    """CUDA: the peak of allocated tensors in this training. CPU: the peak resident set of the process so far.
+
+    Trials that follow one another in one process (Ray reuses it) each report at least what the largest before them
+    needed on a CPU; on a GPU they do not.
+    """
 
     micro_batches: int
     """Number of parts that each batch was split into to fit into memory; 1 means that none was split."""
@@ -141,7 +143,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int, *, robust: b
         lr=lr,
         wall_s=wall_s,
         images_per_s=len(losses) * batch_size / (trained - began),
-        peak_memory_mb=_peak_memory_mb(losses.device),
+        peak_memory_mb=host.peak_memory_mb(losses.device),
         micro_batches=training.micro_batches,
         diverged=diverged,
         batch_loss=tuple(losses.tolist()),
@@ -228,10 +230,3 @@ def _seed(seed: int, epoch: int, device: torch.device) -> torch.Generator:
     mixed = (seed * 1_000_003 + epoch) % 2**63
     torch.manual_seed(mixed)
     return torch.Generator(device).manual_seed(mixed)
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -9,12 +9,9 @@ It reads one JSON object per line and answers each with another: {"threads": 2} 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,20 +70,11 @@ class Trained:
 
 
 def memory(device: torch.device) -> dict[str, float]:
-    """In MB: on a GPU the memory that all processes use and the total; on a CPU the peak of this process."""
+    """In MB. GPU: what all processes on it use, and its total memory. CPU: the peak of this process."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return {"memory_mb": (total - free) / 2**20, "total_mb": total / 2**20}
-    return {"memory_mb": own_peak_mb()}
-
-
-def own_peak_mb() -> float:
-    """Peak memory of this process in MB. Linux's `ru_maxrss` would include the process that started it."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
-    unit = 1 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return {"memory_mb": host.peak_memory_mb(device)}
 
 
 def main(argument: str) -> None:
