@@ -71,11 +71,9 @@ def ood_files(
     options: argparse.Namespace, run: RunFolder, settings: Settings, data_dir: Path, say: Callable[[str], None]
 ) -> list[Path]:
     """The files of the challenge; none, and `say` hears why, if they are not to be had and there is more to do."""
-    from tune.training import ood, synthetic_ood
+    from tune.training import ood, sources
 
-    folder = options.ood_dir
-    if folder is None:
-        folder = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
+    folder = sources.ood_folder(settings.data, data_dir) if options.ood_dir is None else options.ood_dir
     try:
         return ood.locate(folder)
     except ood.OodMissing as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tune.reporting.predictions import CleanPredictions, OodPredictions, read_ood, read_test
 from tune.results import EPOCHS, TRIALS, Row, RunFolder
-from tune.training import cifar100, sources, synthetic
+from tune.training import sources
 from tune.training.config import TrainConfig
 
 METRICS = {
@@ -119,9 +119,7 @@ class Run:
 
     def test_images(self) -> Path:
         """Where the Arrow file of the test images is on this machine, if it exists."""
-        root = Path(self.settings["data_dir"])
-        drawn = self.settings["data"] == "synthetic"
-        return synthetic.arrow_file(root, "test") if drawn else cifar100.arrow_file(root, "test")
+        return sources.arrow_file(self.settings["data"], Path(self.settings["data_dir"]), "test")
 
 
 def load(folder: RunFolder) -> Run:
