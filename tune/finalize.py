@@ -30,7 +30,7 @@ from tune.settings import Settings
 if TYPE_CHECKING:
     from tune.training.final_folder import FinalFolder
 
-MOST_SEEDS = 10
+MAX_SEEDS = 10
 """All weights lie in one model.pt: of ten ResNet-50 that is 0.9 GB."""
 
 
@@ -39,7 +39,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("run", nargs="?", metavar="RUN", help="name or path of a run (default: the newest)")
     parser.add_argument("--trial", metavar="ID", help="this trial's configuration instead of the best")
     parser.add_argument("--epochs", type=at_least(1), metavar="E", help=f"epochs to train (default: {EPOCHS})")
-    parser.add_argument("--seeds", type=at_least(1, MOST_SEEDS), metavar="K",
+    parser.add_argument("--seeds", type=at_least(1, MAX_SEEDS), metavar="K",
                         help="train on K seeds; the mean of their probabilities is tested (default: 1)")  # fmt: skip
     parser.add_argument("--train-on", choices=("all", "train"),
                         help="all labelled images, or the search's training part (default: all)")  # fmt: skip

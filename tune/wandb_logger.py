@@ -45,7 +45,7 @@ SETTINGS = wandb.Settings(
 SAID = threading.Lock()
 """Held from the first problem on."""
 
-MOST_SAID = 1000
+MAX_SAID = 1000
 """So many characters of it."""
 
 OVER_EPOCHS = ("train_loss", "val_loss", "train_acc", "val_acc", "val_robust_acc", "lr")
@@ -131,7 +131,7 @@ def say(problem: str) -> None:
     """Says the first problem. The command reads only that, at its end; until then a full pipe would block for good."""
     if SAID.acquire(blocking=False):  # kept
         with suppress(OSError):  # the command may be gone
-            print(" ".join(problem.split())[:MOST_SAID], flush=True)
+            print(" ".join(problem.split())[:MAX_SAID], flush=True)
 
 
 def work(messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune.settings import Source
-from tune.training.config import MOST_SEED, TrainConfig
+from tune.training.config import MAX_SEED, TrainConfig
 
 TrainOn = Literal["all", "train"]
 
-LEAST_GAMMA = 1e-6
+MIN_GAMMA = 1e-6
 """The smallest gamma that TrainConfig allows."""
 
 
@@ -40,7 +40,7 @@ class Request:
     def configs(self) -> list[TrainConfig]:
         """The configuration of each training: its own seed first, then the numbers that follow."""
         first = self.config.seed
-        return [replace(self.config, seed=(first + number) % (MOST_SEED + 1)) for number in range(self.seeds)]
+        return [replace(self.config, seed=(first + number) % (MAX_SEED + 1)) for number in range(self.seeds)]
 
     def to_dict(self) -> dict[str, Any]:
         """The part that a checkpoint keeps: everything but the data."""
@@ -67,6 +67,6 @@ def at_horizon(config: TrainConfig, epochs: int) -> TrainConfig:
     - Everything else stays as it is.
     """
     ratio = epochs / config.epochs
-    gamma = max(LEAST_GAMMA, config.gamma ** (1 / ratio)) if config.scheduler == "step" else config.gamma
+    gamma = max(MIN_GAMMA, config.gamma ** (1 / ratio)) if config.scheduler == "step" else config.gamma
     frozen = max(1, round(config.freeze_epochs * ratio)) if config.freeze_epochs else 0
     return replace(config, epochs=epochs, gamma=gamma, freeze_epochs=frozen)

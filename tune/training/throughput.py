@@ -26,7 +26,7 @@ from tune.training.sources import CLASSES
 EPOCH_S = 0.5
 """Seconds per epoch: long enough for per-epoch costs not to matter, short enough to end soon."""
 
-MOST_IMAGES = 50_000
+MAX_IMAGES = 50_000
 
 
 def noise(count: int, device: torch.device) -> TrainingData:
@@ -53,7 +53,7 @@ class Trained:
         took = min(next(self._epochs).wall_s for _ in range(2))  # the first one selects kernels and allocates memory
         batches = round(EPOCH_S / took)
         if batches > 1:
-            self._begin(min(batches, MOST_IMAGES // self._config.batch_size) * self._config.batch_size)
+            self._begin(min(batches, MAX_IMAGES // self._config.batch_size) * self._config.batch_size)
             next(self._epochs)
 
     def _begin(self, images: int) -> None:
