@@ -48,7 +48,7 @@ class Turns:
         return torch.stack([torch.stack(kept) for kept in losses], 1)
 
     def _member(self, index: int) -> Iterator[Tensor]:
-        """The losses of one member's epoch, a step at a time: the loop of `loop._learn`."""
+        """The losses of one member's epoch, a step at a time: the loop of `loop._train_one_epoch`."""
         training: Training = self._trainings[index]
         config, device = training.config, self._data.pixels.device
         training.epoch += 1

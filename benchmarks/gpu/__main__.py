@@ -150,7 +150,7 @@ def measure_waits(session: Session) -> None:
             with session.report.guard("waits", what), stepping(step_of):
                 config = session.config(**{"batch_size": batch_size, "epochs": 2} | changes)
                 training = next(session.fit(config, images)).training  # brings the constants to the device
-                places = waits(partial(loop._learn, training, images.train, batch_size))
+                places = waits(partial(loop._train_one_epoch, training, images.train, batch_size))
                 note = ", ".join(f"{times}x {place}" for place, times in places.items())
                 session.report.add("waits", what, places.total(), "an epoch", ("<=", 1), note)
 

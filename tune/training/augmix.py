@@ -7,13 +7,13 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor
 
-from tune.training.operators import MOVES, OPERATORS, SIGNED, apply
+from tune.training.operators import GEOMETRIC, OPERATORS, SIGNED, apply
 
 WIDTH, DEPTH, SEVERITY = 3, 3, 3.0
 """The paper's defaults: chains per image, maximum operators per chain, and maximum severity on a scale of 10."""
 
 # Without color, contrast, brightness and sharpness, which overlap with the corruptions that the paper tests on.
-NAMES = (*MOVES, "posterize", "solarize", "autocontrast", "equalize")
+NAMES = (*GEOMETRIC, "posterize", "solarize", "autocontrast", "equalize")
 IDENTITY = OPERATORS.index("identity")
 
 

@@ -3,7 +3,7 @@
     python -m tune.training.throughput '{"config": {...}, "device": "cpu"}'
 
 It reads one JSON object per line and answers each with another: {"threads": 2} warms up on that many cores,
-{"seconds": 3.0} trains. It ends with its input, and keeps its memory until then.
+{"seconds": 3.0} trains. It exits at the end of its input, and keeps its memory until then.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tune.training.loop import EpochResult, fit
 from tune.training.sources import CLASSES
 
 EPOCH_S = 0.5
-"""Seconds per epoch: long enough for per-epoch costs not to matter, short enough to end soon."""
+"""Seconds per epoch: long enough to make per-epoch costs negligible, short enough to end in time."""
 
 MAX_IMAGES = 50_000
 
 
 def noise(count: int, device: torch.device) -> TrainingData:
-    """`count` images of noise, since their content does not change the time."""
+    """`count` images of noise, as the content does not affect the time."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (count, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator)
     labels = torch.arange(count) % CLASSES
@@ -38,7 +38,7 @@ def noise(count: int, device: torch.device) -> TrainingData:
     return TrainingData(images, None).to(device)
 
 
-class Trained:
+class NoiseTraining:
     """A training on noise that can be continued epoch by epoch."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
@@ -48,9 +48,9 @@ class Trained:
         self._images = 0
 
     def get_ready(self) -> None:
-        """Finds the number of images for an epoch of EPOCH_S, and trains the first such epoch."""
+        """Finds how many images an epoch of EPOCH_S takes, and trains the first such epoch."""
         self._begin(self._config.batch_size)
-        took = min(next(self._epochs).wall_s for _ in range(2))  # the first one selects kernels and allocates memory
+        took = min(next(self._epochs).wall_s for _ in range(2))  # the first selects kernels and allocates memory
         batches = round(EPOCH_S / took)
         if batches > 1:
             self._begin(min(batches, MAX_IMAGES // self._config.batch_size) * self._config.batch_size)
@@ -61,7 +61,7 @@ class Trained:
         self._epochs = fit(self._config, noise(images, self._device), self._device)
 
     def run(self, seconds: float) -> dict[str, Any]:
-        """Trains for at least that long; returns images/s, memory, and whether batches had to be split."""
+        """Trains for at least `seconds`; returns images/s, memory, and whether batches had to be split."""
         began, done, split = time.monotonic(), 0, False
         while (took := time.monotonic() - began) < seconds or not done:
             split |= next(self._epochs).micro_batches > 1
@@ -79,15 +79,15 @@ def memory(device: torch.device) -> dict[str, float]:
 
 def main(argument: str) -> None:
     asked = json.loads(argument)
-    trained = Trained(TrainConfig.from_dict(asked["config"]), torch.device(asked["device"]))
+    training = NoiseTraining(TrainConfig.from_dict(asked["config"]), torch.device(asked["device"]))
     with host.at_full_speed():
         for line in sys.stdin:
             told, answer = json.loads(line), {}
             if "threads" in told:
                 torch.set_num_threads(told["threads"])
-                trained.get_ready()
+                training.get_ready()
             else:
-                answer = trained.run(told["seconds"])
+                answer = training.run(told["seconds"])
             print(json.dumps(answer), flush=True)
 
 
