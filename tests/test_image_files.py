@@ -128,13 +128,13 @@ def test_a_large_picture_is_no_warning(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"", "no image that"), (b"text", "no image that"), (None, "can not be read: ")]
+    ("content", "told"), [(b"", "is not an image"), (b"text", "is not an image"), (None, "can not be read: ")]
 )
 def test_what_is_none_is_told(content: bytes | None, told: str, tmp_path: Path) -> None:
     halves(640, 480).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(image_files.UnreadableImage, match=rf"a\.png {'is ' if content is not None else ''}{told}"):
+    with pytest.raises(image_files.UnreadableImage, match=rf"a\.png {told}"):
         image_files.read(tmp_path / "a.png")
 
 

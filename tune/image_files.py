@@ -55,7 +55,7 @@ def read(path: Path) -> NDArray[np.uint8]:
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage(f"{path} is no image that Pillow knows.") from None
+        raise UnreadableImage(f"{path} is not an image that Pillow can identify.") from None
     except Exception as error:  # each format's reader raises its own types for a damaged file
         raise UnreadableImage(f"{path} can not be read: {error}.") from error
 
