@@ -157,7 +157,7 @@ def test_a_bare_tensor_is_no_checkpoint(model_file: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model\.pt is not there\.$"):
+    with pytest.raises(ValueError, match=r"model\.pt does not exist\.$"):
         checkpoint.load_model(tmp_path / "model.pt", CPU)
 
 
