@@ -1,7 +1,7 @@
-"""Replays searches on the recorded curves, this project's and its peers': python -m benchmarks.replay
+"""Replays this project's searches and its peers' on the recorded curves: python -m benchmarks.replay
 
-Writes results/replay.json and docs/evidence.md. No training, no Ray, no data; fifty seeds take some twenty minutes on
-two cores.
+Writes results/replay.json and docs/evidence.md. It needs no training, no Ray cluster and no data. Fifty seeds take
+about twenty minutes on two cores.
 """
 
 from __future__ import annotations
