@@ -1,8 +1,8 @@
-"""Measures the engine against what people write: python -m benchmarks --data-dir DIR
+"""Measures the engine against the code people usually write: python -m benchmarks --data-dir DIR
 
-The two sides of a comparison take turns, so that both see the same state of the machine, and the ratio of the median
-pair is reported. Everything takes over an hour on two cores; `--only` picks, `--quick` only proves that it runs. The
-figures go to a JSON file, and a table of them to the screen. Linux alone, as cores are pinned and memory is read from
+The two sides of a comparison alternate, so that both see the machine in the same state, and the median of the pairs'
+ratios is reported. All of it takes over an hour on two cores. `--only` selects measurements; `--quick` only shows that
+they run. Results go to a JSON file, and as a table to the screen. Linux only, as it pins cores and reads memory from
 /proc.
 """
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import memory, searches, table
-from benchmarks.compare import ROOT, Options, alternate, commit, machine, write
+from benchmarks.compare import ROOT, Options, alternate, machine, write
+from benchmarks.provenance import commit
 from benchmarks.sides import COMPARISONS
 from tune.results import now
 from tune.training import data
@@ -32,21 +33,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("CIFAR100_ROOT", "data")), metavar="DIR",
                         help="holds cifar-100-python/ (default: CIFAR100_ROOT, or data)")  # fmt: skip
     parser.add_argument("--only", default=",".join(EVERYTHING), metavar="NAME[,NAME]", help=", ".join(EVERYTHING))
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each side (default: 5)")
-    parser.add_argument("--quick", action="store_true", help="a run of tiny sizes: proves that it runs, no more")
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="runs of each side (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="one run at tiny sizes, only to show that it works")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmark.json", metavar="FILE",
-                        help="the figures; this machine's others stay (default: build/benchmark.json)")  # fmt: skip
+                        help="the results; others of this machine stay (default: build/benchmark.json)")  # fmt: skip
     options = parser.parse_args(given)
     chosen = options.only.split(",")
     if unknown := set(chosen) - set(EVERYTHING):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(EVERYTHING)}")
     how = Options(options.data_dir.absolute(), options.quick, 1 if options.quick else options.runs)
     try:
-        data.prepare("cifar100", how.data_dir, "train")  # once, before anything is timed
+        data.prepare("cifar100", how.data_dir, "train")  # before anything is timed
     except ValueError as error:
         parser.error(str(error))
     found = begun(options.out)
-    # A folder's name is of no interest to others.
+    # The folder's name is of no interest to others.
     command = ["python", "-m", "benchmarks", *("DIR" if part == str(options.data_dir) else part for part in given)]
     for name in chosen:
         print(f"{name} ...", file=sys.stderr, flush=True)
@@ -69,12 +70,12 @@ def main(arguments: list[str] | None = None) -> None:
             }  # fmt: skip
         write(options.out, found)
     if options.quick:
-        print("Tiny sizes: these figures mean nothing.\n")
+        print("Tiny sizes: these results are meaningless.\n")
     print(table.render(found))
 
 
 def begun(path: Path) -> dict[str, Any]:
-    """The figures that are there, if they are this machine's; else none yet."""
+    """The results in the file if they are from this machine; otherwise empty ones."""
     here = machine()
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return found if found.get("machine") == here else {"machine": here, "comparisons": {}}

@@ -1,9 +1,9 @@
-"""What the augmentations and the training options cost, and what they do to a short training on one core.
+"""The cost of augmentations and training options, and their effect on a short training on one core.
 
     python -m benchmarks.augmentation speed --data-dir DIR
     python -m benchmarks.augmentation accuracy --data-dir DIR --seeds 2
 
-Times are the process's own CPU time, the best of several turns, so that other work on the machine counts little.
+Times are CPU times of the process, the best of several turns, so that other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ REFERENCE: dict[str, Any] = {
 
 
 def images_per_s(train: TrainingData, changes: dict[str, Any], batch_size: int, images: int) -> float:
-    """Augmented images a second of CPU time, from the memory map to the normalised batch."""
+    """Augmented images per second of CPU time, from the memory map to the normalised batch."""
     config = TrainConfig.from_dict(REFERENCE | {"batch_size": batch_size} | changes)
     drawn = batches.shuffled(train.train, config, preprocessing_of(config), batch_size, torch.Generator())
     with host.at_full_speed():
@@ -60,7 +60,7 @@ def images_per_s(train: TrainingData, changes: dict[str, Any], batch_size: int, 
 
 
 def step_ms(train: TrainingData, changes: dict[str, Any], batch_size: int, steps: int) -> float:
-    """CPU milliseconds of a step of SimpleCNN, its images included."""
+    """CPU milliseconds per training step of SimpleCNN, including the preparation of its batch."""
     config = TrainConfig.from_dict(REFERENCE | {"batch_size": batch_size, "ema": 0.0} | changes)
     epochs = fit(config, TrainingData(train.train.select(torch.arange(batch_size * steps)), None), CPU)
     next(epochs)
@@ -70,7 +70,7 @@ def step_ms(train: TrainingData, changes: dict[str, Any], batch_size: int, steps
 
 
 def degraded(pixels: Tensor, how: str) -> Tensor:
-    """By what no training distorts: uint8 (n, 32, 32, 3) -> the same."""
+    """Corrupts images in ways that training never does: uint8 (n, 32, 32, 3) -> same."""
     image = pixels.float()
     if how == "gaussian noise":
         image = image + 20 * torch.randn(image.shape, generator=torch.Generator().manual_seed(1))
@@ -82,7 +82,7 @@ def degraded(pixels: Tensor, how: str) -> Tensor:
 
 
 def accuracies(images: TrainingData, changes: dict[str, Any], seed: int) -> dict[str, float]:
-    """After SimpleCNN's reference for 10 epochs: in per cent, of clean and degraded validation images."""
+    """Accuracies (%) on clean and corrupted validation images, after SimpleCNN's reference, changed, for 10 epochs."""
     *_, last = fit(TrainConfig.from_dict(REFERENCE | {"seed": seed} | changes), images, CPU)
     assert images.val is not None
     pixels, labels = images.val.pixels[images.val.index], images.val.labels[images.val.index]

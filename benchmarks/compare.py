@@ -1,4 +1,4 @@
-"""Runs the two sides of a comparison in turn, and says how they compare."""
+"""Runs the two sides of a comparison in turn, and compares them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ import torch
 
 from tune.files import whole
 from tune.search.devices import this_machine
+from tune.training import host
 
 ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the measurements are made."""
+    """Options that all measurements share."""
 
     data_dir: Path
     quick: bool
     runs: int
-    """Of each side."""
+    """Runs of each side."""
 
 
 def alternate(name: str, options: Options) -> tuple[list[float], list[float]]:
-    """Engine, plain, plain, engine, ...: the figures of each, in pairs that saw the same state of the machine."""
+    """Results of engine and plain, run in the order engine, plain, plain, engine, ..., so that pairs are comparable."""
     engine: list[float] = []
     plain: list[float] = []
     for pair in range(options.runs):
@@ -42,7 +43,7 @@ def alternate(name: str, options: Options) -> tuple[list[float], list[float]]:
 
 
 def side_of(name: str, side: str, options: Options, more: list[str]) -> float:
-    """One figure, from a process of its own."""
+    """One result, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.sides", name, side, "--data-dir", str(options.data_dir), *more]
     command += ["--quick"] if options.quick else []
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
@@ -53,33 +54,23 @@ def side_of(name: str, side: str, options: Options, more: list[str]) -> float:
 
 
 def ratios(engine: list[float], plain: list[float], unit: str) -> list[float]:
-    """How many times faster the engine was in each pair."""
+    """The engine's speed-up in each pair."""
     return [b / a if unit == "s" else a / b for a, b in zip(engine, plain, strict=True)]
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    """The machine that the results were measured on."""
     return {
         "cpu": this_machine().names[0],
         "cores": this_machine().cpus,
-        "bf16": [name for name in ("avx512_bf16", "amx_bf16") if able.get(name)],
+        "bf16": host.bf16_instructions(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
 
 
-def commit() -> str | None:
-    """The state of the code, where there is git and a repository."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, cwd=ROOT).stdout.strip() or None
-    except OSError:
-        return None
-
-
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Figures as JSON, replaced in one step."""
+    """Writes results as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n")

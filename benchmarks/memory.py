@@ -1,4 +1,4 @@
-"""What memory one more trial takes: private pages of the processes of a real search, read from /proc while it runs."""
+"""The memory of one more trial: private pages of a real search's processes, read from /proc while it runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tune.results import RunFolder
 READ_EVERY_S = 0.5
 
 TRIAL = re.compile("ray::(Trial|ResourceTrainable)")
-"""A trial's process: Ray names it after the class, or, while it trains, after what `tune.with_resources` made of it."""
+"""Title of a trial's process: Ray's name of the class or, while it trains, of `tune.with_resources`' wrapper."""
 
 
 def trial_mb(options: Options) -> dict[str, Any]:
-    """MB: the highest that a trial's process held for itself, and what one of Ray's holds that only imports torch.
+    """The most private memory (MB) that a trial's process held, and that of a Ray worker that only imports torch.
 
-    A copy of the images of its own would show in the first figure, since the file they are read from is shared.
-    None where the system does not tell. Trials are known by the names of their processes, so that no other search may
-    run meanwhile.
+    A private copy of the images would show in the former, since the file that they are mapped from is shared. None
+    where the system does not tell. Trials are recognised by the titles of their processes, so no other search may run
+    at the same time.
     """
     with tempfile.TemporaryDirectory() as storage:
         command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--storage", storage, "--name", "memory"]
@@ -58,7 +58,7 @@ def trial_mb(options: Options) -> dict[str, Any]:
 
 
 def import_torch_mb() -> float | None:
-    """The same of a process of Ray's that has imported torch and done nothing."""
+    """The private memory of a Ray worker that has only imported torch."""
 
     @ray.remote  # type: ignore[untyped-decorator]  # Ray ships no types for it
     def bare() -> int:
@@ -76,14 +76,14 @@ def import_torch_mb() -> float | None:
 
 
 def processes() -> Iterator[tuple[int, str]]:
-    """Number and name of each process of this machine."""
+    """Id and title of each process of this machine."""
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # it has ended in the meantime
             yield int(folder.name), (folder / "cmdline").read_text(errors="replace").split("\0")[0]
 
 
 def private_mb(pid: int) -> float:
-    """Memory that nobody else can have before the process ends; pages that it only reads from files do not count."""
+    """Memory that only this process holds, in MB: anonymous pages, without those mapped from files."""
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""How long a report takes, how large it is, and how soon it paints: python -m benchmarks.report RUN"""
+"""How long a report takes to write, its size, and its first paint: python -m benchmarks.report RUN"""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def written(run: str, out: Path) -> float:
-    """Seconds of the whole command."""
+    """Seconds that the whole command takes."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "tune.report", run, "--out", str(out)], check=True, capture_output=True)
     return time.monotonic() - began
 
 
 def first_paint(page: Path) -> float:
-    """Milliseconds until the page shows something, in a fresh Chromium, from disk."""
+    """Milliseconds to the first contentful paint, from disk, in a fresh Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

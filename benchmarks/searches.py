@@ -1,4 +1,4 @@
-"""Whole searches as commands: ours and the peers' over the same space, and where the time of ours goes."""
+"""Whole searches as commands, ours and the peers' over the same space, and where the time of ours goes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tune.results import RunFolder
 from tune.search.devices import this_machine
 
 WORKERS = this_machine().cpus
-"""Trials side by side: one a core, for ours and for the peers."""
+"""Concurrent trials, one per core, for ours and for the peers."""
 
 PEERS = {"plain_ray_tune": "Ray Tune", "plain_optuna": "Optuna"}
 SPACE = ROOT / "benchmarks" / "space.py"
@@ -27,7 +27,7 @@ SPACE = ROOT / "benchmarks" / "space.py"
 
 @dataclass(frozen=True)
 class Size:
-    """What is searched, the same for everyone."""
+    """The size of the search, the same for all."""
 
     trials: int
     epochs: int
@@ -45,7 +45,7 @@ class Size:
 
 
 def measure(peer: str, found: dict[str, Any], options: Options) -> Iterator[None]:
-    """Adds searches of ours and of the peer in turn, and yields after each pair."""
+    """Runs our search and the peer's in turn, and yields after adding each pair to `found`."""
     found |= {"workers": WORKERS, "ours": [], "theirs": []}
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as storage:
@@ -57,7 +57,7 @@ def measure(peer: str, found: dict[str, Any], options: Options) -> Iterator[None
 
 
 def ours(options: Options, seed: int, storage: Path) -> dict[str, Any]:
-    """`tune.run` from the command to its end: seconds, best accuracy, epochs, and the parts of the time."""
+    """Runs `tune.run`: its total seconds, best accuracy, epochs, and how the workers spent the time."""
     command = [sys.executable, "-m", "tune.run", "--space", str(SPACE), "--name", "ours", "--storage", str(storage)]
     command += ["--wandb", "disabled", "--gpus-per-trial", "0", "--cpus-per-trial", "1"]
     command += Size.of(options).arguments(options, seed)
@@ -82,7 +82,7 @@ def ours(options: Options, seed: int, storage: Path) -> dict[str, Any]:
 
 
 def plain(name: str, options: Options, seed: int, storage: Path) -> dict[str, Any]:
-    """The same of `benchmarks.peers.NAME`."""
+    """The same for `benchmarks.peers.NAME`, without the parts of the time."""
     command = [sys.executable, "-m", f"benchmarks.peers.{name}", "--storage", str(storage)]
     command += Size.of(options).arguments(options, seed)
     if name == "plain_optuna":
@@ -100,7 +100,7 @@ def plain(name: str, options: Options, seed: int, storage: Path) -> dict[str, An
 
 
 def ends_of(lines: list[tuple[float, str]]) -> dict[tuple[str, int], float]:
-    """When the end of each trial's epoch was told, from the lines that `tune.run` prints into a pipe."""
+    """When each epoch of each trial was reported, from the lines that `tune.run` prints to a pipe."""
     ends = {}
     for when, line in lines:
         if found := re.search(r"trial (\d+) epoch (\d+)/", line):
@@ -111,11 +111,11 @@ def ends_of(lines: list[tuple[float, str]]) -> dict[tuple[str, int], float]:
 def parts(
     ends: dict[tuple[str, int], float], seconds: dict[tuple[str, int], float], wall: float, workers: int
 ) -> dict[str, float]:
-    """Where the workers' time went, in shares of wall x workers.
+    """Where the workers' time went, as fractions of wall x workers.
 
-    `training`: epochs, validation included; `start`: until a worker's first epoch begins, taking the first epochs of
-    all for those of different workers; `tail`: of the workers that have nothing left to do while the last trials end;
-    `end`: after the last epoch; `between`: all the rest, between a worker's epochs and between its trials.
+    `training`: epochs, validation included. `start`: until each worker's first epoch begins, assuming that the first
+    epochs of all belong to different workers. `tail`: workers with nothing left to do while the last trials finish.
+    `end`: after the last epoch. `between`: everything else, between a worker's epochs and between its trials.
     """
     total = wall * workers
     begins = sorted(ends[trial, 1] - seconds[trial, 1] for trial, epoch in ends if epoch == 1)

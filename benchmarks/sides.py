@@ -1,7 +1,7 @@
 """The two sides of each comparison, one a process: python -m benchmarks.sides NAME {engine,plain} --data-dir DIR
 
-A side prints its figure and nothing else. It has a process and a core of its own, so that neither profits from what
-the other one set, cached or allocated.
+A side prints its result and nothing else. It has a process and a core of its own, so that neither profits from what
+the other has set, cached or allocated.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ ACCURACY: dict[str, Any] = {
     "warmup": 0.1,
     "augmentation": "crop_flip",
 }
-"""The setting on which both sides must be equally good: the reference of the benchmarks' space."""
+"""The setting at which both sides must be equally accurate: the reference of the benchmarks' space."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the sides work on."""
+    """The data, and whether sizes are tiny."""
 
     data_dir: Path
     quick: bool
 
     def __call__(self, full: int, quick: int) -> int:
-        """How many images, or steps."""
+        """A number of images or steps: `full`, or `quick` with --quick."""
         return quick if self.quick else full
 
 
@@ -72,7 +72,7 @@ def images_of(sizes: Sizes, subset: int | None, seed: int = SEED) -> TrainingDat
 
 
 def engine_data(sizes: Sizes, batch_size: int) -> float:
-    """Augmented images a second, from the memory map to the normalised batch."""
+    """Augmented images per second, from the memory map to the normalised batch."""
     config, train = config_of("resnet18", batch_size), images_of(sizes, None).train
     draw = partial(batches.shuffled, train, config, preprocessing_of(config), batch_size, torch.Generator())
     with host.at_full_speed():
@@ -84,7 +84,7 @@ def engine_data(sizes: Sizes, batch_size: int) -> float:
 
 
 def plain_data(sizes: Sizes, batch_size: int) -> float:
-    """The same in a DataLoader without workers, which is its fastest way on one core."""
+    """The same with a DataLoader without workers, its fastest setting on one core."""
     loader, _ = plain_loop.make_loaders(config_of("resnet18", batch_size).to_dict(), sizes.data_dir, None, SEED)
     drawn = iter(loader)
     next(drawn)
@@ -110,7 +110,7 @@ def plain_epoch(sizes: Sizes, bf16: bool = False) -> float:
 
 
 def engine_step(sizes: Sizes, model: str, batch_size: int, steps: int) -> float:
-    """Training images a second, once as many steps have warmed up."""
+    """Training images per second, after as many steps of warm-up."""
     batch_size, steps = sizes(batch_size, 4), sizes(steps, 1)
     train = images_of(sizes, None).train.select(torch.arange(batch_size * steps))
     epochs = fit(config_of(model, batch_size), TrainingData(train, None), CPU)
@@ -133,7 +133,7 @@ def plain_step(sizes: Sizes, model: str, batch_size: int, steps: int, bf16: bool
 def plain_trainer(
     model: nn.Module, config: dict[str, Any], steps: int, bf16: bool
 ) -> Callable[[DataLoader[Any]], float]:
-    """One epoch of the plain loop, ready to run; with `bf16` also in the memory layout that goes with it."""
+    """A function that trains one epoch of the plain loop; with `bf16` also in channels-last memory."""
     if bf16:
         model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9)
@@ -143,7 +143,7 @@ def plain_trainer(
 
 
 def engine_accuracy(sizes: Sizes, seed: int) -> float:
-    """Validation accuracy, in per cent, of SimpleCNN trained on 10,000 images."""
+    """Validation accuracy (%) of SimpleCNN trained on 10,000 images."""
     config = TrainConfig.from_dict({**ACCURACY, "model": "simple_cnn", "seed": seed})
     *_, last = fit(config, images_of(sizes, sizes(10_000, 500), seed), CPU)
     assert last.val_acc is not None
@@ -167,7 +167,7 @@ class Comparison:
     engine: Side
     plain: Side
     goal: float | None = None
-    """The ratio to reach, of speeds; where the unit is %, how many points the engine may be worse."""
+    """The speed-up to reach; where the unit is %, by how many points the engine may be worse."""
 
 
 def _steps(
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("side", choices=("engine", "plain"))
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seed", type=int, help="of a comparison of accuracies")
+    parser.add_argument("--seed", type=int, help="for a comparison of accuracies")
     options = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)

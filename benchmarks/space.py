@@ -1,6 +1,6 @@
-"""The space of the benchmarks: SimpleCNN's without the later AugMix, distortions and averaged weights.
+"""The search space of the benchmarks: SimpleCNN's, without AugMix, distortions and weight averaging, which came later.
 
-results/curves.parquet holds curves of its configurations, and the peers have its augmentations; so it stays as it is.
+It must not change: results/curves.parquet holds curves of its configurations, and the peers have its augmentations.
 """
 
 from ray import tune

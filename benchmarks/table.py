@@ -1,4 +1,4 @@
-"""The figures as a table for people; docs/speed.md holds it, and a test holds it against the figures."""
+"""The results as a Markdown table, as in docs/speed.md; a test compares that with the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Runs = list[dict[str, Any]]
 
 
 def render(found: dict[str, Any]) -> str:
-    """Markdown, from what `python -m benchmarks` measured."""
+    """A Markdown table of what `python -m benchmarks` measured."""
     lines = ["| what | plain | ours | ratio (of each pair) | goal |", "|---|---|---|---|---|"]
     lines += [_comparison(row) for row in found["comparisons"].values()]
     searches = found.get("searches", {})
@@ -42,7 +42,7 @@ def _comparison(row: dict[str, Any]) -> str:
 
 
 def _against(name: str, ours: Runs, theirs: Runs, workers: int) -> list[str]:
-    """A search as a whole: its time, what it trained, what it found."""
+    """Rows for a whole search: its time, the epochs it trained, and what it found."""
     sides = (theirs, ours)
     wall = [statistics.median(run["wall_s"] for run in side) for side in sides]
     epochs = [statistics.median(run["epochs"] for run in side) for side in sides]
@@ -60,7 +60,7 @@ def _against(name: str, ours: Runs, theirs: Runs, workers: int) -> list[str]:
 
 
 def _outside(ours: Runs) -> str:
-    """What the workers did when they did not train; the goal leaves start and tail aside."""
+    """A row for the time that workers did not train; the goal excludes start and tail."""
     parts = [run["parts"] for run in ours]
     share = {name: 100 * statistics.median(part[name] for part in parts) for name in parts[0]}
     return (
@@ -75,7 +75,7 @@ def _times(found: list[float]) -> str:
 
 
 def _points(engine: list[float], plain: list[float]) -> str:
-    """The mean difference, with its standard error."""
+    """The mean difference and its standard error."""
     apart = [a - b for a, b in zip(engine, plain, strict=True)]
     error = f" ± {statistics.stdev(apart) / len(apart) ** 0.5:.2f}" if len(apart) > 1 else ""
     return f"{statistics.mean(apart):+.2f}{error} points"

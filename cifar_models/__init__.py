@@ -1,7 +1,7 @@
-"""The architectures a search can train, one a file, each with its own preprocessing.
+"""The architectures that a search can train, one per file, each with its own preprocessing.
 
-To add one: write a file beside these that defines `ARCHITECTURE`, and name it in the table below.
-Only their `build` functions import torch, so that the checks before a search can read everything else quickly.
+To add one, write a file here that defines `ARCHITECTURE`, and add its name to `NAMES` below.
+Only the `build` functions import torch, so that the checks before a search can quickly read everything else.
 """
 
 from importlib import import_module

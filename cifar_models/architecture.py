@@ -15,13 +15,13 @@ StandardAugmentation = Literal["none", "crop_flip", "resized_crop_flip"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How uint8 pixels of any size become the network's input. It is saved with every model."""
+    """How uint8 images of any size become the network's input. Saved with every model."""
 
     mean: tuple[float, float, float]
-    """Mean of each channel, of pixels scaled to 0..1."""
+    """Mean of each channel, for pixels scaled to [0, 1]."""
 
     std: tuple[float, float, float]
-    """Standard deviation of each channel, of pixels scaled to 0..1."""
+    """Standard deviation of each channel, for pixels scaled to [0, 1]."""
 
     image_size: int
     """Side length of the network's square input, in pixels."""
@@ -31,10 +31,10 @@ class Preprocessing:
     `crop_flip`: random crop with 4 px of padding, horizontal flip; `resized_crop_flip`: RandomResizedCrop, flip."""
 
     resize: int | None = None
-    """Evaluation resizes the shorter side to this, then crops the centre; None means directly to `image_size`."""
+    """Evaluation resizes the shorter side to this many pixels, then crops the centre; None means to `image_size`."""
 
     def at(self, image_size: int) -> Preprocessing:
-        """The same for another input size, with `resize` in proportion; 0 means the current size."""
+        """The same preprocessing for another input size, with `resize` in proportion; 0 keeps the size."""
         if image_size in (0, self.image_size):
             return self
         resize = None if self.resize is None else round(self.resize * image_size / self.image_size)
@@ -43,11 +43,11 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network, as trials, searches and final trainings use it."""
+    """One network, for trials and the final training alike."""
 
     build: Callable[[Path | None], nn.Module]
-    """Builds the network for 100 classes from a file with a state dict, or with random weights (None).
-    It imports torch itself, so that the rest of the file can be read without."""
+    """Builds the network for 100 classes, from a file with a state dict or with random weights (None).
+    It imports torch itself, so that the rest of the file can be read without torch."""
 
     preprocessing: Preprocessing
 
@@ -55,13 +55,13 @@ class Architecture:
     """Name of the classifier module; `dropout` applies to its inputs."""
 
     early: tuple[str, ...]
-    """Names of the modules that `freeze_epochs` freezes, the first ones of the network."""
+    """Names of the modules that `freeze_epochs` freezes: the first of the network."""
 
     smallest_image_size: int | None = None
     """Smallest `image_size` that the network accepts; None if it accepts only that of its preprocessing."""
 
     pretrained: Pretrained | None = None
-    """Weights to start from if the user gives none; None if the network always starts from random weights."""
+    """Weights to start from unless the user gives others; None if the network starts from random weights."""
 
 
 @dataclass(frozen=True)

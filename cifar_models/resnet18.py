@@ -1,4 +1,4 @@
-"""ResNet-18 for 32 px: torchvision's, with a 3x3 stem of stride 1 and no max pool (He et al. 2015, section 4.2)."""
+"""ResNet-18 for 32 px: torchvision's, with a 3x3 stem of stride 1 and no max pooling (He et al. 2015, section 4.2)."""
 
 from __future__ import annotations
 

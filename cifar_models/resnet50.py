@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torchvision.models import ResNet
 
 URL = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
-"""torchvision's `ResNet50_Weights.IMAGENET1K_V2`; written down, as its import takes seconds (a test compares)."""
+"""torchvision's `ResNet50_Weights.IMAGENET1K_V2`. A copy, since importing it takes seconds; a test compares the two."""
 
 
 def build(weights: Path | None = None) -> ResNet:
@@ -29,7 +29,7 @@ def build(weights: Path | None = None) -> ResNet:
 
 
 def _load_imagenet(model: ResNet, path: Path) -> None:
-    """Loads a state dict with torchvision's keys. The classifier is replaced afterwards, so it may be missing."""
+    """Loads a state dict with torchvision's keys. The classifier may be missing, as it is replaced afterwards."""
     from torch import Tensor
 
     from cifar_models.weights import read_tensors
@@ -42,7 +42,7 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
     if not isinstance(given, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in given.items()
     ):
-        raise ValueError(f"--weights {path} holds no state_dict (a dict of tensors on torchvision's keys).")
+        raise ValueError(f"--weights {path} does not hold a state_dict (a dict of tensors with torchvision's keys).")
     given = {key: value for key, value in given.items() if not key.startswith("fc.")}
     wanted = {key for key in own if not key.startswith("fc.") and not key.endswith("num_batches_tracked")}
     wrong = [f"missing {key}" for key in sorted(wanted - given.keys())]
@@ -59,20 +59,20 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
 
 
 def pretrained_path() -> Path:
-    """Where torchvision caches its ImageNet weights: the folder of `torch.hub.get_dir()`, found without torch."""
+    """Where torchvision caches its ImageNet weights: `torch.hub.get_dir()`, computed without torch."""
     cache = os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
     return Path(os.getenv("TORCH_HOME", cache)).expanduser() / "hub" / "checkpoints" / URL.rsplit("/", 1)[-1]
 
 
 def fetch_pretrained() -> Path:
-    """Downloads these weights unless they are cached, and returns their path. ValueError if that fails."""
+    """Downloads the weights unless they are cached, and returns their path. ValueError if that fails."""
     path = pretrained_path()
     if not path.exists():
         import torch
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The file name ends in the first 8 digits of its SHA-256, which check_hash holds it against.
+            # The file name ends in the first 8 digits of its SHA-256, which torch compares with the download.
             torch.hub.download_url_to_file(URL, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1])
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise ValueError(
@@ -93,6 +93,6 @@ ARCHITECTURE = Architecture(
     ),
     head="fc",
     early=("conv1", "bn1", "layer1", "layer2"),
-    smallest_image_size=32,  # halved five times; from less, the last stage would stride over a single pixel
+    smallest_image_size=32,  # halved five times; below that, the last stage would stride over a single pixel
     pretrained=Pretrained(pretrained_path, fetch_pretrained),
 )

@@ -1,4 +1,4 @@
-"""SimpleCNN: two convolutions and two linear layers, 1.1 million parameters, the report's first model."""
+"""SimpleCNN: two convolutions and two linear layers, 1.1 million parameters; the report's first model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build(weights: Path | None = None) -> nn.Module:
             self.fc2 = nn.Linear(256, 100)
 
         def forward(self, x: Tensor) -> Tensor:
-            # ReLU after pooling instead of before: bit-identical values and gradients, for a quarter of the work.
+            # ReLU after pooling, not before: the same values and gradients, bit for bit, for a quarter of the work.
             x = F.relu(F.max_pool2d(self.conv1(x), 2))
             x = F.relu(F.max_pool2d(self.conv2(x), 2))
             x = F.relu(self.fc1(x.flatten(1)))

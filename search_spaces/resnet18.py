@@ -1,10 +1,11 @@
 """ResNet-18 at 32 px: 11 million parameters, trained from scratch. For a GPU; on a CPU with --train-subset.
 
-Why these ranges: SGD with Nesterov, lr 0.1 at batch 128, weight decay 5e-4 and a cosine or one-cycle schedule is the
-usual recipe for ResNets on CIFAR (Loshchilov & Hutter 2017); the best rate grows with the batch, hence the wide range.
-Regularisation (MixUp, CutMix, TrivialAugment, label smoothing) helps more than for SimpleCNN, since this network can
-memorise the training images. AugMix is tried with its consistency loss, at the paper's weight (Hendrycks et al. 2020),
-and without, since that loss triples the cost of a step. The report's own is lr 0.1 at batch 8, without weight decay.
+Why these ranges: SGD with Nesterov momentum, lr 0.1 at batch size 128, weight decay 5e-4 and a cosine or one-cycle
+schedule are the usual recipe for ResNets on CIFAR (Loshchilov & Hutter 2017). The best learning rate grows with the
+batch size, hence the wide range. Regularisation (MixUp, CutMix, TrivialAugment, label smoothing) helps more than for
+SimpleCNN, since this network can memorise the training images. AugMix is tried with its consistency loss, at the
+paper's weight (Hendrycks et al. 2020), and without, as the loss triples the cost of a step. The report's own setting is
+lr 0.1 at batch size 8, without weight decay.
 """
 
 from ray import tune

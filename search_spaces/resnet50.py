@@ -1,9 +1,10 @@
 """ResNet-50 from ImageNet weights, fine-tuned at 224 px: 24 million parameters. For a GPU of its own.
 
-Why these ranges: fine-tuning wants smaller rates than training from scratch, around 0.01 for SGD at batch 64 and some
-1e-4 for AdamW (Kornblith et al. 2019 search 1e-4 to 0.1), so each optimiser has a range of its own. Freezing the early
-layers for the first epochs, or a smaller rate for all but the classifier, keeps a fresh classifier from disturbing
-them. Smaller images, or small ones at first, take a fraction of the time. The report's own is lr 0.01 at batch 8.
+Why these ranges: fine-tuning needs smaller learning rates than training from scratch, around 0.01 for SGD at batch
+size 64 and around 1e-4 for AdamW (Kornblith et al. 2019 search 1e-4 to 0.1), so each optimizer has its own range.
+Freezing the early layers for the first epochs, or a smaller learning rate for all layers but the classifier, keeps the
+untrained classifier from disturbing them. Smaller images, or images that start small, take a fraction of the time. The
+report's own setting is lr 0.01 at batch size 8.
 """
 
 from ray import tune

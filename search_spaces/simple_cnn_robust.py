@@ -1,11 +1,11 @@
-"""SimpleCNN for images that will be degraded: a second, narrower search after that of simple_cnn.py.
+"""SimpleCNN for degraded images: a second, narrower search after the one with simple_cnn.py.
 
     python -m tune.run --space search_spaces/simple_cnn_robust.py --metric val_robust_acc
 
-Why it is narrower: the wide space stops distortions and one-cycle schedules at the first rung, as both learn slowly at
-first and gain in the end. Here all trials have the same schedule and a quarter of their images distorted, so that
-early rungs compare like with like. A quarter is a compromise: in whole trials of 27 epochs, half of the images
-distorted gained 8 points on corrupted images and cost 4 on clean ones (docs/log.md).
+Why it is narrower: in the wide space ASHA stops distortions and one-cycle schedules at the first rung, as both learn
+slowly at first and catch up late. Here all trials have the same schedule and a quarter of their images distorted, so
+that early rungs compare like with like. A quarter is a compromise: in full trials of 27 epochs, distorting half of the
+images gained 8 points on corrupted images and cost 4 on clean ones (docs/log.md).
 """
 
 from ray import tune

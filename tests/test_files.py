@@ -52,7 +52,7 @@ def test_what_a_killed_process_had_not_written_to_its_end_is_removed(tmp_path: P
     (folder.path / "trials.parquet.4711.tmp").write_bytes(b"PAR1")
     claim = results.claim(folder)
     assert [path.name for path in folder.path.iterdir()] == ["best.json"]
-    with pytest.raises(ValueError, match=r"one is in use by another process; wait for its end, or stop it\."):
+    with pytest.raises(ValueError, match=r"one is in use by another process; wait for it to end, or stop it\."):
         results.claim(RunFolder(folder.path))
     claim.release()
 

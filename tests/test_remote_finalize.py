@@ -59,4 +59,4 @@ def test_a_final_training_goes_from_machine_to_machine(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
     assert cli.run(finalize.prepare, again) == cli.WRONG_INPUT
-    assert "holds no checkpoint to go on from" in capsys.readouterr().err, "it was ended elsewhere"
+    assert "holds no checkpoint to resume from" in capsys.readouterr().err, "it was ended elsewhere"

@@ -79,7 +79,7 @@ def test_who_interrupts_waits_for_seconds_and_is_told_what_is_missing(
         tracker.start(run_ids(folder)("0000"), "0000", "trial", {})
         raise KeyboardInterrupt
     assert time.monotonic() - began < tracking.INTERRUPTED_TIMEOUT_S + 10
-    assert said == [f"Warning: W&B has not taken all in time. What it lacks: {sync_command(folder)}"]
+    assert said == [f"Warning: W&B did not upload everything in time. What it lacks: {sync_command(folder)}"]
     assert deaf_server.asked()
     assert deaf_server.key_in(folder.path) == []
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, folders that can be made or claimed, and names as people read them."""
+"""Files written atomically, folders checked and locked, and names made readable."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import BinaryIO
 
 
 class Unwritable(OSError):
-    """A file could not be written: a full disk, most often. Its text is all the user needs."""
+    """A file could not be written, usually because the disk is full. The message is complete for the user."""
 
 
 class Claim:
-    """A folder that this process alone works in, until it ends or `release` is called."""
+    """A lock on a folder, held until `release` is called or the process ends."""
 
     def __init__(self, folder: Path, why: str) -> None:
-        """ValueError with `why` if another process has it."""
+        """ValueError with the message `why` if another process holds it."""
         descriptor = os.open(folder, os.O_RDONLY)
         self.release = weakref.finalize(self, os.close, descriptor)
         try:
@@ -31,23 +31,23 @@ class Claim:
             self.release()
             raise ValueError(why) from None
         except OSError:
-            pass  # a file system without locks, as some of a network
+            pass  # a file system without locks, such as some network file systems
 
 
 def cache() -> Path:
-    """Where this user keeps what can be made again: measurements, copies. The folder may not be there yet."""
+    """The user's cache folder, for what can be made again: measurements, copies. It may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar100-tune"
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def told_of(path: Path) -> Iterator[None]:
-    """An OSError of the block becomes Unwritable, with a sentence about `path`."""
+    """Turns an OSError in the block into Unwritable, with a message about `path`."""
     try:
         yield
     except Unwritable:
@@ -58,10 +58,9 @@ def told_of(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
-    """A name to write to, of this process alone.
+    """A temporary name beside `target`, used by this process only.
 
-    The file becomes `target` when the block ends well, and is removed when it does not. Unwritable if it can not become
-    that.
+    If the block succeeds, the file replaces `target`, or Unwritable is raised; if it fails, the file is removed.
     """
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
@@ -74,21 +73,21 @@ def whole(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def written(target: Path) -> Iterator[BinaryIO]:
-    """A file to write to that becomes `target` when the block ends well. Unwritable if the system refuses.
+    """A file that replaces `target` if the block succeeds. Unwritable if the system refuses.
 
-    The block should do nothing else that may raise an OSError.
+    The block should do nothing else that can raise an OSError.
     """
     with told_of(target), whole(target) as unfinished, unfinished.open("wb") as file:
         yield file
 
 
 def obstacle(folder: Path) -> str:
-    """Why `folder` can not be made or written to, as far as that shows without trying; empty if nothing is known."""
+    """Why `folder` cannot be made or written to, as far as can be told without trying; empty if it seems possible."""
     for place in (folder, *folder.absolute().parents):
         try:
             there = place.stat()
         except FileNotFoundError:
-            continue  # it would be made in the folder above
+            continue  # it would be made inside its parent
         except OSError as error:
             return error.strerror or str(error)
         if not stat.S_ISDIR(there.st_mode):
@@ -98,7 +97,7 @@ def obstacle(folder: Path) -> str:
 
 
 def check_out(out: Path, option: str) -> None:
-    """ValueError if the file can not be written; `option` is what its name was given with."""
+    """ValueError if the file cannot be written; `option` is the option that named it."""
     if out.is_dir():
         raise ValueError(f"{out} is a folder; give {option} the name of a file.")
     if why := obstacle(out.parent):
@@ -106,10 +105,10 @@ def check_out(out: Path, option: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The same on one line, with what a terminal would act on or could not show as an escape."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    """The text on one line, with control and other unprintable characters escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def short(path: Path) -> str:
-    """Relative to where the user stands, where that is shorter."""
+    """The path relative to the working directory, if it lies inside."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

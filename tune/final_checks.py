@@ -1,4 +1,4 @@
-"""What must be right before a final training begins, and what exactly is asked for."""
+"""The checks before a final training, and the request that comes out of them."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ EPOCHS = 50
 
 
 def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
-    """ValueError if what lies in final/ and what is asked for do not go together."""
+    """ValueError if the options do not fit what is in final/."""
     if why := obstacle(final.folder.path):
         raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
     if options.resume and options.overwrite:
-        raise ValueError("--resume goes on and --overwrite starts anew; give one of them.")
+        raise ValueError("--resume continues and --overwrite starts over; give only one of them.")
     if options.ood_only:
         training = (options.resume, options.overwrite, options.trial, options.epochs, options.train_on, options.seeds)
         if any(training):
-            raise ValueError("--ood-only predicts with the model that is there; give it no option of the training.")
+            raise ValueError("--ood-only predicts with the existing model; give no options for the training.")
         if not final.model.is_file():
             raise ValueError(f"{final.model} is not there; run `python -m tune.finalize` without --ood-only first.")
     elif options.resume:
         if not final.checkpoint.is_file():
-            raise ValueError(f"{final.folder.path} holds no checkpoint to go on from; leave --resume out.")
+            raise ValueError(f"{final.folder.path} holds no checkpoint to resume from; leave --resume out.")
         final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
     elif looks.holds_more(final.folder.path) and not options.overwrite:
         predicts = ", --ood-only only predicts" if final.model.is_file() else ""
-        more = ", --resume goes on with it" if final.checkpoint.is_file() else predicts
-        raise ValueError(f"{final.folder.path} is there already; --overwrite replaces it{more}.")
+        more = ", --resume continues it" if final.checkpoint.is_file() else predicts
+        raise ValueError(f"{final.folder.path} already exists; --overwrite replaces it{more}.")
 
 
 def check_model(final: FinalFolder) -> Classifier:
-    """The model that is there. ValueError if it can not predict."""
+    """Loads the existing model. ValueError if it cannot be used."""
     from tune.training import checkpoint
 
     try:
         return checkpoint.load_model(final.model, final.device)
     except ValueError as error:
         why = textwrap.shorten(str(error), 250).rstrip(".")
-        raise ValueError(f"{final.model} can not be used; --overwrite trains it anew. ({why})") from error
+        raise ValueError(f"{final.model} can not be used; --overwrite trains a new one. ({why})") from error
 
 
 def check_batch_norm(model: str) -> None:
-    """ValueError if the architecture has no batch normalisation, whose statistics could be adapted."""
+    """ValueError if the architecture has no batch normalisation, and so no statistics to adapt."""
     from tune.training import batch_norm
 
     if not batch_norm.has_batch_norm(cifar_models.load(model).build(None)):
@@ -70,12 +70,10 @@ def check_batch_norm(model: str) -> None:
 def ood_files(
     options: argparse.Namespace, run: RunFolder, settings: Settings, data_dir: Path, say: Callable[[str], None]
 ) -> list[Path]:
-    """The files of the challenge; none, and `say` hears why, if they are not to be had and there is more to do."""
-    from tune.training import ood, synthetic_ood
+    """The files of the challenge. If they are missing, none, with a message to `say`; ValueError with --ood-only."""
+    from tune.training import ood, sources
 
-    folder = options.ood_dir
-    if folder is None:
-        folder = synthetic_ood.prepare(data_dir) if settings.data == "synthetic" else Path("data/ood-test")
+    folder = sources.ood_folder(settings.data, data_dir) if options.ood_dir is None else options.ood_dir
     try:
         return ood.locate(folder)
     except ood.OodMissing as error:
@@ -83,14 +81,14 @@ def ood_files(
             raise ValueError(str(error)) from error
         later = f"python -m tune.finalize {shlex.quote(run.address)} --ood-only"
         say(f"No OOD predictions: {error}")
-        say(f"The rest goes on; `{later}` predicts them later.")
+        say(f"Everything else continues; `{later}` predicts them later.")
         return []
 
 
 def make_request(
     final: FinalFolder, folder: RunFolder, settings: Settings, data_dir: Path, options: argparse.Namespace
 ) -> Request:
-    """Which configuration to train, for how long, on what. ValueError if a checkpoint was made for something else."""
+    """What to train, for how long, on which data. ValueError if a checkpoint to resume was made for something else."""
     from tune.training.final_training import kept_request
     from tune.training.request import Request, at_horizon
 
@@ -112,9 +110,9 @@ def make_request(
     try:
         resumed = request.resumed(kept_request(final))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{final.checkpoint} is no checkpoint of this version; --overwrite starts anew.") from error
+        raise ValueError(f"{final.checkpoint} is not a checkpoint of this version; --overwrite starts over.") from error
     if options.tta and not resumed.tta:
-        raise ValueError("The checkpoint was made for a test without --tta; leave it out.")
+        raise ValueError("The checkpoint was made for a test without --tta; leave --tta out.")
     asked = {
         "--trial": (options.trial and trial_id, resumed.trial_id),
         "--epochs": (options.epochs, resumed.config.epochs),
@@ -128,7 +126,7 @@ def make_request(
 
 
 def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
-    """The id and configuration of the best trial, or of the one asked for."""
+    """The id and configuration of the best trial, or of `trial`. ValueError if there is none."""
     if trial is not None:
         rows = {str(row.get("trial_id")): row for row in folder.read_rows("trials.parquet")}
         row = rows.get(trial.zfill(4) if trial.isdecimal() else trial)

@@ -1,4 +1,4 @@
-"""The final training in W&B, in the group of its search: a run, and one a seed where there are several."""
+"""Logs the final training to W&B, in the group of its search: one run, plus one per seed if there are several."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 class FinalRun:
-    """What happens in the final training, told as it happens; where W&B is disabled, it is told nobody.
+    """Logs a final training as it happens; does nothing if W&B is disabled.
 
-    One run of W&B's has the test and the files. A single training's epochs are there, too; of several seeds each has a
-    run of its own for them, `final-seed`, so that their curves lie over one another.
+    One W&B run holds the test results and the files, and the epochs if there is a single seed. With several, each seed
+    has a run of its own for its epochs, with job type `final-seed`, so that their curves can be overlaid.
     """
 
     def __init__(self, tracker: Tracker, folder: RunFolder) -> None:
-        """`folder`: of the search's run."""
+        """`folder` is that of the search."""
         self._tracker = tracker
         self._folder = folder
         self._final = RunFolder(folder.final)
         self._run = ""
         self._trainings: dict[int, dict[str, Any]] = {}
-        """By seed, where there are several: what the run of each is told at its start."""
+        """By seed, if there are several: the config that each run starts with."""
 
         self._begun: dict[int, str] = {}
-        """Of those, the runs that have begun."""
+        """By seed: the ids of those that have started."""
 
     def begins(self, request: Request) -> None:
-        """To be called when final/ is as the training wants it: --resume goes on with the id that lies there."""
+        """To be called once final/ has been cleared or kept: --resume continues the run whose id is stored there."""
         about = {"trial_id": request.trial_id, "train_on": request.train_on, "origin": "final"}
         configs = request.configs()
         if len(configs) > 1:
@@ -48,17 +48,17 @@ class FinalRun:
         self._start(request.config.to_dict() | about | asked)
 
     def goes_on(self) -> None:
-        """In the place of `begins`, for the predictions of a model that is there."""
+        """Instead of `begins`, to predict with an existing model."""
         self._start({})
         self._tracker.remember(self._run, self._final)
 
     def _start(self, about: dict[str, Any]) -> None:
-        new = tracking.run_ids(self._folder)(f"final-{secrets.token_hex(3)}")  # --overwrite makes another run
+        new = tracking.run_ids(self._folder)(f"final-{secrets.token_hex(3)}")  # --overwrite starts another run
         self._run = tracking.recall(self._final) or new
         self._tracker.start(self._run, f"{self._folder.name}-final", "final", about)
 
     def _of(self, seed: int) -> str:
-        """The run that has the epochs of a seed; begins it if need be."""
+        """The run for the epochs of a seed, started if necessary."""
         if seed not in self._trainings:
             return self._run
         if seed not in self._begun:
@@ -72,10 +72,10 @@ class FinalRun:
         losses = tracking.thinned(result.batch_loss, BATCH_LOSS_POINTS)
         rows = tracking.epoch_rows(metrics, losses, len(result.batch_loss))
         self._tracker.log(self._of(result.training.config.seed), rows)
-        self._tracker.remember(self._run, self._final)  # no earlier: an empty final/ is nothing to go on with
+        self._tracker.remember(self._run, self._final)  # not earlier: an empty final/ holds nothing to resume
 
     def tested(self, metrics: dict[str, Any], model: Path) -> None:
-        """`metrics` as metrics.json has them; its figures are the run's summary."""
+        """`metrics` as in metrics.json; its results become the run's summary."""
         told = ("train_s", "over_seeds")
         figures = {name: value for name, value in metrics.items() if name.startswith("test_") or name in told}
         self._tracker.summarise(self._run, figures)
@@ -85,20 +85,20 @@ class FinalRun:
         self._tracker.keep(self._run, f"{self._folder.name}-model", "model", [model])
 
     def predicted(self, submission: Path) -> None:
-        """How it was predicted is told as metrics.json has it, if that is there."""
+        """Also logs how it was predicted, from metrics.json, if that exists."""
         self._tracker.keep(self._run, f"{self._folder.name}-ood", "predictions", [submission])
         if (self._final.path / "metrics.json").is_file():
             self._tracker.summarise(self._run, {"ood": self._final.read_json("metrics.json").get("ood")})
 
     def ends(self, tag: str) -> None:
-        """What comes after it is not heard."""
+        """Ends all runs. Anything logged afterwards is dropped."""
         for run in (*self._begun.values(), self._run):
             self._tracker.end(run, tag)
 
 
 @contextmanager
 def tracked(mode: Mode, settings: Settings, folder: RunFolder, say: Callable[[str], None]) -> Iterator[FinalRun]:
-    """For the length of the final training and its predictions. Its run ends as the block does."""
+    """Logs the final training in the block, and ends its runs with a tag for how the block ended."""
     with tracking.opened(mode, settings, folder, say) as tracker:
         run = FinalRun(tracker, folder)
         try:

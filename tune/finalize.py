@@ -1,11 +1,11 @@
-"""Finish: python -m tune.finalize [RUN]"""
+"""Retrain, test and predict: python -m tune.finalize [RUN]"""
 
 from __future__ import annotations
 
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # A Ctrl-C while the rest is imported ends it without a traceback.
+    # Ctrl-C during the imports below should not print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -30,16 +30,16 @@ from tune.settings import Settings
 if TYPE_CHECKING:
     from tune.training.final_folder import FinalFolder
 
-MOST_SEEDS = 10
-"""All weights lie in one model.pt: of ten ResNet-50 that is 0.9 GB."""
+MAX_SEEDS = 10
+"""All weights go into one model.pt: 0.9 GB for ten ResNet-50."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = cli.parser("finalize", "Retrain a run's best configuration, test it once, predict the OOD files.")
     parser.add_argument("run", nargs="?", metavar="RUN", help="name or path of a run (default: the newest)")
-    parser.add_argument("--trial", metavar="ID", help="this trial's configuration instead of the best")
+    parser.add_argument("--trial", metavar="ID", help="use this trial's configuration instead of the best")
     parser.add_argument("--epochs", type=at_least(1), metavar="E", help=f"epochs to train (default: {EPOCHS})")
-    parser.add_argument("--seeds", type=at_least(1, MOST_SEEDS), metavar="K",
+    parser.add_argument("--seeds", type=at_least(1, MAX_SEEDS), metavar="K",
                         help="train on K seeds; the mean of their probabilities is tested (default: 1)")  # fmt: skip
     parser.add_argument("--train-on", choices=("all", "train"),
                         help="all labelled images, or the search's training part (default: all)")  # fmt: skip
@@ -48,10 +48,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tta", action="store_true",
                         help="test-time augmentation: the mean over shifted and mirrored views")  # fmt: skip
     parser.add_argument("--adapt-batch-norm", action="store_true",
-                        help="take batch norm's statistics from each OOD file, of which all is seen then")  # fmt: skip
-    parser.add_argument("--ood-only", action="store_true", help="predict with the model.pt that is there")
-    parser.add_argument("--resume", action="store_true", help="go on from the last epoch's checkpoint")
-    parser.add_argument("--overwrite", action="store_true", help="replace a final/ that is there")
+                        help="take batch-norm statistics from each OOD file, all of which it then sees")  # fmt: skip
+    parser.add_argument("--ood-only", action="store_true", help="only predict, with the existing model.pt")
+    parser.add_argument("--resume", action="store_true", help="continue from the last epoch's checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing final/")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="holds cifar-100-python/ (default: the run's)")
     cli.add_wandb(parser, None, "the run's")
     cli.add_storage(parser)
@@ -59,7 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def prepare(arguments: list[str]) -> Callable[[], None]:
-    """Checks everything, and returns the work."""
+    """Checks everything, and returns the work to do."""
     options = parse(arguments)
     folder = storage.resolve(options.storage).find(options.run)
     settings = Settings.from_dict(folder.read_json("experiment.json").get("settings"))
@@ -67,7 +67,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     console = Console()
     say = wording.printer(console)
     tracked = partial(final_tracking.tracked, wandb_mode.of_run(settings, options.wandb), settings, folder, say)
-    # What needs torch comes after what may be wrong without it.
+    # torch is imported only after the checks that do not need it.
     import torch
 
     from tune.training import data, host, images
@@ -89,14 +89,14 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     fingerprint = images.read_metadata(arrow)["fingerprint"]
     results.check_origin(folder, fingerprint, None if weights is None else sha256(weights))
     claim = final.claim()
-    final_checks.check_folder(final, options)  # once more: another command may have worked there meanwhile
+    final_checks.check_folder(final, options)  # again, as another command may have worked there meanwhile
 
     def work() -> None:
         if options.overwrite:
             final.clear()
         with tracked() as run:
             run.begins(request)
-            with host.at_full_speed():  # from here on, as torch's threads, which the data start, inherit it
+            with host.at_full_speed():  # already here, so that the threads that torch starts for the data inherit it
                 finalizing.train(final, request, folder, console, run)
             if files:
                 finalizing.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
@@ -112,7 +112,7 @@ def only_predict(
     arguments: list[str],
     console: Console,
 ) -> Callable[[], None]:
-    """Checks the model that is there, and returns the work of --ood-only."""
+    """Checks the existing model, and returns the work of --ood-only."""
     classifier = final_checks.check_model(final)
     if options.adapt_batch_norm:
         final_checks.check_batch_norm(classifier.config.model)
@@ -130,22 +130,22 @@ def only_predict(
 def resumable(
     work: Callable[[], None], final: FinalFolder, arguments: list[str], console: Console, claim: Claim
 ) -> None:
-    """Does the work; if the user or a full disk interrupts it, names the command that goes on."""
+    """Does the work. If Ctrl-C or a full disk interrupts it, names the command that continues it."""
     try:
         with storage.final_uploaded(final.run):
             work()
     except KeyboardInterrupt:
-        wording.printer(console)(f"Interrupted. {to_go_on(final, arguments)}")
+        wording.printer(console)(f"Interrupted. {how_to_continue(final, arguments)}")
         raise
     except Unwritable as error:
-        raise cli.WorkFailed(f"{error}. {to_go_on(final, arguments)}") from error
+        raise cli.WorkFailed(f"{error}. {how_to_continue(final, arguments)}") from error
     finally:
         claim.release()
     write.write_and_announce(final.run, console)
 
 
-def to_go_on(final: FinalFolder, arguments: list[str]) -> str:
-    """What to type after an interruption."""
+def how_to_continue(final: FinalFolder, arguments: list[str]) -> str:
+    """The command to type after an interruption."""
     options = parse(arguments)
     places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
     again = [final.run.address, *(str(part) for place in places if place[1] for part in place)]
@@ -154,7 +154,7 @@ def to_go_on(final: FinalFolder, arguments: list[str]) -> str:
         again += ["--resume"]
     elif final.model.is_file():
         again += ["--ood-only", *(["--tta"] if options.tta else [])]
-    else:  # not an epoch is done
+    else:  # no epoch is complete
         again = arguments
     return f"To go on: python -m tune.finalize {shlex.join(again)}"
 

@@ -1,4 +1,4 @@
-"""The final training, its test and its predictions, told as they go."""
+"""Runs the final training, its test and its predictions, and reports their progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def train(final: FinalFolder, request: Request, folder: RunFolder, console: Console, run: FinalRun) -> None:
-    """Trains and tests, and says so."""
+    """Trains and tests, and prints the results."""
     from tune.training import final_evaluation
     from tune.training.final_training import Diverged
 
@@ -42,7 +42,7 @@ def train(final: FinalFolder, request: Request, folder: RunFolder, console: Cons
 
 
 def learn(final: FinalFolder, request: Request, console: Console, run: FinalRun) -> None:
-    """Trains, a line an epoch."""
+    """Trains, and prints a line per epoch."""
     from tune.training import final_training
 
     configs, epochs = request.configs(), request.config.epochs
@@ -54,18 +54,18 @@ def learn(final: FinalFolder, request: Request, console: Console, run: FinalRun)
             accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
             rate = f"{result.images_per_s:,.0f} images/s"
             line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
-            told = "" if console.is_terminal else f", {rate}"  # beside the bar otherwise
+            told = "" if console.is_terminal else f", {rate}"  # else the bar shows it
             work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{told}")
             work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
 
 
 def figures(metrics: dict[str, Any]) -> Iterator[str]:
-    """The test's figures, in sentences."""
+    """The results of the test, in sentences."""
     if "over_seeds" in metrics:
         seeds = metrics["over_seeds"]["test_acc"]
         low, high = seeds["interval95"]
         mean = f"{seeds['mean']:.2f} % (95 % interval {low:.2f} to {high:.2f})"
-        yield f"A single seed: {mean} in the mean, standard deviation {seeds['sd']:.2f}"
+        yield f"Single seeds: {mean} on average, standard deviation {seeds['sd']:.2f}"
     validation = metrics["validation"] or {}
     if "val_acc_tta" in validation:
         yield (
@@ -73,7 +73,7 @@ def figures(metrics: dict[str, Any]) -> Iterator[str]:
             f"without it {validation['val_acc']:.2f} %"
         )
     low, high = metrics["test_acc_interval95"]
-    together = " of the seeds together" if "over_seeds" in metrics else ""
+    together = " of the ensemble of seeds" if "over_seeds" in metrics else ""
     yield (
         f"Test accuracy{together} {metrics['test_acc']:.2f} % (95 % interval {low:.2f} to {high:.2f}), "
         f"loss {metrics['test_loss']:.4f}, {metrics['test_images']:,} images"
@@ -81,7 +81,7 @@ def figures(metrics: dict[str, Any]) -> Iterator[str]:
 
 
 def predict(final: FinalFolder, files: list[Path], tta: bool, adapt: bool, console: Console, run: FinalRun) -> None:
-    """Predicts the OOD files, and says so."""
+    """Predicts the OOD files, and prints where the predictions are."""
     from tune.training import final_predictions
 
     with progress.shown("OOD", "images", console) as work:
@@ -91,5 +91,5 @@ def predict(final: FinalFolder, files: list[Path], tta: bool, adapt: bool, conso
 
 
 def named(final: FinalFolder, path: Path) -> str:
-    """Of a file in final/, where it lies when all is done."""
+    """Where a file in final/ will be at the end: its path, or its URI if the run is mirrored to a store."""
     return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri

@@ -1,4 +1,4 @@
-"""Reads images of any size and kind as the networks see them: 32 x 32 pixels of red, green and blue. No torch."""
+"""Reads images of any size and mode as the networks see them: 32 x 32 RGB pixels. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 SIDE = 32
 
 
 class UnreadableImage(ValueError):
-    """The file is not an image, or cannot be read as one."""
+    """The file is not an image, or cannot be read."""
 
 
 def find(places: Sequence[Path]) -> list[tuple[Path, bool]]:
-    """Files to read, each with whether the user named it; those of a folder and its subfolders sorted by path.
+    """The files to read, each with whether the user named it. Folders are searched recursively, in order of path.
 
-    Hidden files and folders (`.git`, `.DS_Store`) are left out unless named. ValueError for a path that does not exist.
+    Hidden files and folders (`.git`, `.DS_Store`) are skipped unless named. ValueError for a path that does not exist.
     """
     found: list[tuple[Path, bool]] = []
     for place in places:
@@ -40,28 +40,29 @@ def _hidden(path: Path, folder: Path) -> bool:
 def read(path: Path) -> NDArray[np.uint8]:
     """One image, uint8 (32, 32, 3). UnreadableImage if it cannot be read.
 
-    It is rotated as its EXIF data say, put on white where it is transparent, cropped to its central square and resized
+    It is rotated as its EXIF data say, laid on white where it is transparent, cropped to its central square and resized
     in one step with an antialiasing bicubic filter. An image of 32 x 32 pixels keeps its values.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata
+            warnings.simplefilter("ignore")  # Pillow warns about large images and odd metadata
             with Image.open(path) as picture:
                 _check_range(path, picture)
-                picture.draft("RGB", (4 * SIDE, 4 * SIDE))  # a JPEG is decoded no larger than needed
-                square = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture)), (SIDE, SIDE), Image.Resampling.BICUBIC)
+                picture.draft("RGB", (4 * SIDE, 4 * SIDE))  # decodes a JPEG no larger than needed
+                upright = _rgb(ImageOps.exif_transpose(picture), _white(picture))
+                square = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.BICUBIC)
         return np.array(square)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage(f"{path} is no image that Pillow knows.") from None
+        raise UnreadableImage(f"{path} is not an image that Pillow can identify.") from None
     except Exception as error:  # each format's reader raises its own types for a damaged file
         raise UnreadableImage(f"{path} can not be read: {error}.") from error
 
 
 def _check_range(path: Path, picture: Image.Image) -> None:
     """UnreadableImage for 32-bit grey levels: no format says which of them is white."""
-    # Pillow reads 16-bit PGM files into 32-bit integers, too, but scaled to 16 bits.
+    # Pillow also reads 16-bit PGM files into 32-bit integers, but scales them to 16 bits.
     if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):
         kind = "floats" if picture.mode == "F" else "integers"
         raise UnreadableImage(
@@ -69,10 +70,22 @@ def _check_range(path: Path, picture: Image.Image) -> None:
         )
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16-bit grey levels, which `convert` would cut off at 255
+def _white(picture: Image.Image) -> int:
+    """The level of white in 16-bit grey: 65535, or less in a TIFF of fewer bits per sample, such as a camera's 12.
+
+    MaxSampleValue (tag 281) is ignored, since by TIFF 6.0 it must not affect how an image looks. So 12 bits that are
+    declared as 16 stay dark.
+    """
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 65535
+    (bits, *_) = picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
+    return int(2**bits - 1)
+
+
+def _rgb(picture: Image.Image, white: int) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16-bit grey levels, which `convert` would clip at 255
         levels = np.asarray(picture).astype(np.int64)
-        picture = Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 becomes 255, to the nearest level
+        picture = Image.fromarray(((levels * 255 + white // 2) // white).astype(np.uint8))  # the nearest of 8 bits
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layer = picture.convert("RGBA")

@@ -1,15 +1,15 @@
-"""How sure an accuracy is. Without scipy.stats, whose import takes a second: a report would have two instead of one."""
+"""Confidence intervals of accuracies. Without scipy.stats: its import takes a second, as long as a whole report."""
 
 from __future__ import annotations
 
 from statistics import NormalDist
 
 Z95 = NormalDist().inv_cdf(0.975)
-"""Half the width of a normal distribution's 95 % interval, in standard deviations."""
+"""Half-width of a normal 95 % interval, in standard deviations: 1.96."""
 
 
 def wilson95(accuracy: float, images: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy on so many images, all in per cent: where that of all such images may lie.
+    """The 95 % score interval of an accuracy (%) measured on this many images, in per cent.
 
     Wilson 1927, without continuity correction. It stays between 0 and 100.
     """

@@ -1,11 +1,11 @@
-"""Use a finished model: python -m tune.predict MODEL IMAGE_OR_FOLDER ..."""
+"""Classify images with a finished model: python -m tune.predict MODEL IMAGE_OR_FOLDER ..."""
 
 from __future__ import annotations
 
 import signal
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # A Ctrl-C while the rest is imported ends it without a traceback.
+    # Ctrl-C during the imports below should not print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -30,17 +30,17 @@ from tune.files import check_out, printable, short, told_of
 if TYPE_CHECKING:
     from tune.training.checkpoint import Classifier
 
-AT_ONCE = 64
+BATCH_SIZE = 64
 TOP = 5
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of a picture."""
+    """The model's answer for one image."""
 
     path: Path
     labels: list[str]
-    """The likeliest first."""
+    """The most likely first."""
 
     probabilities: list[float]
 
@@ -50,9 +50,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("model", metavar="MODEL", help="a model.pt, or the name or path of a finalized run")
     parser.add_argument("places", nargs="*", type=Path, metavar="IMAGE_OR_FOLDER",
                         help="images of any size, and folders, read with their subfolders")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="a line of JSON an image in the place of a table")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per image instead of a table")
     parser.add_argument("--tta", action=argparse.BooleanOptionalAction,
-                        help="the mean over shifted and mirrored views (default: as the model was tested)")  # fmt: skip
+                        help="average over shifted and mirrored views (default: as the model was tested)")  # fmt: skip
     parser.add_argument("--export", type=Path, metavar="FILE",
                         help="write the model and its preprocessing as a .pt2 file for torch.export.load")  # fmt: skip
     cli.add_storage(parser)
@@ -60,7 +60,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def prepare(arguments: list[str]) -> Callable[[], None]:
-    """Checks everything, and returns the work."""
+    """Checks everything, and returns the work to do."""
     options = parse(arguments)
     if not options.places and options.export is None:
         raise ValueError("There is nothing to do; give an image or a folder of images, or --export FILE.")
@@ -71,7 +71,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     if options.places and not found:
         raise ValueError(f"{', '.join(map(str, options.places))} holds no files; give a folder of images.")
     named = {place: image_files.read(place) for place, is_named in found if is_named}
-    # What needs torch comes after what may be wrong without it.
+    # torch is imported only after the checks that do not need it.
     import torch
 
     from tune.training.checkpoint import load_model
@@ -81,13 +81,13 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
 
 def find_model(given: str, where: str) -> Path:
-    """The file of a model: that itself, or that of a run. ValueError if there is none."""
+    """The model file: `given` itself, or that of the run it names. ValueError if there is none."""
     if Path(given).is_file():
         return Path(given)
     try:
         folder = storage.resolve(where).find(given)
     except ValueError as error:
-        raise ValueError(f"{given} is no model's file, and no run: {error}") from error
+        raise ValueError(f"{given} is neither a model file nor a run: {error}") from error
     storage.fetch_final(folder, only="model.pt")
     if not (folder.final / "model.pt").is_file():
         raise ValueError(f"{folder.name} has no final model; make it with "
@@ -98,7 +98,7 @@ def find_model(given: str, where: str) -> Path:
 def work(
     classifier: Classifier, places: list[Path], named: dict[Path, NDArray[np.uint8]], options: argparse.Namespace
 ) -> None:
-    """Exports, predicts, and says so."""
+    """Exports and predicts, and prints the results."""
     if options.export is not None:
         from tune.training.export import export
 
@@ -117,14 +117,14 @@ def work(
         with progress.shown("predict", "images", Console(stderr=True)) as bar:
             table = as_table(shown(answers, bar, len(places)))
         console = Console()
-        if not console.is_terminal:  # nothing is cut off, or folded, where it is not read on a screen
+        if not console.is_terminal:  # output to a file or pipe is neither cut off nor wrapped
             console = Console(width=10_000)
         if table.row_count:
             console.print(table)
     if len(skipped) == len(places):
-        raise cli.WorkFailed(none_of(skipped))
+        raise cli.WorkFailed(describe_skipped(skipped))
     if skipped:
-        print(none_of(skipped), file=sys.stderr)
+        print(describe_skipped(skipped), file=sys.stderr)
 
 
 def predictions(
@@ -134,14 +134,14 @@ def predictions(
     skipped: list[Path],
     tta: bool | None,
 ) -> Iterator[Answer]:
-    """An answer a picture, in order; what is none is left out, and added to `skipped`."""
+    """One answer per image, in order. Files that are not images are left out, and added to `skipped`."""
     import torch
 
     predictor = classifier.predictor(tta=tta, exact=True)
     device = next(predictor.parameters()).device
-    for start in range(0, len(places), AT_ONCE):
+    for start in range(0, len(places), BATCH_SIZE):
         seen = []
-        for place in places[start : start + AT_ONCE]:
+        for place in places[start : start + BATCH_SIZE]:
             try:
                 seen.append((place, named[place] if place in named else image_files.read(place)))
             except image_files.UnreadableImage:
@@ -149,22 +149,22 @@ def predictions(
         if not seen:
             continue
         with torch.inference_mode():
-            shares = predictor(torch.from_numpy(np.stack([picture for _, picture in seen])).to(device)).exp()
-            most, which = (part.cpu().tolist() for part in shares.topk(TOP, dim=1))
-        for (place, _), probabilities, labels in zip(seen, most, which, strict=True):
-            yield Answer(place, [classifier.class_names[label] for label in labels], probabilities)
+            probabilities = predictor(torch.from_numpy(np.stack([picture for _, picture in seen])).to(device)).exp()
+            top, which = (part.cpu().tolist() for part in probabilities.topk(TOP, dim=1))
+        for (place, _), ranked, labels in zip(seen, top, which, strict=True):
+            yield Answer(place, [classifier.class_names[label] for label in labels], ranked)
 
 
-def none_of(skipped: list[Path]) -> str:
-    """That these files are no images."""
+def describe_skipped(skipped: list[Path]) -> str:
+    """A sentence that names the files that could not be read as images."""
     first = printable(short(skipped[0]))
     if len(skipped) == 1:
-        return f"{first} is no image that can be read."
-    return f"{len(skipped)} files are no images that can be read, {first} the first of them."
+        return f"{first} cannot be read as an image."
+    return f"{len(skipped)} files cannot be read as images; the first is {first}."
 
 
 def shown(answers: Iterator[Answer], bar: progress.Work, total: int) -> Iterator[Answer]:
-    """The same, while the bar moves."""
+    """The same answers, advancing the bar by one for each."""
     for answer in answers:
         yield answer
         bar.advance(1, total)

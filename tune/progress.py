@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar with its rate in a terminal, now and then a plain line anywhere else."""
+"""Progress of a long task: a bar with its rate in a terminal, and a plain line now and then anywhere else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE_EVERY_S = 30.0
 
 
 class Work:
-    """Something that is counted while it is done."""
+    """A task whose progress is counted in units."""
 
     def __init__(self, name: str, unit: str, console: Console, total: int | None) -> None:
         self.name, self.unit, self.console = name, unit, console
@@ -27,9 +27,9 @@ class Work:
         self._task = self.bar.add_task(name, total=total, rate="")
 
     def advance(self, count: int, total: int) -> None:
-        """So many more are done, of so many in all."""
+        """`count` more units are done, of `total`."""
         self.done += count
-        if self.done == count:  # what was prepared before it tells nothing of the speed
+        if self.done == count:  # setting up is not part of the rate
             self._first = count, time.monotonic()
         done, began = self._first
         rate = f"{(self.done - done) / max(1e-9, time.monotonic() - began):,.0f} {self.unit}/s"
@@ -39,20 +39,20 @@ class Work:
             self.say(f"{self.name}: {self.done:,} of {total:,} {self.unit}, {rate}")
 
     def reached(self, done: int, total: int, rate: str) -> None:
-        """So many are done, of so many in all, at a rate that is known. No line: who calls it says more."""
+        """`done` units are done, of `total`, at a known rate. Prints no line: callers print their own."""
         if done > self.done + 1:
-            self.bar.reset(self._task, completed=done - 1, rate=rate)  # done before: it tells nothing of the speed
+            self.bar.reset(self._task, completed=done - 1, rate=rate)  # from an earlier start: not part of the rate
         self.done = done
         self.bar.update(self._task, completed=done, total=total, rate=rate)
 
     def say(self, line: str) -> None:
-        """A line of text, above the bar where there is one."""
+        """Prints a line of text, above the bar if there is one."""
         self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def shown(name: str, unit: str, console: Console, total: int | None = None) -> Iterator[Work]:
-    """Shows a piece of work while it is done; `total`: as far as it is known by now."""
+    """Shows the progress of a task in the block; `total` if it is already known."""
     work = Work(name, unit, console, total)
     with work.bar:
         yield work

@@ -1,6 +1,6 @@
-"""Folders of an object store, as pyarrow.fs reaches them: S3, Google Cloud Storage, Azure. No torch, no Ray.
+"""Folders in an object store, through pyarrow.fs: S3, Google Cloud Storage, Azure. No torch, no Ray.
 
-Every call is one that may fail, within seconds: a store or a network that is not there raises Unreachable.
+Every call can fail, but within seconds: Unreachable if the store or the network does not answer.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from pyarrow import fs
 from tune.files import Unwritable, printable
 
 CONNECT_S, SILENT_S, ATTEMPTS = 3, 5, 2
-"""So long for a connection, so long without a byte, so often; S3's own bounds can take a minute."""
+"""Seconds to connect, seconds without a byte, and attempts; S3's defaults can take a minute."""
 
 SECRETS = ("password", "secret", "token", "access_key")
-"""What a parameter of an address must not be called."""
+"""Parts of names that a parameter of an address must not have."""
 
 
 class Unreachable(Unwritable):
-    """An object store did not do what it was asked. Its text is all the user needs."""
+    """A request to an object store failed. The message is complete for the user."""
 
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A folder there. It can be pickled; credentials are those of the environment that it is used in."""
+    """A folder in an object store. Picklable; credentials come from the environment that it is used in."""
 
     uri: str
-    """As a user would name it."""
+    """The folder's address as users give it."""
 
     path: str
-    filesystem: Any = field(compare=False)  # it has no hash, and a trial's task needs one
+    filesystem: Any = field(compare=False)  # not hashable, which a trial's task must be
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (self.uri, self.path, self.filesystem)
@@ -50,7 +50,7 @@ class RemoteFolder:
         return RemoteFolder(split(self.uri)[0], self.path.rpartition("/")[0], self.filesystem)
 
     def check(self) -> None:
-        """ValueError if nothing could lie there."""
+        """ValueError if the folder cannot exist there: no access, no bucket, or a file in its place."""
         try:
             kind = self.filesystem.get_file_info(self.path).type
             bucket = self.path.partition("/")[0]
@@ -66,7 +66,7 @@ class RemoteFolder:
             raise ValueError(f"--storage {self.uri} is a file; give a folder.")
 
     def _has_bucket(self, bucket: str) -> bool:
-        with suppress(OSError):  # who may not look at the bucket itself may still use a folder in it
+        with suppress(OSError):  # without the right to see the bucket, a folder in it may still be usable
             return bool(self.filesystem.get_file_info(bucket).type != fs.FileType.NotFound)
         return True
 
@@ -79,24 +79,24 @@ class RemoteFolder:
             self.filesystem.create_dir(self.path)
 
     def remove(self) -> None:
-        """With all that lies in it."""
+        """Removes the folder and everything in it."""
         with self._asked():
             self.filesystem.delete_dir(self.path)
 
     def folders(self) -> list[str]:
-        """The names of those that lie in it."""
+        """The names of the folders inside."""
         with self._asked():
             found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         return [info.base_name for info in found if info.type == fs.FileType.Directory]
 
     def files(self) -> dict[str, Any]:
-        """pyarrow's FileInfo of all files in it and in its folders, by their path from here."""
+        """pyarrow's FileInfo of all files inside, recursively, by their path relative to this folder."""
         with self._asked():
             found = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
         return {info.path.removeprefix(f"{self.path}/"): info for info in found if info.type == fs.FileType.File}
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None if it is not there."""
+        """The content of a file; None if it does not exist."""
         with self._asked():
             try:
                 with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
@@ -105,16 +105,16 @@ class RemoteFolder:
                 return None
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        """Puts a file there; an object store shows it when it is whole.
+        """Writes a file, which an object store shows only once it is complete.
 
-        Not in a thread that an interrupt may reach: the stream would be closed, and so shown, half-way. And not by
-        pyarrow's copy_files, which does not tell of what fails when a stream is closed.
+        Not to be called in a thread that an interrupt can reach: that would close the stream, and so publish half a
+        file. pyarrow's copy_files will not do, as it hides errors of closing a stream.
         """
         with self._asked(), self.filesystem.open_output_stream(f"{self.path}/{name}") as stream:
             stream.write(content)
 
     def delete(self, name: str) -> None:
-        """Removes a file; one that is not there is no mistake."""
+        """Removes a file if it exists."""
         with self._asked(), suppress(FileNotFoundError):
             self.filesystem.delete_file(f"{self.path}/{name}")
 
@@ -131,7 +131,7 @@ def is_uri(text: str) -> bool:
 
 
 def connect(uri: str) -> RemoteFolder:
-    """What lies at an address. ValueError if it holds a secret, or is none that pyarrow knows."""
+    """The folder at an address. ValueError if the address holds a secret, or pyarrow does not understand it."""
     _check_no_secret(uri)
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
@@ -141,20 +141,20 @@ def connect(uri: str) -> RemoteFolder:
 
 
 def join(uri: str, name: str) -> str:
-    """The address of what lies there under this name; parameters stay at the end."""
+    """The address of `name` inside `uri`; parameters stay at the end."""
     place, mark, parameters = uri.partition("?")
     return f"{place.rstrip('/')}/{quote(name)}{mark}{parameters}"
 
 
 def split(uri: str) -> tuple[str, str]:
-    """The reverse."""
+    """The reverse of `join`: the address of the folder above, and the name."""
     place, mark, parameters = uri.partition("?")
     above, _, name = place.rstrip("/").rpartition("/")
     return f"{above}{mark}{parameters}", unquote(name)
 
 
 def _check_no_secret(uri: str) -> None:
-    """An address is printed, kept in experiment.json and uploaded; a secret in it would be, too."""
+    """Refuses credentials in an address, since it is printed, kept in experiment.json and uploaded."""
     place, _, parameters = uri.partition("?")
     scheme, _, rest = place.partition("://")
     user, at, _ = rest.partition("/")[0].rpartition("@")
@@ -162,29 +162,29 @@ def _check_no_secret(uri: str) -> None:
     if (at and (":" in user or scheme == "s3")) or named:
         raise ValueError(
             "the address holds credentials, which would be kept in experiment.json; "
-            "leave them out, and put them into the environment, as in AWS_ACCESS_KEY_ID."
+            "leave them out, and set them in the environment, as in AWS_ACCESS_KEY_ID."
         )
 
 
 def _bounded(filesystem: Any) -> Any:
-    """The same file system, with an end to its patience."""
+    """The same file system with time limits."""
     if filesystem.type_name not in ("s3", "gcs"):
         return filesystem
     _, (options,) = filesystem.__reduce__()
     if filesystem.type_name == "gcs":
         limit = options["retry_time_limit"] or timedelta(seconds=ATTEMPTS * SILENT_S)
         return fs.GcsFileSystem(**options | {"retry_time_limit": limit})
-    # A small file that is opened late is one request instead of three.
+    # Opened late, a small file takes one request instead of three.
     bounds = {"connect_timeout": CONNECT_S, "request_timeout": SILENT_S, "allow_delayed_open": True}
     return fs.S3FileSystem(**options | bounds, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS))
 
 
 def _unpickled(uri: str, path: str, filesystem: Any) -> RemoteFolder:
-    return RemoteFolder(uri, path, _bounded(filesystem))  # pyarrow does not pickle how often it tries
+    return RemoteFolder(uri, path, _bounded(filesystem))  # pyarrow does not pickle the number of attempts
 
 
 def _why(error: BaseException) -> str:
-    """What pyarrow says, without the ten ways in which it says it."""
+    """The gist of pyarrow's message, without its prefixes and line breaks."""
     text = str(error)
     told = text.rpartition("Details: ")[2] if "Details: " in text else text[max(0, text.find("AWS Error ")) :]
     return textwrap.shorten(printable(" ".join(told.split())), 200).rstrip(".") or type(error).__name__

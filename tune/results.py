@@ -1,6 +1,6 @@
-"""The result folder: what a run leaves behind, in and out. Plain data: no torch, no Ray.
+"""The result folder of a run: its files, and how they are read and written. Plain data: no torch, no Ray.
 
-Files are replaced atomically, so that a reader at any moment sees a whole one.
+Files are replaced atomically, so that readers always see a complete one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tune.remote import RemoteFolder
 
 LONGEST_NAME = 200
-"""Bytes; a file's name may have 255, and others add to it."""
+"""In bytes. A file name may have 255, and some names extend that of the run."""
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
 Origin = Literal["reference", "baseline", "search", "warm_start"]
@@ -42,7 +42,7 @@ EPOCHS = pa.schema(
         ("images_per_s", pa.float64()),
     ]
 )
-"""One row a trial and epoch. Accuracies are percentages; what is missing or not finite is null."""
+"""One row per trial and epoch. Accuracies are percentages; missing and non-finite values are null."""
 
 TRIALS = pa.schema(
     [
@@ -60,13 +60,13 @@ TRIALS = pa.schema(
         *((f"config.{name}", _ARROW.get(kind, pa.string())) for name, kind in get_type_hints(TrainConfig).items()),
     ]
 )
-"""One row a trial: its last figures, its best epoch, and each field of its TrainConfig."""
+"""One row per trial: its last metrics, its best epoch, and the fields of its TrainConfig."""
 
 Row = dict[str, Any]
 
 
 def config_of(row: Mapping[str, Any]) -> TrainConfig:
-    """The TrainConfig in a row of trials.parquet. What an older version did not have is at its default, as it was."""
+    """The TrainConfig in a row of trials.parquet. Fields that an older version lacked take their defaults."""
     if "config.model" not in row:
         raise ValueError("trials.parquet was written by another version: it has no column config.model.")
     given = {name: row.get(f"config.{name}") for name in TrainConfig.fields()}
@@ -75,7 +75,7 @@ def config_of(row: Mapping[str, Any]) -> TrainConfig:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`results/NAME`, with the names of the contract."""
+    """The folder `results/NAME` of a run."""
 
     path: Path
     remote: RemoteFolder | None = None
@@ -87,12 +87,12 @@ class RunFolder:
 
     @property
     def place(self) -> str:
-        """Where it lies, in the user's terms."""
+        """Where it is, for messages: a short path or the URI."""
         return short(self.path) if self.remote is None else self.remote.uri
 
     @property
     def address(self) -> str:
-        """The same for another command, wherever it is started."""
+        """Where it is, for other commands, whatever their working directory: the full path or the URI."""
         return str(self.path) if self.remote is None else self.remote.uri
 
     @property
@@ -101,9 +101,9 @@ class RunFolder:
 
     @property
     def finalize_option(self) -> str:
-        """What `tune.finalize` wants to be given, by what lies in final/: `--resume`, `--overwrite`, or nothing."""
+        """The option that `tune.finalize` needs, given what is in final/: `--resume`, `--overwrite`, or empty."""
         there = {path.name for path in self.final.iterdir()} if self.final.is_dir() else set()
-        # Of a run at a URI the checkpoint is not always fetched.
+        # The checkpoint of a run at a URI is not always fetched.
         cut_off = self.remote is not None and "epochs.parquet" in there and "metrics.json" not in there
         if "checkpoint.pt" in there or cut_off:
             return "--resume"
@@ -114,15 +114,15 @@ class RunFolder:
         replace_file(self.path / name, text.encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """ValueError if the file is missing or no JSON object."""
+        """Reads a JSON object. ValueError if the file is missing or anything else."""
         try:
             content = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except (OSError, ValueError) as error:  # not readable, no text, or no JSON
+        except (OSError, ValueError) as error:  # unreadable, not text, or not JSON
             raise ValueError(f"{self.path / name} is damaged: {error}") from error
         if not isinstance(content, dict):
-            raise ValueError(f"{self.path / name} is damaged: it holds no JSON object.")
+            raise ValueError(f"{self.path / name} is damaged: it does not hold a JSON object.")
         return content
 
     def write_table(self, name: str, rows: Iterable[Row], schema: pa.Schema) -> None:
@@ -131,9 +131,9 @@ class RunFolder:
     def read_rows(self, name: str) -> list[Row]:
         """A Parquet file as a list of dicts. ValueError if it is missing or damaged."""
         try:
-            # Read in one go: given a path, pyarrow opens it twice, and the file may have been replaced in between.
+            # Read at once: given a path, pyarrow opens it twice, and the file may be replaced in between.
             content = (self.path / name).read_bytes()
-            # Not by `read_table`, which imports pandas.
+            # Not with `read_table`, which imports pandas.
             rows: list[Row] = pq.ParquetFile(pa.BufferReader(content)).read().to_pylist()
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
@@ -143,23 +143,23 @@ class RunFolder:
 
 
 def saved_epochs(trials: Iterable[Row], max_epochs: int) -> int:
-    """So many epochs were not trained because their trials were stopped early or diverged."""
+    """How many epochs were not trained because trials were stopped early or diverged."""
     return sum(max_epochs - row["epochs"] for row in trials if row["status"] in ("stopped", "diverged"))
 
 
 def check_name(name: str) -> None:
-    """ValueError if no result folder can have the name."""
+    """ValueError if a result folder cannot have this name."""
     plain = name == name.strip() and name.isprintable() and not set(name) & {"/", "\\"}
     if not plain or name in ("", ".", "..") or name.startswith("-"):
         raise ValueError(
-            f"--name is {name!r}; it must be a plain name without slashes and control characters, and not begin with -."
+            f"--name is {name!r}; it must be a plain name without slashes or control characters, and not begin with -."
         )
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"--name has {len(name.encode())} bytes; it must have at most {LONGEST_NAME}.")
 
 
 def check_place(storage: Path, name: str) -> Path:
-    """The path of a result folder that can be made. Nothing is written; ValueError if the name is taken, or why not."""
+    """The path for a new result folder. Writes nothing. ValueError if it exists already or cannot be made."""
     check_name(name)
     path = (storage / name).absolute()
     if os.path.lexists(path):
@@ -170,28 +170,28 @@ def check_place(storage: Path, name: str) -> Path:
 
 
 def create(storage: Path, name: str) -> RunFolder:
-    """A new result folder. ValueError as of `check_place`."""
+    """Makes a new result folder. ValueError as in `check_place`."""
     path = check_place(storage, name)
     try:
         path.mkdir(parents=True)
-    except OSError as error:  # made by someone else in between, or a full disk
+    except OSError as error:  # made by someone else meanwhile, or a full disk
         raise ValueError(f"{path} can not be made ({error.strerror}); give another --storage or --name.") from error
     return RunFolder(path)
 
 
 def claim(folder: RunFolder) -> Claim:
-    """Keeps other processes from writing into the folder, and removes what a killed one had not written to its end.
+    """Locks the folder against other processes, and removes what a killed one left half-written.
 
-    ValueError if another process is at work there.
+    ValueError if another process is working there.
     """
-    mine = Claim(folder.path, f"{folder.path} is in use by another process; wait for its end, or stop it.")
+    mine = Claim(folder.path, f"{folder.path} is in use by another process; wait for it to end, or stop it.")
     for half in folder.path.glob("*.tmp"):
         half.unlink(missing_ok=True)
     return mine
 
 
 def claimed(folder: RunFolder) -> bool:
-    """Whether a process of this machine is at work there."""
+    """Whether a process on this machine is working there."""
     try:
         Claim(folder.path, "").release()
     except ValueError:
@@ -203,16 +203,16 @@ def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str |
     """ValueError if the run was begun on other images or with other weights, as far as experiment.json tells."""
     about = folder.read_json("experiment.json")
     if about.get("data_fingerprint", data_fingerprint) != data_fingerprint:
-        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
+        raise ValueError(f"{folder.name} was begun on images other than those in --data-dir; restore them.")
     if about.get("weights_sha256", weights_sha256) != weights_sha256:
-        raise ValueError(f"{folder.name} was begun with other weights than those that are there now; restore them.")
+        raise ValueError(f"{folder.name} was begun with weights other than the present ones; restore them.")
 
 
 def find(run: str | None, storage: Path) -> RunFolder:
-    """The folder of `run`, a name in `storage` or a path; None is the newest run there. ValueError if there is none."""
+    """The folder of `run`, a name in `storage` or a path; None for the newest run. ValueError if there is none."""
     if run is not None:
         for path in places(run, storage):
-            with suppress(OSError):  # a name that is too long for a file
+            with suppress(OSError):  # a name too long for a file
                 if run and (path / "experiment.json").is_file():
                     return RunFolder(path)
         raise ValueError(f"There is no run {run!r} in {storage}; `ls {storage}` lists them.")
@@ -223,7 +223,7 @@ def find(run: str | None, storage: Path) -> RunFolder:
 
 
 def places(run: str, storage: Path) -> tuple[Path, Path]:
-    """Where a run of this name or path may lie, as absolute paths without `..`: their last part is its name."""
+    """Where a run of this name or path may be, as absolute paths without `..`, which end in its name."""
     by_name, by_path = (Path(os.path.normpath(path.absolute())) for path in (storage / run, Path(run)))
     return by_name, by_path
 
@@ -232,12 +232,12 @@ def _started(path: Path) -> str:
     try:
         started = json.loads(path.read_text())["started"]
     except (ValueError, KeyError, TypeError, OSError):
-        return ""  # damaged: older than any other
+        return ""  # damaged: counts as the oldest
     return started if isinstance(started, str) else ""
 
 
 def finite(value: Any) -> Any:
-    """The value with every float that is not finite replaced by None, as JSON and Parquet want it here."""
+    """The value with None for every float that is not finite, as JSON and our Parquet files require."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -248,7 +248,7 @@ def finite(value: Any) -> Any:
 
 
 def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
-    """Rows as Parquet; a key that is missing is null."""
+    """Writes rows as Parquet; missing keys become null."""
     table = pa.Table.from_pylist([finite(row) for row in rows], schema=schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
@@ -256,7 +256,7 @@ def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
 
 
 def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
-    """Puts `content` in the place of `path` in one step. Unwritable if the disk is full."""
+    """Replaces `path` with `content` atomically. Unwritable if the disk is full."""
     with written(path) as file:
         file.write(content)
         file.flush()
@@ -264,5 +264,5 @@ def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
 
 
 def now() -> str:
-    """The time as ISO 8601, UTC, to the second."""
+    """The time in UTC as ISO 8601, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

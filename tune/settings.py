@@ -1,4 +1,4 @@
-"""What a search was asked to do, as resolved from the command line and the search space. Plain data."""
+"""The settings of a search, resolved from the command line and the search space. Plain data."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "optuna", "random"]
 
 Metric = Literal["val_acc", "val_robust_acc"]
-"""Accuracy on the validation images, as they are or under corruption."""
+"""Accuracy on the validation images, clean or under corruption."""
 
 METRICS: tuple[str, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One search, whole. It is written to experiment.json, from which tune.finalize reads it back."""
+    """All settings of a search. They are written to experiment.json, from which tune.finalize reads them back."""
 
     space: str
     """Path of the search-space file."""
@@ -37,10 +37,10 @@ class Settings:
     scheduler: Literal["asha", "none"]
     metric: Metric
     confirm: int
-    """So many of the best are trained again in the end; 0 is none."""
+    """How many of the best trials are retrained on other seeds at the end; 0 for none."""
 
     seeds: int
-    """Of `confirm`: on so many seeds each."""
+    """On how many seeds each, with `confirm`."""
 
     seed: int
     name: str
@@ -49,18 +49,18 @@ class Settings:
     wandb_project: str
     weights: str | None
     warm_start: str | None
-    """Path or URI of the earlier run that it began with, or None; what was taken from it lies in its own folder."""
+    """Path or URI of the earlier run it started from, if any; what was taken from that is kept in its own folder."""
 
     dashboard: bool
     address: str | None
-    """Of the Ray cluster that it runs on; None is a Ray of its own."""
+    """Of the Ray cluster that it runs on; None for a local Ray of its own."""
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any) -> Settings:
-        """The reverse. ValueError if the keys are not those of this version."""
+        """The reverse of `to_dict`. ValueError if the keys or types are not those of this version."""
         kinds = get_type_hints(cls)
         if (
             not isinstance(values, dict)
@@ -72,7 +72,7 @@ class Settings:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value from JSON, where 1.0 may be written as 1, is of a field's type."""
+    """Whether a value from JSON, where 1.0 may be written as 1, has a field's type."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     return isinstance(value, kind) or (isinstance(value, int) and isinstance(0.0, kind))

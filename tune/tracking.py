@@ -1,4 +1,4 @@
-"""Weights & Biases for the search and the final training. `wandb_logger` talks to it, in a process of its own."""
+"""Weights & Biases for the search and the final training, through `wandb_logger` in a process of its own."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from tune.settings import Settings
 from tune.wandb_mode import Mode
 
 LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
-"""What a run shows over its epochs; `batch_loss` comes beside it, over steps."""
+"""The metrics logged per epoch; `batch_loss` is logged per step besides."""
 
 BATCH_LOSS_POINTS = 100
-"""At most so many points an epoch go to the trackers; each is the mean of the steps it stands for."""
+"""Points of `batch_loss` per epoch, at most; each is the mean over the steps that it stands for."""
 
 END_TIMEOUT_S = 60
-"""How long the end of a command waits for uploads. The logger itself gives up earlier, in order."""
+"""How long a command waits for uploads at its end. The logger itself gives up earlier, cleanly."""
 
 INTERRUPTED_TIMEOUT_S = 4
-"""The same when the user waits for the prompt."""
+"""The same after Ctrl-C, when the user wants the prompt back."""
 
 KEPT_ID = "wandb.json"
 
 SAID_AFTER_S = 3
-"""Who waits for longer is told for what."""
+"""After this long, the user is told what the wait is for."""
 
 
 class Tracker:
-    """What is told of runs; this one does nothing with it, as where W&B is disabled."""
+    """The interface of a tracker. This one does nothing, for when W&B is disabled."""
 
     def start(self, run: str, name: str, job_type: str, config: Mapping[str, Any]) -> None:
-        """A run begins, or goes on if its id is known. `config` is flat."""
+        """Starts a run, or continues it if its id is known. `config` is flat."""
 
     def log(self, run: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Points of its metrics, as `epoch_rows` makes them."""
+        """Logs points of its metrics, as `epoch_rows` makes them."""
 
     def summarise(self, run: str, values: Mapping[str, Any]) -> None:
-        """What is to be said of the whole run."""
+        """Sets values of the run's summary."""
 
     def keep(self, run: str, name: str, kind: str, files: Sequence[Path]) -> None:
-        """Files that are whole, as an artifact of the run."""
+        """Uploads complete files as an artifact of the run."""
 
     def end(self, run: str, tag: str) -> None:
-        """A run is over; the tag says how."""
+        """Ends a run, with a tag that says how it ended."""
 
     def remember(self, run: str, folder: RunFolder) -> None:
-        """Writes the id of a run to the folder, where `recall` finds it."""
+        """Stores the id of a run in the folder, for `recall`."""
 
 
 class Wandb(Tracker):
-    """Passes it on to the logger. Nothing here waits for W&B, or fails because of it, before `close`."""
+    """Forwards everything to the logger. Before `close`, nothing here waits for W&B or fails because of it."""
 
     def __init__(self, mode: Mode, settings: Settings, folder: RunFolder) -> None:
         command = [sys.executable, "-P", str(Path(__file__).with_name("wandb_logger.py"))]
@@ -71,14 +71,14 @@ class Wandb(Tracker):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # a Ctrl-C in the terminal is not for it
+            start_new_session=True,  # Ctrl-C in the terminal must not reach it
         )
-        group = settings.name[:128]  # W&B takes no longer one
+        group = settings.name[:128]  # W&B's limit
         self._send(mode=mode, project=settings.wandb_project, group=group, dir=str(folder.path))
 
     def _send(self, **message: Any) -> None:
         assert self._logger.stdin is not None
-        with suppress(OSError, ValueError):  # it has died, which `close` says
+        with suppress(OSError, ValueError):  # it has died, which `close` reports
             self._logger.stdin.write(json.dumps(message) + "\n")
             self._logger.stdin.flush()
 
@@ -101,7 +101,7 @@ class Wandb(Tracker):
         folder.write_json(KEPT_ID, {"id": run})
 
     def close(self, say: Callable[[str], None], interrupted: Callable[[], bool]) -> str:
-        """Waits for the logger, a minute at most; seconds if the user will not wait. Returns what went wrong."""
+        """Waits for the logger, at most a minute, or seconds after Ctrl-C. Returns what went wrong, or nothing: ''."""
         assert self._logger.stdin is not None
         assert self._logger.stdout is not None
         with suppress(OSError):
@@ -114,16 +114,16 @@ class Wandb(Tracker):
                 waited = time.monotonic() - began
                 late = waited > (INTERRUPTED_TIMEOUT_S if interrupted() else END_TIMEOUT_S)
                 if waited > SAID_AFTER_S and not told and not interrupted():
-                    say("Waiting for W&B to take the rest, a minute at most; Ctrl-C ends the wait.")
+                    say("Waiting for W&B to upload the rest, a minute at most; Ctrl-C ends the wait.")
                     told = True
-        except KeyboardInterrupt:  # of the wait, when all else is done
+        except KeyboardInterrupt:  # during the wait, when all else is done
             late = True
         if late:
-            self._logger.kill()  # and wandb-core goes with it
+            self._logger.kill()  # wandb-core ends with it
         code = self._logger.wait()
         with self._logger.stdout as output:
             if late:
-                return "W&B has not taken all in time"
+                return "W&B did not upload everything in time"
             problem = output.readline().strip()
         return problem or (f"W&B's process died (exit code {code})" if code else "")
 
@@ -136,7 +136,7 @@ def opened(
     say: Callable[[str], None],
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Tracker]:
-    """A tracker for the block; when it has ended, `say` hears what W&B lacks. Bounded in time, whatever W&B does."""
+    """A tracker for the block. Afterwards `say` reports what W&B lacks, within a bounded time whatever W&B does."""
     if mode == "disabled":
         yield Tracker()
         return
@@ -152,29 +152,29 @@ def opened(
 
 
 def sync_command(folder: RunFolder) -> str:
-    """What to type to upload what lies in a run's folder: offline runs, and online ones that lack something."""
+    """The command that uploads what is in a run's folder: offline runs, and online ones that are incomplete."""
     return f"wandb sync {shlex.quote(short(folder.path))}/wandb/*run-*"
 
 
 def run_ids(folder: RunFolder) -> Callable[[str], str]:
-    """Gives W&B's runs their ids. A search of the same name that was begun at another moment has others."""
+    """A function from names to W&B run ids. They differ between searches of the same name started at other times."""
     begun = folder.read_json("experiment.json").get("started")
     own = hashlib.sha256(f"{folder.name} {begun}".encode()).hexdigest()[:6]
     return lambda what: f"{plain(folder.name)[:80]}-{what}-{own}"
 
 
 def recall(folder: RunFolder) -> str | None:
-    """The id that `remember` has written, if any."""
+    """The id that `remember` stored, if any."""
     return str(folder.read_json(KEPT_ID)["id"]) if (folder.path / KEPT_ID).is_file() else None
 
 
 def plain(name: str) -> str:
-    """A name as W&B takes it for ids and artifacts."""
+    """A name that W&B accepts for ids and artifacts."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
 
 
 def epoch_rows(metrics: Mapping[str, Any], losses: Sequence[float], steps: int) -> list[dict[str, Any]]:
-    """The points of an epoch of so many steps: `batch_loss` over steps, all else, where it is known, over `epoch`."""
+    """The points of an epoch of `steps` steps: `batch_loss` over steps, and the known metrics over `epoch`."""
     before = (metrics["epoch"] - 1) * steps
     points = [
         {"batch_loss": loss, "step": before + steps * point // len(losses)} for point, loss in enumerate(losses, 1)
@@ -183,7 +183,7 @@ def epoch_rows(metrics: Mapping[str, Any], losses: Sequence[float], steps: int) 
 
 
 def thinned(values: Sequence[float], points: int) -> list[float]:
-    """At most `points` means over neighbouring values."""
+    """Reduces values to at most `points`, by averaging neighbours."""
     points = min(points, len(values))
     edges = [len(values) * i // points for i in range(points + 1)]
     return [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]

@@ -1,4 +1,4 @@
-"""Where W&B's runs go: online, into files, or nowhere."""
+"""Whether W&B runs go online, into local files, or nowhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Asked = Literal["auto", "online", "offline", "disabled"]
 
 
 def check_project(name: str) -> None:
-    """ValueError if W&B would refuse the name, which it does when trials run."""
+    """ValueError for a name that W&B would refuse, which it does only once trials run."""
     if not name or len(name) > 128 or not name.isprintable() or set(name) & set("/\\#?%:"):
         raise ValueError(
             f"--wandb-project is {name!r}; it must be a name of at most 128 characters without any of / \\ # ? % and :."
@@ -20,9 +20,9 @@ def check_project(name: str) -> None:
 
 
 def of_run(settings: Settings, asked: Asked | None) -> Mode:
-    """That of a run whose search was begun with the settings: if nothing is asked for, the search's.
+    """The mode for a run whose search had these settings: by default the search's own.
 
-    Online only if there is a key here, too. ValueError as in `resolve`.
+    Online only if there is a key here as well. ValueError as in `resolve`.
     """
     if asked is None:
         asked = "auto" if settings.wandb == "online" else settings.wandb
@@ -30,7 +30,7 @@ def of_run(settings: Settings, asked: Asked | None) -> Mode:
 
 
 def resolve(mode: Asked) -> Mode:
-    """`auto` is WANDB_MODE, or online where a key is at hand, else offline.
+    """Resolves `auto`: WANDB_MODE if set, else online if there is a key, else offline.
 
     ValueError if online is asked for without a key.
     """
@@ -39,8 +39,10 @@ def resolve(mode: Asked) -> Mode:
     if mode in ("offline", "disabled"):
         return mode
     if mode == "online":
-        os.environ.pop("WANDB_MODE", None)  # what is asked for wins; where this says offline, login sees no key
-    import wandb  # half a second
+        os.environ.pop(
+            "WANDB_MODE", None
+        )  # the option wins over the variable; with it set to offline, login finds no key
+    import wandb  # takes half a second
 
     os.environ["WANDB_SILENT"] = "true"
     has_key = wandb.login(prompt=False, verify=False)

@@ -1,12 +1,13 @@
-"""Images under Hendrycks & Dietterich's corruptions (2019, arXiv:1903.12261) at 32 px, as in CIFAR-100-C.
+"""The corruptions of CIFAR-100-C (Hendrycks & Dietterich 2019, arXiv:1903.12261), for images of 32 px.
 
-The nineteen families and the constants of their five severities are those of the authors' published script for CIFAR-10
-(github.com/hendrycks/robustness, make_cifar_c.py); the code is our own, on batches, with NumPy, SciPy and torch in the
-place of OpenCV, ImageMagick and scikit-image. What differs: frost is a drawn texture instead of the authors'
-photographs, the edges in spatter are a simple Canny's, and motion blur is ImageMagick's kernel without its rounding.
+The 19 families and the constants of their five severities are from the authors' script for CIFAR-10
+(github.com/hendrycks/robustness, make_cifar_c.py). The code is our own and works on batches, with NumPy, SciPy and
+torch instead of OpenCV, ImageMagick and scikit-image. Differences: frost is a synthetic texture instead of the authors'
+photographs, spatter finds edges with a simplified Canny detector, and motion blur uses ImageMagick's kernel without its
+rounding.
 
-For measuring a finished model, or as the truth in `benchmarks.robust`: nothing is ever chosen by it. It shares no code
-with `tune.training.corruptions`, whose images select.
+It measures finished models, and serves as ground truth in `benchmarks.robust`. No decision is ever based on it, and it
+shares no code with `tune.training.corruptions`, by whose images configurations are selected.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ BATCH = 500
 
 
 def corrupted(name: str, severity: int, pixels: Pixels) -> Pixels:
-    """uint8 (N, 32, 32, 3) -> the same under one family, at a severity from 1 to 5. The same at each call."""
+    """uint8 (N, 32, 32, 3) -> same, corrupted by one family at a severity from 1 to 5. Deterministic."""
     rng = np.random.default_rng([SEED, list(FAMILIES).index(name), severity])
     done = [_batch(name, severity, pixels[at : at + BATCH], rng) for at in range(0, len(pixels), BATCH)]
     return np.concatenate(done)
@@ -58,5 +59,5 @@ def corrupted(name: str, severity: int, pixels: Pixels) -> Pixels:
 def _batch(name: str, severity: int, pixels: Pixels, rng: np.random.Generator) -> Pixels:
     images = pixels.astype(np.float32) / 255
     changed = FAMILIES[name](images, severity, rng)
-    # Cut off, as in the original, not rounded; but what is a whole number up to float32's error stays it.
+    # Truncated as in the original, not rounded, but with a margin so that float32 error does not lower an integer.
     return (np.clip(changed, 0, 1) * 255 + 1e-3).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Writes the corrupted images: python -m benchmarks.cifar100c --data-dir DIR --out DIR
 
-FAMILY.npy, uint8 (5 n, 32, 32, 3), severity after severity as in the challenge's files, and labels.npy, (n,).
-Of the 10,000 test images that is 2.9 GB and four minutes of a CPU core.
+One FAMILY.npy each, uint8 (5 n, 32, 32, 3), sorted by severity like the challenge's files, and labels.npy, (n,). For
+the 10,000 test images it takes 2.9 GB and four minutes of a CPU core.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def images_of(split: str, data_dir: Path) -> ImageSet:
 
 
 def write(images: ImageSet, folder: Path) -> None:
-    """Each family's file, whole or not at all; those that are there stay."""
+    """Writes each family's file atomically; existing files are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = images.pixels[images.index].numpy()
     _save(folder / "labels.npy", images.labels[images.index].numpy())

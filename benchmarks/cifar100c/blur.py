@@ -20,7 +20,7 @@ def gaussian_blur(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def glass_blur(images: Images, severity: int, rng: Generator) -> Images:
-    """Pixels show a neighbour above or to the left. (The original means to swap the two; its views make it a copy.)"""
+    """Pixels are replaced by a neighbour above or to the left. (The original means to swap them but copies.)"""
     deviation, delta, rounds = ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))[severity - 1]
     shown = np.floor(smooth(images, deviation) * 255) / 255
     every = np.arange(len(images))
@@ -33,7 +33,7 @@ def glass_blur(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def defocus_blur(images: Images, severity: int, rng: Generator) -> Images:
-    """A disk, softened by a Gaussian of 3 x 3 pixels."""
+    """Convolution with a disk, smoothed by a 3 x 3 Gaussian."""
     radius, deviation = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))[severity - 1]
     at = np.arange(-3, 4)
     disk = (at[:, None] ** 2 + at**2 <= radius**2).astype(np.float64)
@@ -56,13 +56,13 @@ def zoom_blur(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def smooth(images: Images, deviation: float) -> Images:
-    """A Gaussian blur over rows and columns, (B, H, W, ...)."""
+    """A Gaussian blur along rows and columns, for (B, H, W, ...)."""
     along = (0, deviation, deviation) + (0,) * (images.ndim - 3)
     return _float(ndimage.gaussian_filter(images, along, mode="nearest"))
 
 
 def moved(images: Images, radius: float, deviation: float, degrees: NDArray[np.float64]) -> Images:
-    """ImageMagick's motion blur: half a Gaussian along a line from each pixel, images (B, H, W, C), angles (B,)."""
+    """ImageMagick's motion blur: a one-sided Gaussian along a line. Images (B, H, W, C), angles (B,) in degrees."""
     taps = np.arange(2 * math.ceil(radius) + 1)
     weights = np.exp(-(taps**2) / (2 * deviation**2))
     weights /= weights.sum()
@@ -80,14 +80,14 @@ def moved(images: Images, radius: float, deviation: float, degrees: NDArray[np.f
 
 
 def zoomed(images: Images, factor: float) -> Images:
-    """The middle of the images, (B, H, W, C), enlarged to the whole, between pixels linearly."""
+    """The centre of the images, (B, H, W, C), enlarged to full size by bilinear interpolation."""
     matrix = _zoom(factor)
     return _float(np.einsum("yr,xs,brsc->byxc", matrix, matrix, images, optimize=True))
 
 
 @functools.cache
 def _zoom(factor: float) -> Images:
-    """Which rows of an image its enlarged middle consists of, (32, 32): SciPy's zoom of a crop, and a crop of that."""
+    """The weights of `zoomed` along one axis, (32, 32): SciPy's zoom of a central crop, cropped again."""
     crop = math.ceil(SIDE / factor)
     first = (SIDE - crop) // 2
     size = round(crop * factor)

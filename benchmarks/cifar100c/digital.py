@@ -1,4 +1,4 @@
-"""The six digital ones. Images are float32 (B, 32, 32, 3) in [0, 1], severities 1 to 5."""
+"""The six digital corruptions. Images are float32 (B, 32, 32, 3) in [0, 1], severities 1 to 5."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIDE = 32
 
 
 def brightness(images: Images, severity: int, rng: Generator) -> Images:
-    """Hue and saturation stay, the value rises."""
+    """Raises the value in HSV; hue and saturation are unchanged."""
     value: Images = images.max(-1, keepdims=True)
     brighter = np.minimum(value + (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1], 1)
     changed: Images = np.where(value > 0, images * brighter / np.maximum(value, 1e-6), brighter)
@@ -32,7 +32,7 @@ def contrast(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def saturate(images: Images, severity: int, rng: Generator) -> Images:
-    """Hue and value stay. A grey has the hue 0 by convention, and turns red where the saturation is raised."""
+    """Changes the saturation in HSV. Greys have hue 0 by convention, so raising their saturation turns them red."""
     factor, more = ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))[severity - 1]
     value: Images = images.max(-1, keepdims=True)
     depth = value - images  # of each channel below the brightest
@@ -45,7 +45,7 @@ def saturate(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def elastic_transform(images: Images, severity: int, rng: Generator) -> Images:
-    """A random affine map, then a smooth flow."""
+    """A random affine map followed by a smooth random displacement."""
     strength, deviation, corner = (
         (0, 0, SIDE * 0.08),
         (SIDE * 0.05, SIDE * 0.2, SIDE * 0.07),
@@ -57,7 +57,7 @@ def elastic_transform(images: Images, severity: int, rng: Generator) -> Images:
     middle, reach = SIDE // 2, SIDE // 3
     points = np.array([[1, 1], [1, -1], [-1, -1]]) * reach + middle
     targets = points + rng.uniform(-corner, corner, (batch, 3, 2))
-    # x, y, 1 of a target times this is where in the original it comes from.
+    # (x, y, 1) of a target times this matrix is its position in the original.
     back = np.linalg.solve(
         np.concatenate([targets, np.ones((batch, 3, 1))], -1), np.broadcast_to(points, (batch, 3, 2))
     )
@@ -87,7 +87,7 @@ def jpeg_compression(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def _sampled(images: Images, place: NDArray[np.float64], *, mirror_at_centres: bool) -> Images:
-    """The images at `place`, (B, H, W, 2) of x, y in pixels, linearly; mirrored at the last pixel's centre or edge."""
+    """Samples images at `place`, (B, H, W, 2), x and y in px: bilinear, reflected at pixel centres or edges."""
     unit = 2 * place / (SIDE - 1) - 1 if mirror_at_centres else (2 * place + 1) / SIDE - 1
     grid = torch.from_numpy(unit.astype(np.float32))
     taken = F.grid_sample(
@@ -98,6 +98,6 @@ def _sampled(images: Images, place: NDArray[np.float64], *, mirror_at_centres: b
 
 
 def _by_pillow(images: Images, change: Callable[[Image.Image], Image.Image]) -> Images:
-    """Image by image, through bytes."""
+    """Applies `change` to one image at a time, in 8 bits."""
     changed = [np.asarray(change(Image.fromarray(each))) for each in (images * 255).round().astype(np.uint8)]
     return np.stack(changed).astype(np.float32) / 255

@@ -1,4 +1,4 @@
-"""The four noises. Images are float32 (B, 32, 32, 3) in [0, 1], severities 1 to 5; results may leave that range."""
+"""Four kinds of noise. Images are float32 (B, 32, 32, 3) in [0, 1], severities 1 to 5; results may leave that range."""
 
 from __future__ import annotations
 

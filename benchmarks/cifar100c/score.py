@@ -1,6 +1,6 @@
-"""What finished models score on such a set: python -m benchmarks.cifar100c.score --set DIR RUN_OR_MODEL ...
+"""Scores finished models on such a set: python -m benchmarks.cifar100c.score --set DIR RUN_OR_MODEL ...
 
-The mean over 19 families and 5 severities is the figure that CIFAR-100-C is reported by. Nothing is chosen by it.
+The mean over 19 families and 5 severities is the usual metric for CIFAR-100-C. No decision is based on it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     assert __doc__
     parser = argparse.ArgumentParser("python -m benchmarks.cifar100c.score", description=__doc__.partition("\n")[0])
     parser.add_argument("models", nargs="+", type=Path, metavar="RUN_OR_MODEL", help="a run's folder, or a model.pt")
-    parser.add_argument("--set", type=Path, required=True, metavar="DIR", help="of python -m benchmarks.cifar100c")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON, too")
     parser.add_argument(
-        "--no-tta", action="store_true", help="without views, where a model has them: a tenth of the work"
+        "--set", type=Path, required=True, metavar="DIR", help="written by python -m benchmarks.cifar100c"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the results as JSON")
+    parser.add_argument(
+        "--no-tta",
+        action="store_true",
+        help="no test-time augmentation, even if the model was tested with it: a tenth of the work",
     )
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -57,7 +61,7 @@ def check(folder: Path) -> list[Path]:
 
 
 def score(classifier: Classifier, folder: Path, device: torch.device) -> dict[str, Any]:
-    """Accuracies in per cent: the mean, and of each family at severities 1 to 5. ValueError as of `check`."""
+    """Accuracies (%): the mean, and for each family at severities 1 to 5. ValueError as in `check`."""
     files = check(folder)
     labels: NDArray[np.int64] = np.load(folder / "labels.npy")
     families: dict[str, list[float]] = {name: [] for name in FAMILIES}

@@ -36,7 +36,7 @@ def frost(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def _ice(batch: int, rng: Generator) -> Images:
-    """Bluish needles in three directions over a cloudy pane: in the place of the authors' photographs."""
+    """Bluish needles in three directions over a cloudy pane, instead of the authors' photographs."""
     pane = plasma(batch, 2.0, rng)[..., None]
     needles = np.zeros_like(pane)
     for _ in range(3):
@@ -54,7 +54,7 @@ def fog(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def plasma(batch: int, decay: float, rng: Generator) -> Images:
-    """The diamond-square fractal on a torus, (B, 32, 32) from 0 to 1; each finer step adds `decay` times less."""
+    """The diamond-square fractal on a torus, (B, 32, 32) in [0, 1]; each finer step has 1 / `decay` the range."""
     height = np.zeros((batch, SIDE, SIDE))
     step, wibble = SIDE, 100.0
 
@@ -94,7 +94,7 @@ def spatter(images: Images, severity: int, rng: Generator) -> Images:
 
 
 def _shaded(liquid: Images) -> Images:
-    """How bright drops of water look, (B, 32, 32) from 0 to 1: by their depth, and by the distance to their edge."""
+    """The brightness of water drops, (B, 32, 32) in [0, 1], from their depth and the distance to their edges."""
     edge = _edges(liquid)
     far = np.stack(
         [ndimage.distance_transform_edt(~each) if each.any() else np.full(each.shape, 20.0) for each in edge]
@@ -108,7 +108,7 @@ def _shaded(liquid: Images) -> Images:
 
 
 def _edges(grey: Images) -> NDArray[np.bool_]:
-    """Canny's edges without the weak ones: steep, and steeper than the two neighbours across. (B, 32, 32)."""
+    """Canny edges without hysteresis: strong gradients that are local maxima across the edge. (B, 32, 32)."""
     across, down = (ndimage.sobel(grey, axis=axis, mode="nearest") for axis in (2, 1))
     steep = np.abs(across) + np.abs(down)
     padded = np.pad(steep, ((0, 0), (1, 1), (1, 1)))
@@ -133,7 +133,7 @@ def _edges(grey: Images) -> NDArray[np.bool_]:
 
 
 def _equalized(levels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each image's levels, 0 to 255, spread evenly from 0 to 255, as OpenCV does it."""
+    """Histogram equalisation of each image, from levels 0 to 255, as in OpenCV."""
     batch, size = len(levels), levels[0].size
     flat = levels.reshape(batch, -1)
     count = np.bincount((flat + 256 * np.arange(batch)[:, None]).ravel(), minlength=256 * batch).reshape(batch, 256)
@@ -143,7 +143,7 @@ def _equalized(levels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _box(grey: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The mean of 3 x 3 pixels."""
+    """A 3 x 3 box filter."""
     result: NDArray[np.float64] = ndimage.uniform_filter(grey.astype(np.float64), (1, 3, 3), mode="mirror")
     return result
 

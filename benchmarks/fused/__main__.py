@@ -1,23 +1,23 @@
-"""Many small trials in one process: SimpleCNNs trained as one, against processes side by side that train one each.
+"""Many small trials in one process: SimpleCNNs trained as one network, against concurrent processes with one each.
 
     python -m benchmarks.fused --data-dir DIR --out results/fused.json
     python -m benchmarks.fused --device cuda --data-dir DIR --out fused.json
 
-It needs torch and pyarrow, and DIR with cifar-100-python/; `--synthetic` takes noise instead, as fast. Figures are
-training images a second, augmentation included, validation not, summed over all that train at once:
+It needs torch, pyarrow, and cifar-100-python/ in DIR; `--synthetic` uses noise instead, which is as fast. Results are
+training images per second, with augmentation but without validation, summed over all concurrent trainings:
 
-    fit        processes side by side, each the engine's own `fit`: on a CPU one a core, on a GPU 1, 2, 4 and 8
-    turns      members in one process, each the engine's own, a step each in turn; on a GPU each on its own CUDA stream
-    vmap       members as one network: torch.func's vmap of the network
-    groups     grouped convolutions, and linear layers as batched products of matrices
-    matmul     convolutions as batched products of matrices, too
+    fit        concurrent processes, each with the engine's own `fit`: on a CPU one per core, on a GPU 1, 2, 4 and 8
+    turns      members in one process that take the engine's own steps in turn; on a GPU each in its own CUDA stream
+    vmap       members as one network, by torch.func's vmap
+    groups     members as one network, with grouped convolutions and batched matrix products for linear layers
+    matmul     the same, with batched matrix products for convolutions too
 
-"graph" is the same with the step in a CUDA graph. The members differ in seed (so in weights, order and augmentation),
-rate, momentum, decay and smoothing. Before anything is timed, `check` compares the losses of four groups' members with
-those of `fit`, while members are stopped; the exit status is 1 if they differ, or if a measurement failed.
+With "graph", the step is a CUDA graph. Members differ in seed (hence weights, order and augmentation), learning rate,
+momentum, weight decay and label smoothing. Before anything is timed, `check` compares the losses of a group's members,
+some of which are stopped half-way, with those of `fit`. The exit status is 1 if they differ or a measurement failed.
 
-A call adds a run to --out; the table at the end is the median of all runs there. `--only TEXT` takes the ways with TEXT
-in their names (and `fit`), `--tiny` tries the script; its figures mean nothing.
+Each call adds a run to --out; the table at the end shows the medians of all runs there. `--only TEXT` selects the ways
+with TEXT in their names (and `fit`). `--tiny` only tries out the script; its results are meaningless.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ from benchmarks.fused.check import LIMIT, apart
 from benchmarks.fused.networks import METHODS
 from benchmarks.fused.table import render
 from benchmarks.fused.ways import Job, Way, measure, ways
-from benchmarks.gpu.__main__ import commit
+from benchmarks.provenance import commit
+from tune import cpu
 from tune.files import whole
+from tune.training import host
 
 
 def check(device: str) -> bool:
-    """Whether all groups learn what their members learn alone."""
+    """Whether the members of all groups learn what they learn alone."""
     good = True
     for method in METHODS:
         for graph in (False, True) if device == "cuda" else (False,):
@@ -57,20 +59,20 @@ def check(device: str) -> bool:
 
 
 def run(chosen: Sequence[Way], job: Job) -> tuple[dict[str, float], bool]:
-    """Each way once -> images a second by name, and whether all went well."""
+    """Measures each way once -> images per second by name, and whether all went well."""
     found, good = {}, True
     for way in chosen:
         try:
             found[way.name] = round(measure(way, job), 1)
             print(f"batch {job.batch_size:>3}  {way.name:<32} {found[way.name]:>10,.0f} images/s", flush=True)
-        except Exception:  # it costs no other figure
+        except Exception:  # the other ways are still measured
             traceback.print_exc()
             good = False
     return found, good
 
 
 def add(path: Path | None, entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Keeps a run beside the earlier ones -> all of them."""
+    """Adds a run to the earlier ones in the file, and returns them all."""
     runs = json.loads(path.read_text())["runs"] if path is not None and path.exists() else []
     runs.append(entry)
     if path is not None:
@@ -80,25 +82,16 @@ def add(path: Path | None, entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def cores() -> int:
-    """That this process may use."""
+    """The CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def circumstances(device: str, given: Sequence[str]) -> dict[str, Any]:
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "command": shlex.join(["python", "-m", "benchmarks.fused", *given]),
-        "device": torch.cuda.get_device_name() if device == "cuda" else cpu_name(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else cpu.name(),
         "cores": cores(),
-        "bf16": [name for name in ("avx512_bf16", "amx_bf16") if able.get(name)],
+        "bf16": host.bf16_instructions(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "commit": commit(),
@@ -109,12 +102,14 @@ def circumstances(device: str, given: Sequence[str]) -> dict[str, Any]:
 def main(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fused", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--synthetic", action="store_true", help="noise in the place of CIFAR-100")
+    parser.add_argument("--synthetic", action="store_true", help="use noise instead of CIFAR-100")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch-sizes", type=_numbers, default=[8, 32, 128], metavar="N[,N]")
-    parser.add_argument("--members", type=_numbers, metavar="M[,M]", help="default 2,4,8,16, on a GPU 32 too")
-    parser.add_argument("--only", default="", metavar="TEXT", help="of the names of the ways; `fit` always")
-    parser.add_argument("--seconds", type=float, default=1.0, help="that each way is timed")
+    parser.add_argument("--members", type=_numbers, metavar="M[,M]", help="default: 2,4,8,16, and on a GPU 32")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="measure the ways with TEXT in their names, and `fit`"
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long each way is timed")
     parser.add_argument("--tiny", action="store_true", help="two members, a few images")
     parser.add_argument("--out", type=Path, help="the JSON")
     options = parser.parse_args(given)

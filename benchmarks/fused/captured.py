@@ -9,17 +9,17 @@ from benchmarks.fused.group import Take
 
 
 class Captured:
-    """Takes a step from a graph. Its first steps run eagerly, and are steps of the training like all others.
+    """Replays a step from a graph. The first steps run eagerly, and are steps of the training like all others.
 
-    The rate and all else that changes is read on the device (`Group._update`), so nothing else has to be copied but
-    the batch. When a member goes, the group makes a new one: shapes are others then.
+    The learning rate and whatever else changes is read on the device (`Group._update`), so only the batch has to be
+    copied. When a member is dropped, shapes change, and the group captures a new graph.
     """
 
     WARM_UP = 3
 
     def __init__(self, take: Take) -> None:
         self._eager = take
-        # Warm-up and capture share a stream, to which autograd and cuBLAS tie what they keep from step to step.
+        # Warm-up and capture share a stream, since autograd and cuBLAS tie state that outlives a step to it.
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._warm = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -41,7 +41,7 @@ class Captured:
             fixed.copy_(new)
         self._graph.replay()
         loss, guess = self._outputs
-        return loss.clone(), guess.clone()  # the next replay writes over them
+        return loss.clone(), guess.clone()  # the next replay overwrites them
 
     def _aside(self, given: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         current = torch.cuda.current_stream()

@@ -1,4 +1,4 @@
-"""Whether members of a group learn what each would learn alone, for `benchmarks.fused`."""
+"""Checks that the members of a group learn what each would learn alone, for `benchmarks.fused`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tune.training.images import ImageSet
 from tune.training.loop import fit
 
 LIMIT = 1e-3
-"""Nats, in float32. With a rate, a momentum, a decay or a smoothing of another member the losses are further away."""
+"""In nats, in float32. Losses differ by more if a member is given another's rate, momentum, decay or smoothing."""
 
 DIFFERENT: tuple[dict[str, Any], ...] = (
     {"lr": 0.05, "scheduler": "cosine", "warmup": 0.2, "augmentation": "crop_flip"},
@@ -29,11 +29,11 @@ DIFFERENT: tuple[dict[str, Any], ...] = (
 )
 BATCH_SIZE, STEPS = 8, 8
 KEPT = (0, 2)
-"""Who goes on after the first epoch."""
+"""The members that continue after the first epoch."""
 
 
 def configs() -> list[TrainConfig]:
-    """Members that have little in common, of two epochs."""
+    """Members with little in common, for two epochs."""
     return [
         TrainConfig(model="simple_cnn", batch_size=BATCH_SIZE, epochs=2, seed=seed, **each)
         for seed, each in enumerate(DIFFERENT)
@@ -41,7 +41,7 @@ def configs() -> list[TrainConfig]:
 
 
 def noise(device: torch.device) -> ImageSet:
-    """An epoch's images."""
+    """The images of an epoch."""
     count = BATCH_SIZE * STEPS
     pixels = torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return ImageSet(pixels, torch.arange(count), torch.arange(count), (), "").to(device)
@@ -49,7 +49,7 @@ def noise(device: torch.device) -> ImageSet:
 
 @cache
 def alone(device: torch.device) -> Tensor:
-    """What the engine's own trainings lose: (epochs, steps, M)."""
+    """The losses of the engine's own trainings, (epochs, steps, M)."""
     data = TrainingData(noise(device), None)
     with float32():
         losses = [[epoch.batch_loss for epoch in fit(config, data, device)] for config in configs()]
@@ -57,7 +57,7 @@ def alone(device: torch.device) -> Tensor:
 
 
 def together(device: torch.device, method: str, graph: bool = False, keep: Sequence[int] = KEPT) -> list[Tensor]:
-    """The same of a group, in which only `keep` go on after the first epoch: two of (steps, members)."""
+    """The losses of a group, of which only `keep` continue after the first epoch: (steps, members) for each epoch."""
     with float32():
         group = Group(configs(), noise(device), METHODS[method], Captured if graph else None)
         first, _ = group.epoch()
@@ -67,7 +67,7 @@ def together(device: torch.device, method: str, graph: bool = False, keep: Seque
 
 
 def apart(device: torch.device, method: str, graph: bool = False) -> float:
-    """How far the losses of a group, of which two members are stopped half-way, are at most from those alone."""
+    """The largest difference between losses in a group, of which two members stop half-way, and alone."""
     first, second = together(device, method, graph)
     expected = alone(device)
     return max(float(each.abs().max()) for each in (first - expected[0], second - expected[1][:, KEPT]))

@@ -1,7 +1,7 @@
-"""Several SimpleCNNs trained in one step, each as its own configuration says, for `benchmarks.fused`.
+"""Several SimpleCNNs trained in one step, each by its own configuration, for `benchmarks.fused`.
 
-A member has its own first weights, order of the images, augmentation, mixing, learning rate, schedule, momentum, weight
-decay and label smoothing; drawn as the engine draws them, so that its losses are those of `fit` up to rounding. All
+Each member has its own initial weights, image order, augmentation, mixing, learning rate, schedule, momentum, weight
+decay and label smoothing, drawn as the engine draws them, so that its losses equal those of `fit` up to rounding. All
 members share the architecture, the batch size and the number of steps, and take each step together.
 """
 
@@ -24,11 +24,11 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Images (M, B, 32, 32, 3), labels, partners' labels and shares (M, B)."""
 
 Take = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""A step on a batch -> each member's loss (M,) and guessed classes (M, B)."""
+"""Takes a step on a batch -> each member's loss (M,) and predicted classes (M, B)."""
 
 
 class Group:
-    """The members' weights, each tensor stacked along a first dimension, and what a step needs."""
+    """The members' weights, stacked along a first dimension, and what a step needs."""
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class Group:
         forward_of: Callable[[nn.Module], Forward],
         captured: Callable[[Take], Take] | None = None,
     ) -> None:
-        """`captured` makes of a step one from a CUDA graph."""
+        """`captured` wraps a step into one that replays a CUDA graph."""
         _check(configs)
         self.configs = list(configs)
         self._data, self._device = data, data.pixels.device
         self._batch_size = configs[0].batch_size
         models = [build_model(config, self._device) for config in configs]
         self._forward, self._captured = forward_of(models[0]), captured
-        # torch.func.stack_module_state would do it, but not for networks whose class is made anew by each `build`.
+        # torch.func.stack_module_state will not do: each `build` defines a new class, which it refuses.
         states = [model.state_dict() for model in models]
         stacked = {name: _laid_out(torch.stack([each[name] for each in states])) for name in states[0]}
         self.weights = {name: each.requires_grad_() for name, each in stacked.items()}
@@ -55,7 +55,7 @@ class Group:
         self._settle()
 
     def epoch(self) -> tuple[Tensor, Tensor]:
-        """One pass over the images -> losses (steps, M), training accuracies in per cent (M,)."""
+        """One pass over the images -> losses (steps, M), training accuracies (%) (M,)."""
         self._epochs += 1
         losses, hits = [], []
         for images, labels, partner, share in self._batches():
@@ -69,7 +69,7 @@ class Group:
         return torch.stack(losses), 100 * correct.double().mean(1)
 
     def keep(self, members: Sequence[int]) -> None:
-        """The others have been stopped. Those kept go on as if nothing had happened, from their next step on."""
+        """Drops all other members. Those kept continue as if nothing had happened."""
         rows = torch.tensor(members, device=self._device)
         self.configs = [self.configs[member] for member in members]
         self.weights = {name: _laid_out(each.detach()[rows]).requires_grad_() for name, each in self.weights.items()}
@@ -78,7 +78,7 @@ class Group:
         self._settle()
 
     def _settle(self) -> None:
-        """What depends on who is there."""
+        """Sets up what depends on the present members."""
 
         def each(values: list[float]) -> Tensor:
             return torch.tensor(values, device=self._device)
@@ -91,7 +91,7 @@ class Group:
         self._take: Take = self._step if self._captured is None else self._captured(self._step)
 
     def _batches(self) -> Iterator[Batch]:
-        """The members' batches, step by step; augmented several steps at once, as `batches.shuffled` does."""
+        """The members' batches, step by step, augmented several steps at a time as in `batches.shuffled`."""
         drawn = [
             _drawn(self._data, config, loop._seed(config.seed, self._epochs, self._device)) for config in self.configs
         ]
@@ -105,7 +105,7 @@ class Group:
         own, other = (-logarithm.gather(2, each[..., None])[..., 0] for each in (labels, partner))
         smooth = self._smoothing[:, None]
         loss = ((1 - smooth) * (share * own + (1 - share) * other) - smooth * logarithm.mean(2)).mean(1)
-        # The sum's gradient is each member's own: no weight has a part in another member's loss.
+        # In the gradient of the sum, members do not mix: no weight takes part in another member's loss.
         gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
         update = self._update_on_cpu if self._device.type == "cpu" else self._update
         with torch.no_grad():
@@ -113,7 +113,7 @@ class Group:
         return loss.detach(), out.detach().argmax(2)
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
-        """SGD as torch defines it, with a rate, a momentum and a decay a member, read on the device."""
+        """torch's SGD with per-member learning rate, momentum and weight decay, all read on the device."""
         for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True):
             rate, momentum, decay, nesterov = (
                 each.view(-1, *[1] * (weight.dim() - 1))
@@ -124,8 +124,8 @@ class Group:
             weight.addcmul_(rate, torch.lerp(buffer, torch.addcmul(gradient, momentum, buffer), nesterov), value=-1)
 
     def _update_on_cpu(self, gradients: Sequence[Tensor]) -> None:
-        """The same by the engine's own kernel, once a member: it passes over the memory once, the other six times."""
-        gradients = [_laid_out(each) for each in gradients]  # as the weights are: the kernel takes no notice of strides
+        """The same with the engine's kernel, once per member: it reads memory once, `_update` six times."""
+        gradients = [_laid_out(each) for each in gradients]  # laid out like the weights, as the kernel ignores strides
         for member, (config, rate) in enumerate(zip(self.configs, self._rate.tolist(), strict=True)):
             weights, own, momenta = (
                 [_flat(each[member]) for each in stacked]
@@ -146,31 +146,33 @@ class Group:
 
 
 def _laid_out(stacked: Tensor) -> Tensor:
-    """The same, each member's numbers in one piece; of a linear layer (M, in, out), as the product of matrices leaves
-    its gradient: to turn fc1's million weights a member over in each step would take longer than all else at batch 8.
+    """The same tensor with each member contiguous in memory, linear layers transposed, (M, in, out).
+
+    That is the layout in which the matrix product leaves their gradient. Transposing fc1's million weights per member
+    in each step would take longer than everything else at batch size 8.
     """
     return stacked.transpose(1, 2).contiguous().transpose(1, 2) if stacked.dim() == 3 else stacked.contiguous()
 
 
 def _flat(one: Tensor) -> Tensor:
-    """A member's own of what was laid out so, seen in the order of its memory: the kernel would copy it else."""
+    """One member of a tensor from `_laid_out`, viewed in memory order; otherwise the kernel would copy it."""
     return one.t() if one.dim() == 2 else one
 
 
 def rates(config: TrainConfig, steps_per_epoch: int) -> Tensor:
-    """The learning rate of each step of a training, float32 (steps,): the engine's schedule, run through once."""
+    """The learning rate of each step, float32 (steps,), from a dry run of the engine's schedule."""
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=config.lr)
     schedule = build_schedule(optimizer, config, steps_per_epoch)
     found = []
     for _ in range(config.epochs * steps_per_epoch):
         found.append(float(optimizer.param_groups[0]["lr"]))
-        optimizer.step()  # without gradients it does nothing, but a schedule warns of an optimiser that never stepped
+        optimizer.step()  # does nothing without gradients, but schedules warn if it was never called
         schedule.step()
     return torch.tensor(found)
 
 
 def _drawn(data: ImageSet, config: TrainConfig, generator: Generator) -> Iterator[Batch]:
-    """A member's batches, several steps at once, (steps, B, ...): the draws of `batches.shuffled` and `mixing.mix`."""
+    """A member's batches, several steps at once, (steps, B, ...), drawn as by `batches.shuffled` and `mixing.mix`."""
     preprocessing, size, device = preprocessing_of(config), config.batch_size, data.pixels.device
     steps = len(data) // size
     order = data.index[torch.randperm(len(data), generator=generator, device=device)][: steps * size]
@@ -190,9 +192,9 @@ def _drawn(data: ImageSet, config: TrainConfig, generator: Generator) -> Iterato
 
 
 def _check(configs: Sequence[TrainConfig]) -> None:
-    """ValueError if these can not be trained together here."""
+    """ValueError if these cannot be trained together."""
     for name in ("model", "batch_size", "epochs"):
         if len({getattr(config, name) for config in configs}) > 1:
             raise ValueError(f"The members of a group must have the same {name}.")
     if any(config.optimizer != "sgd" or config.dropout or config.freeze_epochs for config in configs):
-        raise ValueError("Members are trained by SGD, without dropout or frozen layers; the figures need no more.")
+        raise ValueError("Members must use SGD, without dropout or frozen layers; the benchmark needs no more.")

@@ -1,7 +1,7 @@
-"""SimpleCNN for several members at once, in three ways, for `benchmarks.fused`.
+"""SimpleCNN for several members at once, in three implementations, for `benchmarks.fused`.
 
-Each takes the members' weights, stacked along a first dimension, and a batch of each member, float32
-(M, B, 32, 32, 3), and gives logits (M, B, 100). All three are the same function up to rounding.
+Each takes the members' weights, stacked along a first dimension, and one batch per member, float32 (M, B, 32, 32, 3),
+and returns logits (M, B, 100). All three compute the same function up to rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONVOLUTIONS, LINEAR = ("conv1", "conv2"), ("fc1", "fc2")
 
 
 def by_vmap(model: nn.Module) -> Forward:
-    """torch.func: the network itself, whatever it is, under vmap. Convolutions become grouped ones inside."""
+    """torch.func's vmap of the network itself, whatever it is. Convolutions become grouped ones internally."""
 
     def one(weights: Weights, images: Tensor) -> Tensor:
         out: Tensor = functional_call(model, weights, (images.permute(0, 3, 1, 2),))
@@ -31,11 +31,11 @@ def by_vmap(model: nn.Module) -> Forward:
 
 
 def by_groups(model: nn.Module) -> Forward:
-    """By hand: the members are the groups of each convolution, and a batch of matrices in each linear layer."""
+    """By hand: members are the groups of each convolution, and the batch of matrices of each linear layer."""
 
     def forward(weights: Weights, images: Tensor) -> Tensor:
         members, batch = images.shape[:2]
-        # (B, M * 3, 32, 32), channels last: in the other layout a CPU takes ten times as long to pool.
+        # (B, M * 3, 32, 32), channels last; pooling the other layout takes a CPU ten times as long.
         x = images.permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
         for name in CONVOLUTIONS:
             kernel = weights[f"{name}.weight"].flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -47,7 +47,7 @@ def by_groups(model: nn.Module) -> Forward:
 
 
 def by_matmul(model: nn.Module) -> Forward:
-    """By hand: the linear layers as above, and a convolution as one batch of matrices too, of every pixel's window."""
+    """By hand: linear layers as above, and convolutions as batched matrix products over each pixel's 3 x 3 window."""
 
     def forward(weights: Weights, images: Tensor) -> Tensor:
         members, batch = images.shape[:2]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def render(runs: list[dict[str, Any]]) -> str:
-    """A row a way, a column a batch size: images a second, and how many times the best packing of the same run."""
+    """One row per way, one column per batch size: images per second, and the ratio to the best packing of the run."""
     sizes = sorted({run["batch_size"] for run in runs})
     names = list(dict.fromkeys(name for run in runs for name in run["images_per_s"]))
     lines = ["| images/s | " + " | ".join(f"batch {size}" for size in sizes) + " |", "|---" * (1 + len(sizes)) + "|"]
@@ -18,7 +18,7 @@ def render(runs: list[dict[str, Any]]) -> str:
 
 
 def cell(name: str, runs: list[dict[str, float]]) -> str:
-    """Medians over the runs; empty where it was not measured."""
+    """Medians over the runs; empty if it was not measured."""
     measured = [run for run in runs if name in run]
     if not measured:
         return ""
@@ -28,5 +28,5 @@ def cell(name: str, runs: list[dict[str, float]]) -> str:
 
 
 def best_packing(run: dict[str, float]) -> float:
-    """The fastest of processes side by side, each of which trains one; 0 if none was measured."""
+    """The speed of the best number of concurrent processes with one training each; 0 if none was measured."""
     return max((speed for name, speed in run.items() if name.startswith("fit,")), default=0.0)

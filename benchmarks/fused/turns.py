@@ -1,6 +1,6 @@
-"""Several trainings of the engine's own in one process, a step each in turn, for `benchmarks.fused`.
+"""Several of the engine's own trainings in one process, which take steps in turn, for `benchmarks.fused`.
 
-On a GPU each has a CUDA stream of its own, so that the kernels of one may run beside those of another.
+On a GPU each has its own CUDA stream, so that kernels of several can run concurrently.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tune.training.state import Training
 
 
 class Turns:
-    """The members of a process that take turns."""
+    """The members of a process."""
 
     def __init__(self, configs: Sequence[TrainConfig], data: TrainingData, step_of: StepOf) -> None:
         self._data = data.train
         device = self._data.pixels.device
-        # An epoch of each alone: what torch and the augmentation keep for all is made on the stream that all wait for.
+        # One epoch of each, so that torch and the augmentation fill their caches on the default stream.
         self._trainings = [next(fit(config, data, device)).training for config in configs]
         self._steps = [step_of(training) for training in self._trainings]
         self._streams: list[Any] = [None] * len(configs)
@@ -41,14 +41,14 @@ class Turns:
         losses: list[list[Tensor]] = [[] for _ in members]
         for _ in range(len(self._data) // self._trainings[0].config.batch_size):
             for stream, member, kept in zip(self._streams, members, losses, strict=True):
-                with _on(stream):  # a batch too is made where it is used
+                with _on(stream):  # the batch is made on the stream that uses it
                     kept.append(next(member))
         if self._streams[0] is not None:
             torch.cuda.synchronize(self._data.pixels.device)
         return torch.stack([torch.stack(kept) for kept in losses], 1)
 
     def _member(self, index: int) -> Iterator[Tensor]:
-        """The losses of one member's epoch, a step at a time: the loop of `loop._learn`."""
+        """The losses of one member's epoch, step by step, as in `loop._train_one_epoch`."""
         training: Training = self._trainings[index]
         config, device = training.config, self._data.pixels.device
         training.epoch += 1

@@ -1,4 +1,4 @@
-"""The ways of training many configurations that `benchmarks.fused` compares, and what a process of one does."""
+"""The ways to train many configurations that `benchmarks.fused` compares, and the work of each process."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from tune.training.throughput import noise
 
 STARTS_WITHIN_S = 300
 HORIZON = 100
-"""Epochs, more than a measurement trains."""
+"""In epochs; more than a measurement trains."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """So many processes of so many members each."""
+    """A method, with its number of processes and of members in each."""
 
     method: str
-    """`fit`: the engine, one training a process; `turns`; or one of METHODS."""
+    """`fit`, the engine with one training per process; `turns`; or one of METHODS."""
 
     processes: int
     members: int
     threads: int
-    """A process's."""
+    """Per process."""
 
     graph: bool = False
-    """The step is a CUDA graph."""
+    """Whether the step is a CUDA graph."""
 
     @property
     def name(self) -> str:
@@ -59,26 +59,26 @@ class Way:
 
 @dataclass(frozen=True)
 class Job:
-    """What every way is measured on."""
+    """What all ways are measured on."""
 
     batch_size: int
     device: str
     data_dir: Path | None
-    """None: noise in the place of images."""
+    """None to use noise instead of images."""
 
     images: int
-    """Seen by all members of a process in one of the epochs that are timed: so many, or a few steps."""
+    """Images per timed epoch, over all members of a process, but at least a few steps."""
 
     seconds: float
 
 
 def ways(device: str, members: list[int], cores: int) -> list[Way]:
-    """All that are compared on that device."""
+    """The ways to compare on a device."""
     if device == "cpu":
         found = [Way("fit", processes, 1, cores // processes) for processes in sorted({1, cores})]
         for each in members:
             found += [Way(method, 1, each, cores) for method in METHODS]
-            if cores > 1 and each % cores == 0 and each > cores:  # as many members in all, a part of them on each core
+            if cores > 1 and each % cores == 0 and each > cores:  # the same members, spread over the cores
                 found += [Way(method, cores, each // cores, 1) for method in ("turns", *METHODS)]
         return found
     found = []
@@ -89,7 +89,7 @@ def ways(device: str, members: list[int], cores: int) -> list[Way]:
 
 
 def configurations(batch_size: int, count: int, first: int = 0) -> list[TrainConfig]:
-    """Members that differ in all that a group lets differ, but augment alike: that is the same work everywhere."""
+    """Members that differ in everything that a group allows but augmentation, so that the work is the same."""
     return [
         TrainConfig(
             model="simple_cnn",
@@ -108,7 +108,7 @@ def configurations(batch_size: int, count: int, first: int = 0) -> list[TrainCon
 
 
 def measure(way: Way, job: Job) -> float:
-    """Training images a second, summed over all members of all processes. RuntimeError if one fails."""
+    """Training images per second, summed over all members of all processes. RuntimeError if one fails."""
     spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     barrier, found = spawn.Barrier(way.processes), spawn.SimpleQueue()
     workers = [spawn.Process(target=_work, args=(way, job, index, barrier, found)) for index in range(way.processes)]
@@ -122,7 +122,7 @@ def measure(way: Way, job: Job) -> float:
 
 
 def _work(way: Way, job: Job, index: int, barrier: Barrier, found: Any) -> None:
-    """One of the processes: all begin to count at once, when the last one is warm."""
+    """The work of one process. All start to count at the same time, once the last has warmed up."""
     torch.set_num_threads(way.threads)
     if way.processes > 1 and job.device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
@@ -130,7 +130,7 @@ def _work(way: Way, job: Job, index: int, barrier: Barrier, found: Any) -> None:
     try:
         with host.at_full_speed(), stepping(engine):
             epoch = trainer(way, job, index)
-            epoch()  # the second one at the earliest is timed
+            epoch()  # the first is never timed
             barrier.wait(STARTS_WITHIN_S)
             found.put(speed(epoch, job.seconds))
     except BaseException:
@@ -139,7 +139,7 @@ def _work(way: Way, job: Job, index: int, barrier: Barrier, found: Any) -> None:
 
 
 def speed(epoch: Callable[[], int], seconds: float) -> float:
-    """Images a second over as many whole epochs as it takes to fill the time."""
+    """Images per second, over as many whole epochs as fill the time."""
     began, images = time.perf_counter(), 0
     for _ in count():
         images += epoch()
@@ -150,7 +150,7 @@ def speed(epoch: Callable[[], int], seconds: float) -> float:
 
 
 def trainer(way: Way, job: Job, index: int) -> Callable[[], int]:
-    """Trains an epoch, until the device is done, and says of how many images."""
+    """A function that trains an epoch, waits for the device, and returns the number of images."""
     steps = max(4 if job.device == "cpu" else 16, job.images // way.members // job.batch_size)
     each = steps * job.batch_size
     data = images_of(job, each).to(torch.device(job.device))
@@ -178,7 +178,7 @@ def trainer(way: Way, job: Job, index: int) -> Callable[[], int]:
 
 
 def images_of(job: Job, count: int) -> TrainingData:
-    """So many training images, on the CPU."""
+    """`count` training images, on the CPU."""
     if job.data_dir is None:
         return noise(count, torch.device("cpu"))
     table = training_data.load_training(training_data.prepare("cifar100", job.data_dir, "train"), 0.2, seed=0).train

@@ -1,29 +1,28 @@
-"""Measures the training engine on one GPU. A call an architecture, of less than ten minutes each on an H100:
+"""Measures the training engine on one GPU: one call per architecture, each under ten minutes on an H100.
 
     python -m benchmarks.gpu --model simple_cnn --data-dir DIR --out simple_cnn.json
     python -m benchmarks.gpu --model resnet18 --data-dir DIR --out resnet18.json
     python -m benchmarks.gpu --model resnet50 --data-dir DIR --weights FILE --out resnet50.json
 
-DIR holds cifar-100-python/; `--data synthetic` needs nothing in it. `--only NAME,NAME` picks measurements:
+DIR holds cifar-100-python/; with `--data synthetic` it may be empty. `--only NAME,NAME` selects measurements:
 
     check     losses of 20 steps from a CUDA graph against the engine's own, in several settings
-    epoch     an epoch of 40,000 images with its validation of 10,000, as `fit` reports it; memory
-    step      a training step alone, on a batch that is there, with and without a graph
-    waits     how often an epoch's learning waits for the device: once, for its result
-    plain     the plain loop's images a second (ResNets: with the data on the device already)
-    accuracy  what bfloat16 costs: the engine against itself in float32, seed by seed
+    epoch     an epoch of 40,000 images with validation on 10,000, as reported by `fit`; memory
+    step      a single training step on a ready batch, with and without a graph
+    waits     how often the training of an epoch waits for the device: once, for its result
+    plain     images per second of the plain loop (for ResNets with the data already on the device)
+    accuracy  the cost of bfloat16: the engine against itself in float32, seed by seed
     compile   a step with torch.compile
-    sharing   1, 2, 4, 8 trials side by side, and as many of the plain loop: what the choice of a share rests on
+    sharing   1, 2, 4 and 8 concurrent trials, and as many plain loops: the basis for choosing a trial's share
 
-The JSON is written anew after each figure, so a call cut off keeps what it has. The exit status is 1 if a check or a
-measurement failed. `--device cpu --tiny` tries the script where there is no GPU; its figures mean nothing.
+The JSON file is rewritten after each result, so an interrupted call keeps what it has. The exit status is 1 if a check
+or a measurement failed. `--device cpu --tiny` tries out the script without a GPU; its results are meaningless.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +51,7 @@ from benchmarks.gpu.session import (
     waits,
 )
 from benchmarks.gpu.sharing import measure_sharing
+from benchmarks.provenance import commit
 from tune.training import data, loop
 from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
@@ -59,7 +59,7 @@ from tune.training.images import ImageSet
 from tune.training.state import Training
 
 EPOCH_GOALS = {("simple_cnn", 512): 0.15, ("resnet18", 512): 1.0, ("resnet50", 128): 15.0, ("resnet50", 64): 15.0}
-"""Seconds."""
+"""In seconds."""
 
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "none": {"augmentation": "none"},
@@ -74,19 +74,19 @@ ACCURACY: dict[str, tuple[int, int, dict[str, Any]]] = {
     "resnet18": (3, 10_000, {"lr": 0.1, "batch_size": 128, "epochs": 3, "scheduler": "one_cycle"}),
     "resnet50": (2, 5_000, {"lr": 0.02, "batch_size": 32, "epochs": 1, "scheduler": "one_cycle", "image_size": 128}),
 }
-"""Seeds, training images, and how they are trained on."""
+"""Seeds, training images, and the configuration."""
 
 COMPILED: dict[str, tuple[str, StepOf, float]] = {
     "compile": ("default", eager_step, 120),
     "compile + graph": ("default", CapturedStep, 90),
     "compile, max-autotune": ("max-autotune-no-cudagraphs", eager_step, 300),
 }
-"""torch.compile's mode, who calls the result, and the seconds that must be left to begin with it."""
+"""torch.compile's mode, how steps are taken, and the seconds that must be left to start."""
 
 
 def measure_epoch(session: Session) -> None:
     variants: dict[str, StepOf | None] = {"engine": None}
-    if session.model != "resnet50":  # its steps are so long that a graph saves little; `step` says how much
+    if session.model != "resnet50":  # its steps are so long that a graph saves little; `step` measures how much
         variants |= session.graph()
     for batch_size in session.batch_sizes():
         config = session.config(batch_size=batch_size, epochs=session.size(3 if session.model == "resnet50" else 6, 2))
@@ -114,7 +114,7 @@ def measure_step(session: Session) -> None:
 
 
 def time_step(session: Session, part: str, what: str, batch_size: int, step_of: StepOf, each: float) -> None:
-    """Milliseconds, the median of five runs; images a second; the memory kept; the share of what the GPU could do."""
+    """Adds milliseconds per step (median of five runs), images per second, reserved memory, and % of peak FLOP/s."""
     training, batch = session.ready(batch_size)
     step = step_of(training)
 
@@ -129,7 +129,7 @@ def time_step(session: Session, part: str, what: str, batch_size: int, step_of: 
     session.report.add(part, what, 1000 * took, "ms", note=f"the first one {first:.3g} s")
     session.report.add(part, what, batch_size / took, "images/s")
     if session.device.type == "cuda":
-        # A graph keeps its memory between steps, where torch's peak of allocations does not see it.
+        # A graph keeps its memory between steps, which torch's peak of allocations does not include.
         session.report.add(part, what, torch.cuda.max_memory_reserved(session.device) / 2**20, "MB", note="reserved")
     peak = bf16_peak(session.device)
     if peak is not None:
@@ -137,7 +137,7 @@ def time_step(session: Session, part: str, what: str, batch_size: int, step_of: 
 
 
 def measure_waits(session: Session) -> None:
-    """The one wait that must be is the reading of the result after the last step."""
+    """The only necessary wait is for the result after the last step."""
     if session.device.type != "cuda":
         session.report.leave_out("waits", "all", "nothing waits for a CPU")
         return
@@ -149,14 +149,14 @@ def measure_waits(session: Session) -> None:
             what = f"{name}: {variant}"
             with session.report.guard("waits", what), stepping(step_of):
                 config = session.config(**{"batch_size": batch_size, "epochs": 2} | changes)
-                training = next(session.fit(config, images)).training  # brings the constants to the device
-                places = waits(partial(loop._learn, training, images.train, batch_size))
+                training = next(session.fit(config, images)).training  # copies the constants to the device
+                places = waits(partial(loop._train_one_epoch, training, images.train, batch_size))
                 note = ", ".join(f"{times}x {place}" for place, times in places.items())
                 session.report.add("waits", what, places.total(), "an epoch", ("<=", 1), note)
 
 
 def measure_accuracy(session: Session) -> None:
-    """Validation accuracy after the last epoch; the images, their order and the first weights are the seed's."""
+    """Validation accuracy after the last epoch. Both sides share images, order and initial weights, by seed."""
     if session.model == "resnet50" and session.weights is None:
         session.report.leave_out("accuracy", "all", "without --weights ResNet-50 learns nothing in an epoch")
         return
@@ -213,7 +213,7 @@ PARTS: dict[str, Callable[[Session], None]] = {
 
 
 def load(options: argparse.Namespace) -> TrainingData:
-    """40,000 training and 10,000 validation images on the device, or a few of each."""
+    """40,000 training and 10,000 validation images on the device; a few of each with --tiny."""
     whole = data.load_training(data.prepare(options.data, options.data_dir, "train"), 0.2, seed=0)
     assert whole.val is not None
     train, val = (32, 16) if options.tiny else (40_000, 10_000)
@@ -221,7 +221,7 @@ def load(options: argparse.Namespace) -> TrainingData:
 
 
 def sized(images: ImageSet, count: int) -> ImageSet:
-    """So many of the images, again from the first where there are fewer, as in the synthetic set."""
+    """`count` of the images, repeated if there are fewer, as in the synthetic set."""
     return images.select(torch.arange(count) % len(images))
 
 
@@ -237,26 +237,16 @@ def circumstances(options: argparse.Namespace, given: Sequence[str]) -> dict[str
     }
 
 
-def commit() -> str | None:
-    """Where there is git and a repository."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        said = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent)
-    except OSError:
-        return None
-    return said.stdout.strip() or None
-
-
 def main(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", choices=cifar_models.NAMES, required=True)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--data", choices=("cifar100", "synthetic"), default="cifar100")
-    parser.add_argument("--weights", type=Path, help="ResNet-50's, for `accuracy`")
+    parser.add_argument("--weights", type=Path, help="weights of ResNet-50, for `accuracy`")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="a few images, no repeats")
     parser.add_argument("--only", type=lambda names: names.split(","), default=list(PARTS), metavar="NAME[,NAME]")
-    parser.add_argument("--minutes", type=float, default=9.0, help="what would take longer is left out")
+    parser.add_argument("--minutes", type=float, default=9.0, help="skip what would take longer")
     parser.add_argument("--out", type=Path, help="the JSON")
     options = parser.parse_args(given)
     ends = time.monotonic() + 60 * options.minutes
@@ -275,7 +265,7 @@ def main(given: Sequence[str]) -> int:
     for name in PARTS:
         if name in options.only:
             if session.left() < 30:
-                report.leave_out(name, "all", "too little time is left: call again with --only")
+                report.leave_out(name, "all", "too little time is left; call again with --only")
                 continue
             with report.guard(name, "all"):
                 PARTS[name](session)

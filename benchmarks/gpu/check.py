@@ -1,4 +1,4 @@
-"""Whether a captured step trains as the engine does, for `benchmarks.gpu`."""
+"""Checks that a captured step trains as the engine does, for `benchmarks.gpu`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CHECKS: dict[str, dict[str, Any]] = {
     "freeze": {"freeze_epochs": 1},
     "bfloat16": {},
 }
-"""In float32; and once as the engine is, without a verdict, since a number that bfloat16 rounds to the other side moves
-the losses more than a small error of the rate does."""
+"""All in float32 except the last, which gets no verdict: there a number that bfloat16 rounds the other way changes the
+losses more than a small error in the learning rate does."""
 
 RATES = {"simple_cnn": 0.05, "resnet18": 0.01, "resnet50": 0.01}
 
 
 def config_of(session: Session, name: str, batch_size: int) -> TrainConfig:
-    """The rate is another one in each step, so that a stale one shows. Two epochs, as the seeds are new in each."""
+    """The learning rate changes in each step, to expose a stale one. Two epochs, since each has its own seeds."""
     given = {"batch_size": batch_size, "epochs": 2, "lr": RATES[session.model], "warmup": 0.3}
     return session.config(**given | CHECKS[name])
 
@@ -51,7 +51,7 @@ def measure_check(session: Session) -> None:
                 session.report.add("check", what, apart[variant].max().item(), "nats", note=f"the engine {own:.2g}")
                 if exact:
                     session.report.add("check", what, over(apart[variant], limit), "of limit", ("<=", 1))
-            if exact:  # below 1 the check could not have told
+            if exact:  # below 1, the check could not have detected an error
                 told = over(apart["wrong"], limit)
                 session.report.add("check", f"{name}: rate 10 % off", told, "of limit", (">=", 1))
 
@@ -59,7 +59,7 @@ def measure_check(session: Session) -> None:
 def distances(
     session: Session, config: TrainConfig, images: TrainingData, variants: Mapping[str, StepOf | None]
 ) -> dict[str, Tensor]:
-    """How far each step's loss is from the engine's, in nats: for the variants, and for what they are held against."""
+    """The difference of each step's loss from the engine's, in nats, for the variants and for the REFERENCES."""
 
     def losses(step_of: StepOf | None) -> Tensor:
         return torch.tensor([loss for epoch in session.fit(config, images, step_of) for loss in epoch.batch_loss])
@@ -69,21 +69,21 @@ def distances(
 
 
 def limits(apart: dict[str, Tensor]) -> Tensor:
-    """What a step's loss may differ by: what chance and rounding make of it, or a fifth of what a wrong rate does.
+    """By how much each step's loss may differ: ten times the noise, or a fifth of what a wrong learning rate does.
 
-    Each step by itself, as a network doubles a difference in about a step: later ones tell nothing any more.
+    Per step, since a network doubles any difference in about one step, so that late steps tell nothing.
     """
     noise = torch.maximum(apart["again"], apart["rounded"]).cummax(0).values
     return torch.maximum(10 * noise, apart["wrong"] / 5).clamp(min=1e-5)
 
 
 def over(apart: Tensor, limit: Tensor) -> float:
-    """The largest share of its limit that a step reached."""
+    """The largest ratio of a step's difference to its limit."""
     return (apart / limit).max().item()
 
 
 def at_other_rate(training: Training, factor: float) -> Step:
-    """The engine's step with a rate that is off by a factor."""
+    """The engine's step with the learning rate multiplied by a factor."""
     (group,) = training.optimizer.param_groups
 
     def step(images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +97,7 @@ def at_other_rate(training: Training, factor: float) -> Step:
 
 
 REFERENCES: dict[str, StepOf | None] = {
-    "again": None,  # some of CUDA's kernels add up in no fixed order
-    "rounded": partial(at_other_rate, factor=1 + 2**-22),  # a graph's rate is a float32
+    "again": None,  # some CUDA kernels sum in no fixed order
+    "rounded": partial(at_other_rate, factor=1 + 2**-22),  # in a graph the learning rate is a float32
     "wrong": partial(at_other_rate, factor=1.1),
 }

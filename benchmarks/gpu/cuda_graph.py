@@ -1,7 +1,8 @@
-"""A training step as one CUDA graph, beside the engine's own, so that `benchmarks.gpu` can time and compare both.
+"""A training step as one CUDA graph, beside the engine's own, so that `benchmarks.gpu` can compare the two.
 
-At small batches a step's two hundred kernels take less time than Python takes to launch them. A graph launches all of
-them at once. What can not change in it: shapes, which parameters learn, and every number that Python hands to a kernel.
+At small batch sizes the two hundred kernels of a step take less time than Python takes to launch them. A graph launches
+all of them at once. Fixed in a graph are shapes, which parameters are trained, and every number that Python passes to a
+kernel.
 """
 
 from __future__ import annotations
@@ -15,46 +16,46 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from tune.training.loop import step as engine_step  # by name: `EachTraining` may stand in its place
+from tune.training.loop import step as engine_step  # imported by name, as `EachTraining` may replace it in `loop`
 from tune.training.state import Training
 
 
 class Step(Protocol):
-    """What takes a training a step further."""
+    """Takes one step of a training."""
 
     def __call__(self, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """What `mixing.mix` made of a batch -> the loss, (), and the guessed classes, (B,). Neither has a gradient."""
+        """A batch from `mixing.mix` -> the loss, (), and the predicted classes, (B,), both detached."""
 
 
 StepOf = Callable[[Training], Step]
 
 
 def eager_step(training: Training) -> Step:
-    """The engine's own."""
+    """The engine's own step."""
     return partial(engine_step, training)
 
 
 class CapturedStep:
-    """The same step from a CUDA graph. Its first steps run eagerly, and are steps of the training like all others.
+    """The same step from a CUDA graph. The first steps run eagerly, and are steps of the training like all others.
 
-    Every batch has the first one's shape. When the model's mode changes, or which of its parameters learn, or when a
-    state is loaded into the optimiser, make a new one.
+    All batches must have the shape of the first. Make a new one whenever the mode of the model or the set of trained
+    parameters changes, or a state is loaded into the optimizer.
     """
 
     WARM_UP = 3
-    """Eager steps before the capture: they choose algorithms, and allocate workspaces and the optimiser's state, which
-    would otherwise happen inside it."""
+    """Eager steps before the capture. They select algorithms, and allocate workspaces and the optimizer's state, which
+    must not happen inside it."""
 
     def __init__(self, training: Training) -> None:
         self._training = training
         (self._group,) = training.optimizer.param_groups
         device = next(training.model.parameters()).device
-        # Warm-up and capture share a stream, to which autograd and cuBLAS tie what they keep from step to step.
+        # Warm-up and capture share a stream, since autograd and cuBLAS tie state that outlives a step to it.
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._rate = torch.zeros((), device=device)
         self._warm = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        # Without mixing the loss does not look at partner and share.
+        # Without mixing, the loss ignores partner and share.
         self._changing = 4 if training.config.mixup or training.config.cutmix else 2
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: tuple[Tensor, Tensor]
@@ -71,7 +72,7 @@ class CapturedStep:
         self._rate.fill_(self._group["lr"])
         self._graph.replay()
         loss, guess = self._outputs
-        return loss.clone(), guess.clone()  # the next replay writes over them
+        return loss.clone(), guess.clone()  # the next replay overwrites them
 
     def _aside(self, given: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         current = torch.cuda.current_stream(self._rate.device)
@@ -82,22 +83,22 @@ class CapturedStep:
         return done
 
     def _capture(self, given: tuple[Tensor, Tensor, Tensor, Tensor]) -> torch.cuda.CUDAGraph:
-        """Records a step without running it."""
+        """Captures a step without running it."""
         images, labels, partner, share = self._inputs = tuple(each.clone() for each in given)
-        # Gradients are made anew in the graph's own memory, where nothing else is ever put.
+        # New gradients are allocated in the graph's own memory pool, which nothing else uses.
         self._training.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         with _capturable(self._training.optimizer, self._rate), torch.cuda.graph(graph, stream=self._stream):
-            # Autocast begins and ends inside, so the weights are cast again in each replay.
+            # Autocast is entered inside, so the weights are cast again in each replay.
             self._outputs = engine_step(self._training, images, labels, partner, share)
         return graph
 
 
 @contextmanager
 def _capturable(optimizer: Optimizer, rate: Tensor) -> Iterator[None]:
-    """Has the optimiser read its rate from the device, which torch's fused kernels can.
+    """Lets the optimizer read its learning rate from the device, as torch's fused kernels can.
 
-    A float would be frozen into the graph. The schedule and the checkpoints keep theirs: all is put back afterwards.
+    A float would be frozen into the graph. It is restored afterwards, for the schedule and the checkpoints.
     """
     (group,) = optimizer.param_groups
     # AdamW refuses a capture without `capturable`; SGD has no such key.
@@ -111,7 +112,7 @@ def _capturable(optimizer: Optimizer, rate: Tensor) -> Iterator[None]:
 
 
 class EachTraining:
-    """Takes the place of `loop.step`: makes a step for a training, and keeps it until the layers that learn change."""
+    """A replacement for `loop.step`: makes a step per training, and a new one when the trained layers change."""
 
     def __init__(self, step_of: StepOf) -> None:
         self._step_of = step_of

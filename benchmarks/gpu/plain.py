@@ -1,5 +1,5 @@
-"""The plain loop on the GPU, for `benchmarks.gpu`: as torch does it unless told otherwise, in float32 (convolutions in
-TF32), and reading each step's loss."""
+"""The plain loop on the GPU, for `benchmarks.gpu`: torch's defaults, float32 with TF32 convolutions, and a loss that is
+read in each step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tune.training.images import ImageSet
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 SPEED_UP_GOALS = {("simple_cnn", 8): 3.0}
-"""Times the plain loop's images a second."""
+"""Speed-up over the plain loop in images per second."""
 
 
 def measure_plain(session: Session) -> None:
@@ -39,7 +39,7 @@ def measure_plain(session: Session) -> None:
 
 
 def loop_speed(session: Session, name: str, batch_size: int, workers: int) -> float:
-    """Images a second within an epoch. The first steps, which find batches drawn in advance, are not counted."""
+    """Images per second within an epoch, not counting the first steps, whose batches were prefetched."""
     config = session.config(batch_size=batch_size).to_dict()
     pictures = Pictures(session.data.train, plain_loop.train_transform(config))
     loader = DataLoader(pictures, batch_size, shuffle=True, drop_last=True, num_workers=workers)
@@ -52,7 +52,7 @@ def loop_speed(session: Session, name: str, batch_size: int, workers: int) -> fl
 
 
 def step_speed(session: Session, name: str, batch_size: int) -> float:
-    """Images a second where they are on the device already, augmented and normalised."""
+    """Images per second with a batch that is already on the device, augmented and normalised."""
     training, (images, labels, *_) = session.ready(batch_size)
     model = cifar_models.load(session.model).build(None)
     train = trainer(session, model, training.config.to_dict())
@@ -65,7 +65,7 @@ def step_speed(session: Session, name: str, batch_size: int) -> float:
 
 
 def trainer(session: Session, model: nn.Module, config: dict[str, Any]) -> Callable[[Batches], float]:
-    """The plain loop's training of a new model."""
+    """A function that trains a new model with the plain loop."""
     model = model.to(session.device)
     given = {name: config[name] for name in ("lr", "momentum", "nesterov", "weight_decay")}
     optimizer = torch.optim.SGD(model.parameters(), **given)
@@ -73,7 +73,7 @@ def trainer(session: Session, model: nn.Module, config: dict[str, Any]) -> Calla
     criterion = nn.CrossEntropyLoss()
 
     def train(given: Batches) -> float:
-        # It only counts and iterates, so it takes any batches.
+        # The loop only takes the length and iterates, so any batches will do.
         loader: Any = given
         return plain_loop.train_one_epoch(model, loader, criterion, optimizer, schedule, None, session.device)
 
@@ -82,7 +82,7 @@ def trainer(session: Session, model: nn.Module, config: dict[str, Any]) -> Calla
 
 @dataclass(frozen=True)
 class Some:
-    """The next few batches, with a length."""
+    """The next `count` batches of an iterator, with a length."""
 
     drawn: Iterator[tuple[Tensor, Tensor]]
     count: int
@@ -95,7 +95,7 @@ class Some:
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """The images as torchvision's CIFAR100 hands them out: one at a time, by way of PIL."""
+    """The images as torchvision's CIFAR100 serves them: one at a time, through PIL."""
 
     def __init__(self, images: ImageSet, transform: Callable[[Image.Image], Tensor]) -> None:
         self._pixels = images.pixels[images.index].cpu().numpy()

@@ -1,4 +1,4 @@
-"""The plain loop beside others, for `benchmarks.gpu.sharing`: it talks as `tune.training.throughput` does."""
+"""The plain loop beside others, for `benchmarks.gpu.sharing`; it speaks the protocol of `tune.training.throughput`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARM_STEPS = 3
 
 
 class Plain:
-    """A training with torchvision's transforms in a DataLoader, as a plain Ray Tune script has it."""
+    """A training with torchvision's transforms in a DataLoader, as in a plain Ray Tune script."""
 
     def __init__(self, config: dict[str, Any], device: torch.device) -> None:
         self.batch_size, self.device, self.config = config["batch_size"], device, config

@@ -1,5 +1,5 @@
-"""What the measurements of `benchmarks.gpu` share: the report they write to, the session they work in, and what they
-count and switch in torch."""
+"""Shared by the measurements of `benchmarks.gpu`: their report, their session, and what they count and switch in
+torch."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ T = TypeVar("T")
 Sign = Literal["<=", ">="]
 Goal = tuple[Sign, float]
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Images, labels, the partners' labels, the shares: what a step is called with."""
+"""The arguments of a step: images, labels, the partners' labels, and shares."""
 
 BATCH_SIZES = {"simple_cnn": (512, 8), "resnet18": (512, 128), "resnet50": (128, 64)}
 TINY_SIZES = {"simple_cnn": 32, "resnet18": 16, "resnet50": 32}
-"""Pixels, to try the script."""
+"""In px, to try out the script."""
 
 BF16_PEAKS = {"H100 80GB HBM3": 989e12, "H200": 989e12, "A100": 312e12}
-"""Operations a second, dense, by a part of the device's name; from the vendor's data sheets."""
+"""Dense FLOP/s, by a part of the device's name; from the vendor's data sheets."""
 
 MUST = ("check", "waits")
-"""Parts whose goals are no wishes."""
+"""Parts whose goals must be met."""
 
 
 @dataclass
 class Report:
-    """The figures so far: a line each on the screen, and all of them in a file."""
+    """The results so far: printed one per line, and written to a file."""
 
     about: dict[str, Any]
     path: Path | None
@@ -60,7 +60,7 @@ class Report:
         if goal is not None:
             sign, bound = goal
             figure["goal"] = f"{sign} {bound:.4g}"
-            figure["met"] = value <= bound if sign == "<=" else value >= bound  # never, if it is not a number
+            figure["met"] = value <= bound if sign == "<=" else value >= bound  # false for NaN
             line += f" {figure['goal']}: {'ok' if figure['met'] else 'FAIL' if part in MUST else 'missed'}"
         if note:
             figure["note"] = note
@@ -72,7 +72,7 @@ class Report:
 
     @contextmanager
     def guard(self, part: str, what: str) -> Iterator[None]:
-        """A measurement that fails is reported, and does not cost the others."""
+        """Reports a measurement that fails, and lets the others run."""
         try:
             yield
         except Exception as error:
@@ -81,7 +81,7 @@ class Report:
             self._keep({"part": part, "what": what, "failed": why}, f"{'FAILED':>12} {why}")
 
     def find(self, part: str, what: str, unit: str) -> float | None:
-        """A figure added before."""
+        """A result added before; None if there is none."""
         for figure in self.figures:
             if (figure["part"], figure["what"], figure.get("unit")) == (part, what, unit):
                 value: float | None = figure["value"]
@@ -89,7 +89,7 @@ class Report:
         return None
 
     def failed(self) -> bool:
-        """Whether something is wrong. A speed that misses its goal is not."""
+        """Whether anything failed. A speed that misses its goal has not."""
         return any(
             "failed" in figure or (figure.get("met") is False and figure["part"] in MUST) for figure in self.figures
         )
@@ -104,7 +104,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Session:
-    """What is measured, on what, and until when."""
+    """What is measured, on which data and device, and until when."""
 
     model: str
     data: TrainingData
@@ -113,7 +113,7 @@ class Session:
     tiny: bool
     report: Report
     ends: float
-    """On time.monotonic's clock."""
+    """In the time of time.monotonic()."""
 
     def left(self) -> float:
         """Seconds until the call should end."""
@@ -126,7 +126,7 @@ class Session:
         return (8,) if self.tiny else BATCH_SIZES[self.model]
 
     def goal(self, sign: Sign, goals: dict[tuple[str, int], float], batch_size: int) -> Goal | None:
-        """What this model should reach on a GPU; None where there is no goal, or no GPU."""
+        """The goal of this model on a GPU; None without a goal or a GPU."""
         bound = goals.get((self.model, batch_size))
         return None if bound is None or self.tiny or self.device.type != "cuda" else (sign, bound)
 
@@ -138,21 +138,21 @@ class Session:
         return TrainConfig.from_dict(given | changes)
 
     def first(self, count: int, val: bool = False) -> TrainingData:
-        """The first training images, and the validation images if asked for."""
+        """The first `count` training images, and with `val` the validation images."""
         train = self.data.train.select(torch.arange(count, device=self.device))
         return TrainingData(train, self.data.val if val else None)
 
     def fit(self, config: TrainConfig, data: TrainingData, step_of: StepOf | None = None) -> Iterator[EpochResult]:
-        """The engine's `fit`, with its own step or with another one."""
+        """The engine's `fit`, with its own step or another."""
         with stepping(step_of):
             yield from fit(config, data, self.device, weights=self.weights)
 
     def graph(self) -> dict[str, StepOf]:
-        """The captured step under its name; nothing on a CPU, which has no graphs."""
+        """The captured step by name; empty on a CPU, which has no graphs."""
         return {"graph": CapturedStep} if self.device.type == "cuda" else {}
 
     def ready(self, batch_size: int) -> tuple[Training, Batch]:
-        """A training that has begun, and a batch for it. Its rate changes with each step."""
+        """A training in progress and a batch for it. The learning rate changes with each step."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -164,7 +164,7 @@ class Session:
         return training, (images, labels, partner, share)
 
     def seconds(self, run: Callable[[], object]) -> float:
-        """How long it takes until the device is done."""
+        """Seconds until the device has finished."""
         self._finish()
         began = time.perf_counter()
         run()
@@ -178,14 +178,14 @@ class Session:
 
 @contextmanager
 def stepping(step_of: StepOf | None) -> Iterator[None]:
-    """The engine takes other steps meanwhile; None: its own."""
+    """Replaces the engine's step in the block; with None, keeps it."""
     with nullcontext() if step_of is None else patch.object(loop, "step", EachTraining(step_of)):
         yield
 
 
 @contextmanager
 def float32() -> Iterator[None]:
-    """The engine in float32 throughout: without autocast, and without TF32, which convolutions use by default."""
+    """Runs the engine in float32: without autocast, and without TF32, the default for convolutions."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32
 
@@ -202,7 +202,7 @@ def float32() -> Iterator[None]:
 
 @contextmanager
 def cudnn_benchmark(on: bool) -> Iterator[None]:
-    """Whether cuDNN tries its algorithms on a new shape before it chooses one. The engine leaves it off."""
+    """Whether cuDNN tries out its algorithms for each new shape. The engine leaves it off."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = on
     try:
@@ -212,7 +212,7 @@ def cudnn_benchmark(on: bool) -> Iterator[None]:
 
 
 def operations(session: Session) -> float:
-    """Multiplications and additions of a forward and a backward pass, an image."""
+    """Floating-point operations per image, for a forward and a backward pass."""
     training, (images, *_) = session.ready(4)
     with FlopCounterMode(display=False) as counter:
         training.model(images).sum().backward()
@@ -220,13 +220,13 @@ def operations(session: Session) -> float:
 
 
 def bf16_peak(device: torch.device) -> float | None:
-    """What the device could do in a second; None if that is not known here."""
+    """The device's peak FLOP/s in bfloat16; None if unknown."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((peak for part, peak in BF16_PEAKS.items() if part in name), None)
 
 
 def waits(run: Callable[[], object]) -> Counter[str]:
-    """Where `run` waited for the device, and how often."""
+    """How often `run` waited for the device, by line of code."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")

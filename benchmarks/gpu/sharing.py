@@ -1,7 +1,7 @@
-"""Trials side by side on one GPU: this project's and the plain loop's, in processes of their own, at 1, 2, 4 and 8.
+"""1, 2, 4 and 8 concurrent trials on one GPU, this project's and the plain loop's, each in its own process.
 
-What a process is given here is what Ray Tune gives it with `gpu: 1`, 0.5, 0.25 and 0.125: nothing is enforced. A trial
-of the plain Ray Tune script is the plain loop with its DataLoader; trials an hour go as images a second.
+As with `gpu: 1`, 0.5, 0.25 and 0.125 in Ray Tune, shares are not enforced. A trial of the plain Ray Tune script is the
+plain loop with its DataLoader. Trials per hour are proportional to images per second.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from tune.search.packing import Measured, Packing
 from tune.training.side_by_side import CannotMeasure, Trials, of_ours
 
 SECONDS = 4.0
-"""Of training, a packing."""
+"""Seconds of training per packing."""
 
 AN_HOUR_GOALS = {"simple_cnn": 15.0, "resnet18": 5.0, "resnet50": 2.5}
-"""Times the plain script's trials an hour at its best share."""
+"""Speed-up over the plain script at its best share, in trials per hour."""
 
 
 def measure_sharing(session: Session) -> None:
-    """At the largest batch and the smallest: where they differ, a share by size would be worth it."""
+    """At the largest and the smallest batch size: if they differ, a share per batch size would pay off."""
     if session.device.type == "cuda":
-        torch.cuda.empty_cache()  # this process keeps its images there, but not more
+        torch.cuda.empty_cache()  # this process keeps only its images there
     for batch_size in session.batch_sizes():
         config = replace(session.config(batch_size=batch_size), lr=1e-6, epochs=10_000)
         command = of_ours(config, session.device.type)
         plain_command = [sys.executable, "-m", "benchmarks.gpu.plain_beside", command[-1]]
         ours = measured(session, f"batch {batch_size}: ours", command, lambda trials: 1)
-        # The plain loop's images come from workers; each trial has as many as there are cores for it.
+        # The plain loop loads images in workers; each trial has as many as its share of the cores.
         plain = measured(session, f"batch {batch_size}: plain", plain_command, lambda trials: max(1, cores() // trials))
         if not ours or not plain:
             continue
@@ -56,7 +56,7 @@ def cores() -> int:
 
 
 def measured(session: Session, what: str, command: list[str], threads: Callable[[int], int]) -> list[Measured]:
-    """Images a second and memory of so many side by side; ends where memory does."""
+    """Images per second and memory for each packing, until one does not fit into memory."""
     found: list[Measured] = []
     packings = [Packing(1, 1), Packing(2, 1)] if session.tiny else packing.on_gpu(cores(), 1)
     with tempfile.TemporaryFile() as errors, Trials(command, errors) as trials:

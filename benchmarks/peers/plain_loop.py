@@ -1,6 +1,6 @@
 """The plain training loop: torchvision's dataset and transforms in a DataLoader, float32, SGD.
 
-It trains what `tune.training.loop.fit` trains: the same network, images, optimiser, schedules and augmentation.
+It trains what `tune.training.loop.fit` trains: the same network, images, optimizer, schedules and augmentation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torchvision import transforms
 from torchvision.datasets import CIFAR100
 from torchvision.transforms import v2
 
-from tune.training.data import stratified_split  # so that both sides learn from and are judged on the same images
+from tune.training.data import stratified_split  # so that both sides train and validate on the same images
 
 
 class SimpleCNN(nn.Module):
@@ -68,9 +68,9 @@ def train_transform(config: dict[str, Any]) -> transforms.Compose:
 def make_loaders(
     config: dict[str, Any], data_dir: Path, subset: int | None, seed: int
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    """80 % to train on, or `subset` images of them, 20 % to validate on."""
+    """80 % of the images to train on, or `subset` of these, and 20 % to validate on."""
     train_set = CIFAR100(data_dir, train=True, transform=train_transform(config))
-    val_set = copy.copy(train_set)  # the same images, not read twice
+    val_set = copy.copy(train_set)  # shares the images instead of reading them again
     val_set.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
     train_rows, val_rows = stratified_split(torch.tensor(train_set.targets), 0.2, seed)
     if subset is not None:
@@ -86,7 +86,7 @@ def make_loaders(
 
 
 def make_schedule(optimizer: Optimizer, config: dict[str, Any], steps_per_epoch: int) -> LRScheduler:
-    """Stepped after each batch."""
+    """The schedule, to be stepped after each batch."""
     total = config["epochs"] * steps_per_epoch
     warmup = round(config.get("warmup", 0.0) * total)
     kind = config.get("scheduler", "cosine")
@@ -123,7 +123,7 @@ def train_one_epoch(
     device: torch.device,
     bf16: bool = False,
 ) -> float:
-    """Mean training loss. With `bf16`, the two lines that everyone can add: autocast and channels-last images."""
+    """Mean training loss. `bf16` adds the two lines that anyone could: autocast and channels-last images."""
     model.train()
     total = 0.0
     for images, labels in loader:
@@ -143,7 +143,7 @@ def train_one_epoch(
 
 
 def validate(model: nn.Module, loader: DataLoader[Any], device: torch.device, bf16: bool = False) -> float:
-    """Accuracy in per cent."""
+    """Accuracy (%)."""
     model.eval()
     correct = count = 0
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers.plain_optuna --data-dir DIR --train-subset 10000 --trials 16 --max-epochs 4 --seed 0
 
-The space is that of search_spaces/simple_cnn.py, and the same two configurations run first.
+The space is that of benchmarks/space.py, and the same two configurations run first.
 """
 
 from __future__ import annotations

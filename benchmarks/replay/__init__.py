@@ -1,1 +1,1 @@
-"""The replay laboratory: real learning curves, recorded once, and searches that run on them without training."""
+"""Replays: searches on real learning curves that were recorded once, without any training."""

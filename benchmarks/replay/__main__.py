@@ -1,7 +1,7 @@
-"""Replays searches on the recorded curves, this project's and its peers': python -m benchmarks.replay
+"""Replays this project's searches and its peers' on the recorded curves: python -m benchmarks.replay
 
-Writes results/replay.json and docs/evidence.md. No training, no Ray, no data; fifty seeds take some twenty minutes on
-two cores.
+Writes results/replay.json and docs/evidence.md. It needs no training, no Ray cluster and no data. Fifty seeds take
+about twenty minutes on two cores.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import marks
-from benchmarks.compare import ROOT, commit, write
+from benchmarks.compare import ROOT, write
+from benchmarks.provenance import commit
 from benchmarks.replay import evidence, measure, tables
 from tune.results import now
 

@@ -1,4 +1,4 @@
-"""Recorded learning curves: what was measured of each configuration, epoch by epoch, and the file that holds them."""
+"""Recorded learning curves: what was measured for each configuration in each epoch, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ SCHEMA = pa.schema(
         *((name, pa.list_(pa.float64())) for name in MEASURED),
     ]
 )
-"""One row a configuration; each list holds a value an epoch. A diverged one's last epoch has no accuracy."""
+"""One row per configuration; lists have one value per epoch. If it diverged, the last epoch has no accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """What one configuration does. Each tuple has a value an epoch, from the first."""
+    """The learning curve of a configuration. Tuples have one value per epoch, from the first."""
 
     config: TrainConfig
 
     diverged: bool = False
-    """The last epoch ended in numbers that are not finite; its accuracy is None."""
+    """Whether the last epoch ended with non-finite numbers; its accuracy is then None."""
 
     val_acc: tuple[float | None, ...]
-    """Per cent."""
+    """In per cent."""
 
     cpu_s: tuple[float, ...]
-    """Seconds of one core, validation included: unlike the time on the clock, other work hardly changes it."""
+    """Seconds of one core, validation included. Unlike wall-clock time, other work hardly affects it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded(Curve):
-    """What it did, measured whole."""
+    """A curve that was measured over all epochs."""
 
     number: int
-    """Of the draw; 0 is the space's reference."""
+    """The number of the draw; 0 is the space's reference."""
 
     val_loss: tuple[float | None, ...]
     train_loss: tuple[float | None, ...]
@@ -55,7 +55,7 @@ class Recorded(Curve):
 
 
 def read(path: Path) -> list[Recorded]:
-    """The curves of a file, in the order of their numbers. ValueError if there is none, or it is damaged."""
+    """The curves in a file, in order of their numbers. ValueError if it is missing or damaged."""
     rows = RunFolder(path.parent).read_rows(path.name)
     curves = [
         Recorded(
@@ -70,7 +70,7 @@ def read(path: Path) -> list[Recorded]:
 
 
 def write(path: Path, curves: Iterable[Recorded]) -> None:
-    """Replaces the file in one step."""
+    """Writes the file atomically."""
     rows = [
         {
             "number": curve.number,

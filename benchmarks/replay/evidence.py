@@ -1,4 +1,4 @@
-"""What a way to search is worth, by replays: how fast it finds something good, and what it has found in the end."""
+"""The value of a search method, from replays: how fast it finds something good, and what it finds in the end."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ WORKERS = 4
 
 
 Choice = Literal["best_json", "last", "completed"]
-"""What a search answers when it is asked for its best: this project's best.json (the best of the whole trials, before
-there is one the one let go furthest); Ray's `get_best_result` (the highest last accuracy of all); Optuna's `best_trial`
-(the best of the whole ones)."""
+"""Which trial a search returns as its best: this project's best.json (the best complete trial, or until there is one,
+the one that got furthest); Ray's `get_best_result` (the highest last accuracy of all trials); Optuna's `best_trial`
+(the best complete trial)."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to search, as the tables name it."""
+    """A search method, by the name that the tables use."""
 
     name: str
     make: Maker
@@ -46,18 +46,18 @@ WAYS = (
 )
 
 Course = list[tuple[int, float]]
-"""After how many epochs of the search which accuracy, in per cent, its choice reaches when whole; changes alone."""
+"""(epochs of the search, final accuracy (%) of its choice), for each change of the choice."""
 
 
 def course(way: Way, space: SearchSpace, answer: Answer, seed: int, *, horizon: int, epochs: int) -> Course:
-    """Searches for `epochs` epochs, and tells what was chosen meanwhile."""
+    """Searches for `epochs` epochs, and returns what it chose over time."""
     found = replay(way.make(space, horizon, seed), answer, workers=WORKERS, epochs=epochs)
     return list(_changes(way.chooses, found, answer))
 
 
 def _changes(chooses: Choice, found: Replay, answer: Answer) -> Iterator[tuple[int, float]]:
-    """Each time that the choice changes: the epochs trained until then, and the accuracy of the new one when whole."""
-    places: dict[str, tuple[float, float]] = {}  # whatever the rule compares
+    """For each change of the choice: the epochs trained so far, and the final accuracy of the new choice."""
+    places: dict[str, tuple[float, float]] = {}  # what the rule compares
     chosen = ""
     for number, item in enumerate(found.epochs, start=1):
         whole = item.status == "finished"
@@ -74,32 +74,32 @@ def _changes(chooses: Choice, found: Replay, answer: Answer) -> Iterator[tuple[i
 
 
 def at(course: Course, epochs: int) -> float:
-    """The accuracy of what was chosen after so many epochs; 0 if nothing was."""
+    """The final accuracy of the choice after `epochs`; 0 if there was none."""
     return next((accuracy for number, accuracy in reversed(course) if number <= epochs), 0.0)
 
 
 def reached(course: Course, target: float) -> int | None:
-    """After how many epochs the choice was as good as `target`; None if it never was."""
+    """The number of epochs until the choice was at least as good as `target`; None if it never was."""
     return next((number for number, accuracy in course if accuracy >= target), None)
 
 
 def final(curve: Curve) -> float:
-    """Accuracy after whole training, in per cent; 0 if it diverges."""
+    """Accuracy (%) after all epochs; 0 if it diverges."""
     return metric(curve, len(curve.val_acc)) if len(curve.val_acc) == curve.config.epochs else 0.0
 
 
-# Whether the best of given configurations is kept.
+# Whether a stopping rule keeps the best of given configurations.
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What was made of one set of configurations."""
+    """The outcome for one set of configurations."""
 
     regret: float
-    """Points between the best of all and the one chosen, both when whole."""
+    """Points between the best and the chosen one, both after all epochs."""
 
     cost: float
-    """Epochs trained, over those of training all whole."""
+    """Epochs trained, relative to training every configuration to the end."""
 
 
 def kept(
@@ -108,7 +108,7 @@ def kept(
     rule: Asha | Promotion,
     reference: TrainConfig | None,
 ) -> Kept:
-    """A rule over recorded curves, four workers. The rule is used up."""
+    """Applies a rule to recorded curves, with four workers. The rule cannot be used again."""
     best = max(final(curves[config]) for config in configs)
     if isinstance(rule, Promotion):
         finished, epochs = promotion.search(curves, configs, rule, reference, WORKERS)
@@ -121,7 +121,7 @@ def kept(
 
 
 def searched(way: Way, space: SearchSpace, answer: Answer, seed: int, *, horizon: int, trials: int) -> Kept:
-    """A whole search of so many trials, judged by what the best of its own trials would have reached."""
+    """A search of `trials` trials, compared with what the best of its own trials would have reached."""
     found = replay(way.make(space, horizon, seed), answer, workers=WORKERS, trials=trials)
     best = max(final(answer(config)) for config in found.configs.values())
     *_, (_, got) = _changes(way.chooses, found, answer)
@@ -129,22 +129,22 @@ def searched(way: Way, space: SearchSpace, answer: Answer, seed: int, *, horizon
 
 
 def draw(drawn: Sequence[TrainConfig], first: Sequence[TrainConfig], count: int, seed: int) -> list[TrainConfig]:
-    """`count` configurations in a random order, after `first`, none twice."""
+    """`count` distinct configurations: `first`, and then others in random order."""
     return [*first, *random.Random(seed).sample(list(drawn), count - len(first))]
 
 
-# Figures.
+# Statistics.
 
 
 def interval(values: Sequence[float]) -> list[float]:
-    """The median of the values, and its 95 % interval by 2,000 bootstrap draws."""
+    """The median of the values, and its 95 % interval from 2,000 bootstrap resamples."""
     draw = random.Random(0)
     medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(2000))
     return [statistics.median(values), medians[50], medians[-51]]
 
 
 def without_points(space: SearchSpace) -> SearchSpace:
-    """The space without its reference and its baselines, for a comparison in which nobody has a head start."""
+    """The space without its reference and baselines, for a comparison without a head start."""
     return _Bare(**{name: getattr(space, name) for name in space.__dataclass_fields__})
 
 

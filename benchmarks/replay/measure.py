@@ -1,4 +1,4 @@
-"""The evidence's figures: every way to search on one seed, and what many seeds say."""
+"""The results of the replays: each search method on one seed, and statistics over many seeds."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tune.space import SearchSpace
 CURVES = ROOT / "results" / "curves.parquet"
 HORIZON = 27
 TRIALS = (32, 100)
-"""Budgets are those of training so many configurations whole."""
+"""Budgets, as numbers of configurations that could be trained to the end."""
 
 DRAWS = 400
-"""Sets of 32 recorded configurations on which ASHA alone is judged."""
+"""Sets of 32 recorded configurations on which stopping rules alone are compared."""
 
 SEARCH = 32
-"""Trials of a search that is judged by what the best of its own trials would have reached."""
+"""Trials of a search that is compared with what the best of its own trials would have reached."""
 
 RULES: dict[str, Asha | Promotion] = {
     "3, 6, 12, 24: best half (shipped)": Asha(HORIZON),
@@ -44,26 +44,26 @@ RULES: dict[str, Asha | Promotion] = {
     "3, 6, 12, 24: best half promoted": Promotion((3, 6, 12, 24), 0.6, SEARCH),
     "4, 8, 16, 22: best half promoted": Promotion((4, 8, 16, 22), 0.6, SEARCH),
 }
-"""Of a rung, who goes on. Those that promote do so once 60 % of the trials that a rung will see have come."""
+"""Which trials continue from a rung. Those that promote wait until 60 % of a rung's trials have arrived."""
 
 
 @functools.cache
 def _ground(head_start: bool) -> tuple[SearchSpace, Answer]:
-    """The space, and who answers for its configurations: the recording where there is one, else the surrogate."""
+    """The space, and a function to the curve of a configuration: the recorded one if any, else the surrogate's."""
     searched, _ = space.load(ROOT / "benchmarks" / "space.py")
     answer = functools.cache(surrogate.load(CURVES))
     return searched if head_start else evidence.without_points(searched), answer
 
 
 def courses(seed: int, *, head_start: bool, trials: int) -> dict[str, Course]:
-    """Each way to search on one seed, with the epochs of training so many trials whole."""
+    """Each search method on one seed, with the epochs to train `trials` configurations to the end."""
     searched, answer = _ground(head_start)
     budget = trials * HORIZON
     return {way.name: evidence.course(way, searched, answer, seed, horizon=HORIZON, epochs=budget) for way in WAYS}
 
 
 def summary(by_seed: list[dict[str, Course]], budget: int) -> dict[str, Any]:
-    """Figures of each way: its accuracy at parts of the budget, and when it was as good as random search in the end."""
+    """For each method: its accuracy at parts of the budget, and when it matched the final result of random search."""
     first = WAYS[0].name
     target = evidence.interval([evidence.at(seed[first], budget) for seed in by_seed])
     ways: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def summary(by_seed: list[dict[str, Course]], budget: int) -> dict[str, Any]:
 
 
 def kept() -> list[dict[str, Any]]:
-    """Each rule over sets of 32 of the recorded random draws."""
+    """Each rule on sets of 32 of the recorded random draws."""
     recorded = curves.read(CURVES)
     by_config = {curve.config: curve for curve in recorded}
     drawn = [curve.config for curve in recorded if 2 <= curve.number < record.GUIDED]
@@ -100,14 +100,14 @@ def kept() -> list[dict[str, Any]]:
 
 
 def searched(seed: int, *, head_start: bool) -> dict[str, Kept]:
-    """Each way to search, as its users start it, with so many trials, on one seed."""
+    """Each search method, as its users run it, with SEARCH trials, on one seed."""
     space, answer = _ground(head_start)
-    ways = WAYS[1:]  # who trains all whole has no regret
+    ways = WAYS[1:]  # training every trial to the end has no regret
     return {way.name: evidence.searched(way, space, answer, seed, horizon=HORIZON, trials=SEARCH) for way in ways}
 
 
 def means(results: Sequence[Kept]) -> dict[str, float]:
-    """Of many sets or searches."""
+    """Means over many sets or searches."""
     return {
         "cost": statistics.mean(item.cost for item in results),
         "regret": statistics.mean(item.regret for item in results),
@@ -116,7 +116,7 @@ def means(results: Sequence[Kept]) -> dict[str, float]:
 
 
 def crashed(seed: int) -> bool:
-    """Whether a search whose driver dies half-way, and again after every 50 epochs, decides as one that lives."""
+    """Whether a search decides the same if its driver dies half-way, and again after every 50 epochs."""
     searched, answer = _ground(True)
     whole = replay(methods.ours(searched, HORIZON, seed), answer, workers=evidence.WORKERS, trials=SEARCH)
     half = len(whole.epochs) // 2

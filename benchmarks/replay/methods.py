@@ -1,4 +1,4 @@
-"""Ways to search, as the simulator drives them: this project's own, and the peers as their users set them up."""
+"""Search methods for the simulator: this project's own, and the peers' as their users set them up."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tune.training.config import TrainConfig
 METRIC = "val_acc"
 
 Maker = Callable[[SearchSpace, int, int], Method]
-"""Space, horizon and seed -> a method at its beginning."""
+"""Space, horizon and seed -> a method that has not started."""
 
 
 class RayMethod:
-    """A searcher and a scheduler of Ray Tune, called as its controller calls them."""
+    """A Ray Tune searcher and scheduler, called as Ray Tune's controller calls them."""
 
     def __init__(self, searcher: Searcher, scheduler: TrialScheduler) -> None:
         self.searcher = searcher
@@ -70,10 +70,10 @@ def ours(space: SearchSpace, epochs: int, seed: int, proposals: Proposals = "hyp
 
 
 class Listed(RayMethod):
-    """ASHA over given configurations, in their order, whatever comes of them."""
+    """ASHA over given configurations, in their order, regardless of results."""
 
     def __init__(self, configs: Sequence[TrainConfig], asha: Asha, reference: TrainConfig | None = None) -> None:
-        """The `reference` is spared, as in a search."""
+        """The `reference` is never stopped, as in a search."""
         super().__init__(_Listing(configs, reference), AshaScheduler(asha))
 
 
@@ -94,7 +94,7 @@ class _Listing(Searcher):  # type: ignore[misc]  # Ray ships no types for it
 
 
 def random_whole(space: SearchSpace, epochs: int, seed: int) -> RayMethod:
-    """Random search that trains every configuration whole."""
+    """Random search that trains every configuration to the end."""
     proposer = Proposer(space, epochs=epochs, seed=seed, method="random")
     return RayMethod(ProposalSearcher(proposer, METRIC), FIFOScheduler())
 
@@ -119,7 +119,7 @@ class PlainRayTune(RayMethod):
 
 
 class PlainOptuna:
-    """TPE and a pruner with their defaults, asked and told in turn: benchmarks/peers/plain_optuna.py."""
+    """TPE and a pruner with their defaults, through ask and tell: benchmarks/peers/plain_optuna.py."""
 
     def __init__(self, space: SearchSpace, epochs: int, seed: int, pruner: optuna.pruners.BasePruner) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)

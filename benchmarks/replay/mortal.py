@@ -1,4 +1,4 @@
-"""This project's search with a driver that dies again and again, and goes on from what lies in its result folder."""
+"""This project's search with a driver that dies repeatedly, and continues from its result folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tune.training.config import TrainConfig
 
 
 class Mortal:
-    """A `Method`. Workers outlive the driver here, so that nothing but its memory is lost."""
+    """A `Method`. Workers outlive the driver here, so only its memory is lost."""
 
     def __init__(self, proposer: Proposer, begun: History, folder: RunFolder, deaths: Container[int]) -> None:
-        """`begun` is what a new search starts from; the driver dies after the epochs `deaths`, counted over all."""
+        """`begun`: what a new search starts from. `deaths`: the total epoch counts at which the driver dies."""
         about = {
             "data_fingerprint": "",
             "weights_sha256": None,
@@ -39,11 +39,11 @@ class Mortal:
         self.journal = Journal(self.folder, METRIC, so_far)
         searcher = ProposalSearcher(self.proposer, METRIC, so_far.known, so_far.unfinished, self.journal.trial_proposed)
         self.method = RayMethod(searcher, AshaScheduler(so_far.asha))
-        for number, (_, config) in sorted(so_far.unfinished.items()):  # they run on, as far as the workers know
+        for number, (_, config) in sorted(so_far.unfinished.items()):  # for the workers, they never stopped
             assert self._trial(number) == config
 
     def _trial(self, number: int) -> TrainConfig | None:
-        """Has the searcher hand out the trial that it must hand out next."""
+        """Gets the next trial from the searcher, which must have this number."""
         trial_id = f"{number:04d}"
         proposal = self.method.suggest(trial_id)
         if proposal is None:

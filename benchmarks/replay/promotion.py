@@ -1,6 +1,6 @@
-"""ASHA that promotes instead of stopping: a trial waits at each rung until it is among the best that have come there.
+"""ASHA by promotion instead of stopping: trials pause at each rung until they are among the best that reached it.
 
-Not what the search does (docs/evidence.md says why); here to be compared with it on given configurations.
+The search does not use it (docs/evidence.md says why); it is here for comparison on given configurations.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from tune.training.config import TrainConfig
 
 @dataclass
 class Promotion:
-    """The rungs, and who waits where."""
+    """The rungs, and the trials that wait there."""
 
     rungs: tuple[int, ...]
     """Epochs, ascending."""
 
     patience: float
-    """None is promoted from a rung before this share of the trials that it will see have come."""
+    """No trial is promoted from a rung before this fraction of all trials it will see have arrived."""
 
     trials: int
-    """That there will be, in all."""
+    """The total number of trials."""
 
     promoted: set[tuple[int, int]] = field(default_factory=set)
-    """(epoch, trial)."""
+    """Pairs (epoch, trial)."""
 
     def __post_init__(self) -> None:
         self.values: dict[int, dict[int, float]] = {epoch: {} for epoch in self.rungs}
         """Epoch -> trial -> metric."""
 
     def next(self, *, idle: bool) -> int | None:
-        """The trial to go on with, from the highest rung that has one; `idle`: no other will come, so never mind."""
+        """The trial to promote, from the highest rung that has one. `idle`: no others will arrive, so do not wait."""
         for i, epoch in reversed(list(enumerate(self.rungs))):
             values = self.values[epoch]
             patient = len(values) >= self.patience * self.trials / REDUCTION**i
@@ -58,12 +58,12 @@ def search(
     spared: TrainConfig | None,
     workers: int,
 ) -> tuple[dict[int, float], int]:
-    """Trains the configurations in their order -> the metrics of those that finished, the epochs trained in all.
+    """Trains the configurations in order -> the metrics of those that finished, the total number of epochs trained.
 
-    The one that is `spared` waits nowhere.
+    The `spared` one does not wait at rungs.
     """
-    clock: list[tuple[float, int]] = []  # when which trial ends its epoch
-    done = [0] * len(configs)  # epochs
+    clock: list[tuple[float, int]] = []  # (time, trial) at the end of its current epoch
+    done = [0] * len(configs)  # epochs per trial
     finished: dict[int, float] = {}
     begun = 0
 
@@ -89,7 +89,7 @@ def search(
         curve, epoch = curves[configs[trial]], done[trial]
         over = epoch == len(curve.val_acc)
         if epoch in table.rungs:
-            table.values[epoch][trial] = -math.inf if over else metric(curve, epoch)  # over at a rung: it diverged
+            table.values[epoch][trial] = -math.inf if over else metric(curve, epoch)  # ended at a rung, so it diverged
         waits = epoch in table.rungs and not over and configs[trial] != spared
         if not waits:
             table.promoted.add((epoch, trial))

@@ -1,9 +1,9 @@
 """Records real learning curves: python -m benchmarks.replay.record --data-dir DIR
 
-Trains configurations of a search space whole, drawn at random as `tune.run --search random` draws them, and keeps
-what each epoch measured. Then come `--guided` ones, which promise most by the curves so far: few random ones are good,
-and a surrogate must know the good regions best. It can be ended at any time; started again it goes on where it was,
-and larger numbers add to what is there. One process a worker, one thread each.
+Trains configurations of a search space to the end, drawn at random as by `tune.run --search random`, and keeps the
+measurements of each epoch. Then come `--guided` ones, the most promising by the curves so far: few random ones are
+good, and a surrogate must be most accurate where configurations are good. It can be interrupted at any time; the same
+command continues, and larger numbers add to what exists. One process per worker, with one thread each.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from tune.training.data import TrainingData
 from tune.training.loop import fit
 
 SEED = 42
-"""Of the draws, the split and the training."""
+"""Seeds the draws, the split and the trainings."""
 
 VAL_FRACTION = 0.2
 
 GUIDED = 1000
-"""Number of the first configuration that was not a random draw."""
+"""Number of the first configuration that is not a random draw."""
 
 CANDIDATES = 1000
-"""Random draws from which a guided one is picked."""
+"""Random draws from which each guided one is picked."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
                     f"{len(found)}: number {curve.number}, {curve.val_acc[-1]} %, {minutes:.0f} min to go", flush=True
                 )
     except KeyboardInterrupt:
-        print("Interrupted; the same command goes on.", file=sys.stderr)
+        print("Interrupted; the same command continues.", file=sys.stderr)
         return 130
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
 def guess(
     searched: SearchSpace, number: int, found: Mapping[int, Recorded], running: Iterable[TrainConfig]
 ) -> TrainConfig:
-    """The most promising of many random draws, as far as the curves recorded so far tell."""
+    """The most promising of many random draws, judging by the curves recorded so far."""
     epochs = next(iter(found.values())).config.epochs
     pool = draws(searched, CANDIDATES, epochs, seed=number)
     seen = {curve.config for curve in found.values()} | set(running)
@@ -100,18 +100,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("CIFAR100_ROOT", "data")), metavar="DIR",
                         help="holds cifar-100-python/ (default: CIFAR100_ROOT, or data)")  # fmt: skip
     parser.add_argument("--space", type=Path, default=ROOT / "benchmarks" / "space.py", metavar="FILE")
-    parser.add_argument("--configurations", type=int, default=240, metavar="N", help="in all (default: 240)")
-    parser.add_argument("--guided", type=int, default=0, metavar="N", help="more, picked by a surrogate (default: 0)")
-    parser.add_argument("--epochs", type=int, default=27, metavar="E", help="of each (default: 27)")
+    parser.add_argument("--configurations", type=int, default=240, metavar="N", help="total (default: 240)")
+    parser.add_argument(
+        "--guided", type=int, default=0, metavar="N", help="additional ones, picked by a surrogate (default: 0)"
+    )
+    parser.add_argument("--epochs", type=int, default=27, metavar="E", help="for each (default: 27)")
     parser.add_argument("--train-subset", type=int, default=5_000, metavar="N", help="training images (default: 5000)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: cores)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "curves.parquet", metavar="FILE",
-                        help="the curves; those that are there stay (default: results/curves.parquet)")  # fmt: skip
+                        help="the curves; existing ones are kept (default: results/curves.parquet)")  # fmt: skip
     return parser.parse_args(arguments)
 
 
 def draws(searched: SearchSpace, count: int, epochs: int, seed: int = SEED) -> list[TrainConfig]:
-    """The reference, the baselines, then random draws, none twice: the first `count` are the same for any `count`."""
+    """The reference, the baselines, then distinct random draws. A larger `count` only appends to them."""
     proposer = Proposer(searched, epochs=epochs, seed=seed, method="random")
     known: list[Known] = []
     for number in range(count):
@@ -123,7 +125,7 @@ def draws(searched: SearchSpace, count: int, epochs: int, seed: int = SEED) -> l
 
 
 def record(number: int, config: TrainConfig, arrow: Path, train_subset: int) -> Recorded:
-    """Trains one configuration whole, on one thread of this process."""
+    """Trains one configuration to the end, on one thread of this process."""
     rows = []
     began = time.process_time()
     diverged = False

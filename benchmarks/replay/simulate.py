@@ -1,4 +1,4 @@
-"""A search without training: curves take the place of trials, and a virtual clock that of the time."""
+"""Simulates a search without training: curves replace trials, and a virtual clock replaces time."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tune.results import Status
 from tune.training.config import TrainConfig
 
 Answer = Callable[[TrainConfig], Curve]
-"""What a configuration would do, were it trained whole."""
+"""The curve of a configuration if it were trained to the end."""
 
 
 class Method(Protocol):
-    """A way to search, told what Ray Tune tells its searcher and its scheduler, in the same order."""
+    """A search method, called like Ray Tune's searcher and scheduler and in the same order."""
 
     def suggest(self) -> tuple[str, TrainConfig] | None:
-        """The next trial, for a worker that is free; None: there is none."""
+        """The next trial for an idle worker, or None."""
 
     def report(self, trial_id: str, epoch: int, value: float) -> bool:
-        """An epoch's metric; False stops the trial. Not asked about the epoch that ends it."""
+        """The metric of an epoch; False stops the trial. Not called for a trial's last epoch."""
 
     def ended(self, trial_id: str, epoch: int, value: float, status: Status) -> None:
-        """The trial is over, with the metric of its last epoch."""
+        """The trial has ended, with the metric of its last epoch."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of one trial, when it ended."""
+    """The end of an epoch of a trial."""
 
     time: float
     """Seconds on the virtual clock."""
@@ -39,16 +39,16 @@ class Epoch:
     epoch: int
     value: float
     status: Status
-    """`running` unless the trial ended with it."""
+    """`running` unless the trial ended with this epoch."""
 
 
 @dataclass
 class Replay:
-    """What happened."""
+    """What happened in a simulated search."""
 
     configs: dict[str, TrainConfig] = field(default_factory=dict)
     epochs: list[Epoch] = field(default_factory=list)
-    """In the order in which they ended."""
+    """In order of their end."""
 
     def last(self) -> dict[str, Epoch]:
         """The last epoch of each trial."""
@@ -64,14 +64,14 @@ def replay(
     epochs: int | None = None,
     speeds: Sequence[float] | None = None,
 ) -> Replay:
-    """Searches until `trials` have begun or `epochs` have been trained, in all, or the method has no more.
+    """Searches until `trials` have started and ended, `epochs` have been trained in total, or the method has no more.
 
-    An epoch takes what it took when it was recorded, over the worker's speed (1 unless given). What would still run
-    when `epochs` are used up is cut: it stays `running`, and the method is not told.
+    An epoch takes its recorded time divided by the worker's speed, 1 by default. Trials in progress when `epochs` are
+    used up are cut off: they remain `running`, and the method is not told.
     """
     assert speeds is None or len(speeds) == workers
     found = Replay()
-    clock: list[tuple[float, int, str, int]] = []  # when which worker ends which epoch of which trial
+    clock: list[tuple[float, int, str, int]] = []  # (time, worker, trial, epoch) at the end of that epoch
     curves: dict[str, Curve] = {}
 
     def start(time: float, worker: int) -> None:
@@ -109,6 +109,6 @@ def replay(
 
 
 def metric(curve: Curve, epoch: int) -> float:
-    """Validation accuracy after `epoch`, as a trial reports it: 0 where the training diverged."""
+    """Validation accuracy after `epoch`, as a trial reports it: 0 if the training diverged."""
     value = curve.val_acc[epoch - 1]
     return 0.0 if value is None else value

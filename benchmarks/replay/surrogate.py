@@ -1,10 +1,10 @@
-"""What configurations that nobody recorded would do: Gaussian processes on the recorded curves.
+"""Learning curves of configurations that were not recorded, from Gaussian processes fitted to those that were.
 
     python -m benchmarks.replay.surrogate --curves results/curves.parquet
 
-fits it, states its error by cross-validation, and keeps the fit in results/surrogate.json. A curve is the mean curve
-plus a few principal components; each component is a Gaussian process of the configuration. The jitter from epoch to
-epoch, which the components do not hold, is that of one of the recorded curves, drawn by the configuration's hash.
+fits them, prints their cross-validated error, and stores the fit in results/surrogate.json. A curve is the mean curve
+plus a few principal components, whose scores are Gaussian processes of the configuration. The jitter from epoch to
+epoch, which the components do not capture, is taken from a recorded curve that the configuration's hash selects.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ Floats = NDArray[np.float64]
 
 COMPONENTS = 4
 CHANCE = 1.0
-"""Accuracy, in per cent, that stands for a diverged epoch when the components are computed."""
+"""Accuracy (%) that replaces diverged epochs when the components are computed."""
 
 AUGMENTATIONS = ("none", "crop_flip", "trivialaugment")
 SCHEDULERS = ("step", "cosine", "one_cycle")
 
 
 class Surrogate:
-    """Answers for any configuration of the space of the recorded curves; for a recorded one with its recording."""
+    """The curve of any configuration in the recorded space; the recorded curve if there is one."""
 
     def __init__(self, recorded: Sequence[Curve], theta: Sequence[Sequence[float]] | None = None) -> None:
-        """`theta`: the logarithms of the kernels' parameters, a list a component; fitted (in minutes) if not given."""
+        """`theta`: the logarithms of the kernel parameters, one list per component; fitted, in minutes, by default."""
         self._recorded = list(recorded)
         self._known = {replace(curve.config, seed=0): curve for curve in recorded}
         inputs = np.array([features(curve.config) for curve in recorded])
@@ -62,11 +62,11 @@ class Surrogate:
         ]
 
     def theta(self) -> list[list[float]]:
-        """For the next one."""
+        """The kernel parameters, for another instance."""
         return [list(process.kernel_.theta) for process in self._processes]
 
     def __call__(self, config: TrainConfig) -> Curve:
-        """The curve, with jitter; the same for the same configuration."""
+        """The curve, with jitter. Deterministic."""
         if (known := self._known.get(replace(config, seed=0))) is not None:
             return known
         at = self._standard(np.array([features(config)]))
@@ -77,7 +77,7 @@ class Surrogate:
         return Curve(config=config, val_acc=tuple(accuracy.tolist()), cpu_s=near.cpu_s)
 
     def _scores(self, at: Floats) -> Floats:
-        # As predict() computes the mean, without its checks, which take ten times as long.
+        # The mean as predict() computes it, without its checks, which take ten times as long.
         means: list[Floats] = [
             process.kernel_(at, process.X_train_) @ process.alpha_ * process._y_train_std + process._y_train_mean
             for process in self._processes
@@ -90,7 +90,7 @@ class Surrogate:
         return standard
 
     def _nearest(self, at: Floats, batch_size: int) -> Curve:
-        """The recorded curve that takes about as long: the batch size decides, then everything else."""
+        """The recorded curve nearest in training time: by batch size, then by everything else."""
         far = np.abs(self._inputs - at).sum(1)
         far += 1e3 * np.array([curve.config.batch_size != batch_size for curve in self._recorded])
         far += 1e6 * np.array([len(curve.cpu_s) != len(self._mean) for curve in self._recorded])
@@ -98,7 +98,7 @@ class Surrogate:
 
 
 def features(config: TrainConfig) -> list[float]:
-    """A configuration as numbers; what a branch does not have is 0."""
+    """A configuration as numbers. What a branch of the space does not have gets a constant."""
     return [
         np.log(config.lr),
         np.log(config.batch_size),
@@ -118,7 +118,7 @@ def features(config: TrainConfig) -> list[float]:
 
 
 def filled(curve: Curve) -> list[float]:
-    """The accuracies of all epochs, chance after a divergence."""
+    """The accuracies of all epochs, at chance level after a divergence."""
     known = [CHANCE if value is None else value for value in curve.val_acc]
     return known + [CHANCE] * (curve.config.epochs - len(known))
 
@@ -131,14 +131,16 @@ def _fitted(inputs: Floats, targets: Floats, theta: Sequence[float] | None) -> G
     fit = "fmin_l_bfgs_b" if theta is None else None
     process = GaussianProcessRegressor(kernel, normalize_y=True, optimizer=fit)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a length that does not matter goes to its bound
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # the length scale of an irrelevant feature goes to its bound
         return process.fit(inputs, targets)
 
 
 def promising(recorded: Sequence[Curve], running: Sequence[TrainConfig], candidates: Sequence[TrainConfig]) -> int:
-    """Which candidate may be best: the one whose last accuracy lies highest at a standard deviation above its mean.
+    """The index of the most promising candidate: that with the highest upper confidence bound of the last accuracy.
 
-    What runs counts as if it came out as expected.
+    The bound is one standard deviation above the mean. Running configurations count with their expected results.
     """
     inputs = np.array([features(config) for config in [*(curve.config for curve in recorded), *running, *candidates]])
     inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-9)
@@ -153,7 +155,7 @@ def promising(recorded: Sequence[Curve], running: Sequence[TrainConfig], candida
 
 
 def errors(recorded: Sequence[Curve], theta: Sequence[Sequence[float]], folds: int = 10) -> dict[str, Any]:
-    """Of the last epoch's accuracy, in points, by cross-validation with the kernels as fitted on all."""
+    """Cross-validated errors of the last epoch's accuracy, in points; the kernels are those fitted on all curves."""
     truth, guess = [], []
     for fold in range(folds):
         model = Surrogate([curve for i, curve in enumerate(recorded) if i % folds != fold], theta)
@@ -175,7 +177,7 @@ def errors(recorded: Sequence[Curve], theta: Sequence[Sequence[float]], folds: i
 
 
 def load(path: Path = ROOT / "results" / "curves.parquet") -> Surrogate:
-    """The surrogate of the recorded curves, with the kernels that lie beside them."""
+    """The surrogate of the recorded curves, with the kernels stored beside them."""
     fit = json.loads(path.with_name("surrogate.json").read_text())
     return Surrogate(curves.read(path), fit["theta"])
 

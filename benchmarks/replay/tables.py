@@ -1,15 +1,15 @@
-"""The evidence as tables for people: docs/evidence.md, from results/replay.json."""
+"""The tables of docs/evidence.md, from results/replay.json."""
 
 from __future__ import annotations
 
 from typing import Any
 
 COMMAND = "python -m benchmarks.replay"
-"""Names the tables' place in the document."""
+"""The command that marks the place of the tables in the document."""
 
 
 def render(found: dict[str, Any]) -> str:
-    """Markdown, whole, but for what people write around it (docs/evidence.md holds it between two marks)."""
+    """All generated Markdown, which docs/evidence.md holds between two marks."""
     parts = [
         f"Written by `{found['command']}` at commit {found['commit'][:12]}: {found['workers']} workers, a horizon of\n"
         f"{found['horizon']} epochs, {found['seeds']} seeds. In brackets: 95 % intervals of the median, by bootstrap.",
@@ -47,7 +47,7 @@ def _kept(row: dict[str, Any]) -> str:
 
 
 def searches(found: dict[str, Any]) -> str:
-    """One budget: when each way was as good as random search in the end, and what it has found by then."""
+    """One budget: when each method matched the final result of random search, and what it had found over time."""
     first = "the reference and the baseline first" if found["head_start"] else "nobody knows a good setting"
     lines = [
         f"## {found['trials']} x 27 epochs, {first}",

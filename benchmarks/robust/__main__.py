@@ -1,6 +1,6 @@
-"""Measures what was trained and compares the rankings: python -m benchmarks.robust --data-dir DIR --models DIR
+"""Measures the trained models and compares their rankings: python -m benchmarks.robust --data-dir DIR --models DIR
 
-Writes results/robust.json and the tables of docs/robust.md. A model that was measured before is not measured again.
+Writes results/robust.json and the tables of docs/robust.md. Models that were measured before are skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from benchmarks import marks
-from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.compare import ROOT, machine, write
+from benchmarks.provenance import commit
 from benchmarks.robust import ranking
 from benchmarks.robust.configurations import TRUTH_IMAGES, parts
 from benchmarks.robust.truth import corrupted_truth, of_each_family
@@ -56,7 +57,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(COMMAND, description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument(
-        "--models", type=Path, required=True, metavar="DIR", help="of python -m benchmarks.robust.train"
+        "--models", type=Path, required=True, metavar="DIR", help="trained by python -m benchmarks.robust.train"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "robust.json", metavar="FILE")
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "robust.md", metavar="FILE")
@@ -64,7 +65,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def measure(classifier: Classifier, sets: dict[str, ImageSet]) -> dict[str, Any]:
-    """Accuracies in per cent: clean, under our corruptions, under Hendrycks's, and of each family of both."""
+    """Accuracies (%): clean, under our corruptions, under Hendrycks's, and for each family of both."""
     hits = {name: evaluate(classifier.model, images, classifier.preprocessing)[1] for name, images in sets.items()}
     kind, _ = corruptions.draw(sets["clean"].index)
     ours = {name: _per_cent(hits["robust"][kind == at]) for at, name in enumerate(corruptions.CORRUPTIONS)}

@@ -1,4 +1,4 @@
-"""The configurations that are ranked, and the images they learn from and are judged by."""
+"""The configurations to rank, and the images to train, validate and rank them on."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from tune.training.data import TrainingData
 from tune.training.images import ImageSet
 
 SEED = 42
-"""Of the draws, the split and the training."""
+"""Seeds the draws, the split and the trainings."""
 
 VAL_FRACTION = 0.2
 
 TRUTH_IMAGES = 2_000
-"""From one end of the training side of the split; what is trained on comes from the other."""
+"""Taken from one end of the training part of the split; training images come from the other end."""
 
 AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crop_flip", "trivialaugment", "augmix")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Three parts of the published training images that share none. The test images stay closed."""
+    """Three disjoint parts of the published training images. The test images are not opened."""
 
     train: ImageSet
     val: ImageSet
-    """10,000, as in a search: what val_acc and val_robust_acc are measured on."""
+    """10,000 as in a search, for val_acc and val_robust_acc."""
 
     truth: ImageSet
-    """Neither trained on nor selected by."""
+    """Used neither for training nor for selection."""
 
 
 def parts(data_dir: Path, train_images: int = 0) -> Parts:
-    """CIFAR-100's training part, split as a search splits it, with so many images to train on."""
+    """CIFAR-100's training part, split as in a search, with `train_images` to train on."""
     whole: TrainingData = data.load_training(data.prepare("cifar100", data_dir, "train"), VAL_FRACTION, SEED)
     assert whole.val is not None
-    side = whole.train  # class by class in turn, so that both of its ends are stratified
+    side = whole.train  # cycles through the classes, so both ends are stratified
     truth = replace(side, index=side.index[-TRUTH_IMAGES:])
     return Parts(replace(side, index=side.index[:-TRUTH_IMAGES][:train_images]), whole.val, truth)
 
 
 def draws(count: int, epochs: int) -> list[TrainConfig]:
-    """The first `count` are the same for any `count`. Each augmentation has its turn, all else is drawn."""
+    """`count` configurations, the first of which do not depend on it. Augmentations alternate; the rest is drawn."""
     return [_draw(number, epochs) for number in range(count)]
 
 

@@ -1,6 +1,6 @@
-"""What val_robust_acc costs a SimpleCNN on one CPU core: python -m benchmarks.robust.cost --data-dir DIR
+"""The cost of val_robust_acc for SimpleCNN on one CPU core: python -m benchmarks.robust.cost --data-dir DIR
 
-CPU seconds, which other work on the machine hardly touches. Training is timed on some of the images and scaled to all.
+In CPU seconds, which other work on the machine hardly affects. Training is timed on a part of the images and scaled up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMED, WHOLE = 2_560, 40_000
 """Training images."""
 
 HORIZON = 27
-"""Of search_spaces/simple_cnn.py."""
+"""Epochs in search_spaces/simple_cnn.py."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     training = (epochs[-1] - epochs[0]) / (len(epochs) - 1) * WHOLE / TIMED
     making, judging = made - began, judged - made
     times = len({*Asha(HORIZON).rungs, HORIZON})
-    whole = HORIZON * (training + judging)  # clean validation costs what the corrupted one does
+    whole = HORIZON * (training + judging)  # validation costs the same on clean and corrupted images
     share = 100 * judging / training
     print(f"made once a process: {making:.1f} s; judged each time: {judging:.1f} s")
     print(f"the training of an epoch: {training:.0f} s, of which that is {share:.1f} %")

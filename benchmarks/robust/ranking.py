@@ -1,4 +1,4 @@
-"""How well a figure that can be selected by ranks configurations, against their true accuracy under corruption."""
+"""How well the metrics for selection rank configurations, compared with their true accuracy under corruption."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Values = NDArray[np.float64]
 
 
 def compare(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rank correlations with the truth, over all configurations and over the half that is truly better."""
+    """Rank correlations with the ground truth, over all configurations and over their better half."""
     ordered = sorted(rows, key=lambda row: -row["truth"])
     return {"all": _compared(ordered), "better_half": _compared(ordered[: (len(ordered) + 1) // 2])}
 
@@ -26,7 +26,7 @@ def compare(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     values = {name: np.array([row[name] for row in rows]) for name in FIGURES}
     truth = values["truth"]
-    # Configurations are drawn again with repetition, the same for both figures, so that their difference is paired.
+    # A bootstrap over configurations, with the same resamples for both metrics, so that differences are paired.
     again = np.random.default_rng(0).integers(0, len(rows), (RESAMPLES, len(rows)))
     resampled = {name: spearman(values[name][again], truth[again]) for name in SELECTORS}
     found: dict[str, Any] = {"configurations": len(rows)}
@@ -47,10 +47,10 @@ def _compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spearman(a: Values, b: Values) -> Values:
-    """Of each row, (R, n) and (R, n) -> (R,): Pearson's correlation of ranks, ties at their mean rank."""
+    """Spearman correlation by row, (R, n) and (R, n) -> (R,); ties get their mean rank."""
     a, b = (stats.rankdata(values, axis=1) for values in (a, b))
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):  # a resample of a single configuration has no ranks
+    with np.errstate(invalid="ignore"):  # undefined for a resample of a single configuration
         result: Values = (a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))
     return result
 

@@ -1,6 +1,6 @@
 """Trains the configurations: python -m benchmarks.robust.train --data-dir DIR --models DIR
 
-Each leaves a model there. It can be ended at any time; the same command goes on.
+Writes one model each. It can be interrupted at any time; the same command continues.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     assert __doc__
     parser = argparse.ArgumentParser("python -m benchmarks.robust.train", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR")
-    parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where the models lie")
+    parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="where to write the models")
     parser.add_argument("--configurations", type=int, default=32, metavar="N", help="(default: 32)")
-    parser.add_argument("--images", type=int, default=15_000, metavar="N", help="to train on (default: 15000)")
-    parser.add_argument("--epochs", type=int, default=10, metavar="E", help="of each (default: 10)")
+    parser.add_argument("--images", type=int, default=15_000, metavar="N", help="training images (default: 15000)")
+    parser.add_argument("--epochs", type=int, default=10, metavar="E", help="for each (default: 10)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # before torch starts threads; see host.at_full_speed
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(configurations: Iterable[tuple[int, TrainConfig]], images: ImageSet, models: Path) -> None:
-    """Each configuration whole, into NUMBER.pt; those that are there are left alone. One that diverges leaves none."""
+    """Trains each configuration into NUMBER.pt, skipping existing ones. One that diverges leaves no file."""
     for number, config in configurations:
         path, began = models / f"{number:02}.pt", time.monotonic()
         if path.is_file():

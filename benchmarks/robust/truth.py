@@ -1,4 +1,4 @@
-"""The truth that rankings are held against: held-out training images under Hendrycks's corruptions."""
+"""The ground truth for rankings: held-out training images under Hendrycks's corruptions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmarks import cifar100c
 from tune.training.images import ImageSet
 
 SHARE = 16
-"""Each family and severity sees one image in so many, other ones in turn: more different images for the same time."""
+"""Each family and severity uses one image in 16, and the next uses others: more variety in the same time."""
 
 
 def corrupted_truth(images: ImageSet) -> ImageSet:
-    """Family by family, severity by severity, len(images) / SHARE images each. All models are judged by the same."""
+    """By family and severity, len(images) / SHARE images each. They are the same for all models."""
     pixels, labels = images.pixels[images.index].numpy(), images.labels[images.index]
     seen: list[Tensor] = []
     done = []
@@ -30,5 +30,5 @@ def corrupted_truth(images: ImageSet) -> ImageSet:
 
 
 def of_each_family(correct: Tensor) -> dict[str, Tensor]:
-    """Results in that order, (N,), taken apart: all severities of a family together."""
+    """Splits results in that order, (N,), by family, all severities together."""
     return dict(zip(cifar100c.FAMILIES, correct.view(len(cifar100c.FAMILIES), -1), strict=True))

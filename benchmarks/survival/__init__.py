@@ -1,1 +1,1 @@
-"""Real searches whose processes are killed at random moments, held against one that was left alone."""
+"""Real searches whose processes are killed at random moments, compared with one that is left alone."""

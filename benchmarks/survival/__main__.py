@@ -1,6 +1,6 @@
-"""Kills real searches at random moments and writes what was lost: python -m benchmarks.survival
+"""Kills real searches at random moments, and records what was lost: python -m benchmarks.survival
 
-The figures go to results/survival.json and into the table of docs/reliability.md. Half an hour on two cores.
+Results go to results/survival.json and the table in docs/reliability.md. Takes half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks import marks
-from benchmarks.compare import ROOT, commit, machine, write
+from benchmarks.compare import ROOT, machine, write
+from benchmarks.provenance import commit
 from benchmarks.survival import endings, table
 from benchmarks.survival.endings import Ending
 from benchmarks.survival.life import Search, Victim
@@ -24,13 +25,15 @@ from tune.results import now
 
 def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.survival", description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=20, help="of each kind (default: 20)")
-    parser.add_argument("--signals", type=int, default=5, help="of each kind (default: 5)")
+    parser.add_argument("--kills", type=int, default=20, help="kills of each kind (default: 20)")
+    parser.add_argument("--signals", type=int, default=5, help="signals of each kind (default: 5)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "survival.json")
     parser.add_argument("--text", type=Path, default=ROOT / "docs" / "reliability.md")
     options = parser.parse_args(given)
     marks.check(options.text, table.COMMAND)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background, and by its children
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # background jobs of a script, and their children, ignore it
     found: dict[str, Any] = {
         "measured": now(), "commit": commit(), "machine": machine(),
         "command": shlex.join(["python", "-m", "benchmarks.survival", *given]),

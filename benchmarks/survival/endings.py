@@ -1,4 +1,4 @@
-"""Other ways to end: interrupts, a final training that is killed; and what a search leaves on the disk."""
+"""Other endings: interrupts, killed final trainings, and what a search leaves on the disk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tune.results import RunFolder
 Ending = Literal["Ctrl-C", "SIGTERM", "Ctrl-C twice"]
 
 SECOND_AFTER_S = 0.3
-"""Between two Ctrl-C."""
+"""Seconds between two Ctrl-C."""
 
 
 def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict[str, Any]:
-    """Ends searches by a signal at a random moment after their first epoch; W&B runs, offline.
+    """Interrupts searches by a signal at a random moment after their first epoch, with W&B offline.
 
-    Seconds from the (last) signal to the end of the command. `wrong`: not exit code 130, no command to go on with, or
-    an end before the second signal.
+    `seconds`: from the last signal to the end of the command. `wrong`: no exit code 130, no command to continue with,
+    or an end before the second signal.
     """
     rng = random.Random(ending)
     found: dict[str, Any] = {"times": times, "seconds": [], "wrong": 0, "left": 0}
@@ -44,14 +44,14 @@ def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict
         began = time.monotonic()
         search.process.wait(60.0)
         found["seconds"].append(time.monotonic() - began)
-        code = search.wait(60.0)  # until nobody has its output open
+        code = search.wait(60.0)  # until no process holds its output open
         found["wrong"] += code != 130 or "--resume" not in search.last_line
         found["left"] += bool(left_behind(str(search.folder.path)))
     return found
 
 
 def finalize(kills: int, run: RunFolder) -> dict[str, Any]:
-    """Kills final trainings at random moments until each has ended, and compares their weights with a whole one's."""
+    """Kills and resumes final trainings at random moments, and compares their weights with an undisturbed one's."""
     rng = random.Random("finalize")
     command = [sys.executable, "-m", "tune.finalize", str(run.path), "--epochs", "6"]
     subprocess.run(command, check=True, capture_output=True)
@@ -70,7 +70,7 @@ def finalize(kills: int, run: RunFolder) -> dict[str, Any]:
                 process.kill()
                 process.wait()
                 found["kills"] += 1
-                if (run.final / "metrics.json").is_file():  # all but the predictions was done
+                if (run.final / "metrics.json").is_file():  # everything but the predictions was done
                     break
         found["trainings"] += 1
         ours = _weights(run.final / "model.pt")
@@ -84,7 +84,7 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def on_disk(storage: Path, data_dir: Path, trials: int = 100) -> dict[str, Any]:
-    """MB of a search's folder: the most that checkpoints took while it ran, and what is there in the end."""
+    """The size (MB) of a search's folder: the peak of its checkpoints while it ran, and everything at the end."""
     search = Search.of(storage, data_dir, "large")
     search.arguments += ["--trials", str(trials), "--max-epochs", "2", "--train-subset", "200"]
     search.live()
@@ -105,5 +105,5 @@ def _mb(files: list[Path]) -> float:
         try:
             total += file.stat().st_size if file.is_file() else 0
         except FileNotFoundError:
-            continue  # removed meanwhile
+            continue  # removed in the meantime
     return total / 1e6

@@ -1,4 +1,4 @@
-"""A search as a command, killed and resumed: what is started, what is killed, and what is left of it."""
+"""A search run as a command, killed and resumed, and the processes it leaves behind."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ def prepare(arguments):
     return run.prepare(arguments)
 sys.exit(cli.run(prepare))
 """
-"""tune.run, with a checkpoint after each epoch, however short, and one trial at a time.
+"""tune.run with a checkpoint after every epoch, however short, and one trial at a time.
 
-What it decides then does not depend on how fast its processes are.
+Its decisions then do not depend on the speed of its processes.
 """
 
 GONE_WITHIN_S = 5.0
-"""After a kill all that belonged to the search has to be gone."""
+"""After a kill, all processes of the search must be gone within this time."""
 
 TRIAL = re.compile("ray::(Trial|ResourceTrainable)")
 
 
 @dataclass
 class Search:
-    """One search in one folder, through as many lives as it takes."""
+    """A search in one folder, started as often as it takes."""
 
     folder: RunFolder
     arguments: list[str]
     told: list[str] = field(default_factory=list)
-    """Each epoch that was reported, `0003 5`, as often as it was trained."""
+    """Each reported epoch, such as `0003 5`, as often as it was trained."""
 
     running: str = ""
-    """The trial that began last."""
+    """The trial that started last."""
 
     died: set[str] = field(default_factory=set)
-    """The trials whose process has died once."""
+    """The trials whose process has already died once."""
 
     last_line: str = ""
     process: subprocess.Popen[str] | None = None
@@ -76,7 +76,7 @@ class Search:
 
     @classmethod
     def of(cls, storage: Path, data_dir: Path, name: str) -> Search:
-        """On synthetic data, with W&B offline; begins with `live`."""
+        """A search on synthetic data, with W&B offline. `live` starts it."""
         storage.mkdir(parents=True, exist_ok=True)
         space = storage / "space.py"
         space.write_text(SPACE)
@@ -86,7 +86,7 @@ class Search:
         return cls(RunFolder(storage / name), [*arguments, "--storage", str(storage), "--name", name])
 
     def live(self) -> None:
-        """Starts it, or goes on with it."""
+        """Starts or resumes it."""
         begun = (self.folder.path / "experiment.json").is_file()
         arguments = ["--resume", str(self.folder.path)] if begun else self.arguments
         self.process = subprocess.Popen(
@@ -111,7 +111,7 @@ class Search:
             self.last_line = line.strip()
 
     def wait(self, seconds: float) -> int | None:
-        """The exit code, or None if it still runs after so long."""
+        """The exit code, or None if it is still running after `seconds`."""
         assert self.process is not None
         assert self._ear is not None
         with suppress(subprocess.TimeoutExpired):
@@ -120,7 +120,7 @@ class Search:
         return self.process.returncode
 
     def kill(self, victim: Victim) -> bool:
-        """kill -9 of the driver, its raylet or the trial's process; False if there is none."""
+        """kill -9 of the driver, its raylet or the trial's process. False if there is no such process."""
         assert self.process is not None
         with suppress(psutil.Error):
             driver = psutil.Process(self.process.pid)
@@ -134,12 +134,12 @@ class Search:
 
 
 def trials_of(driver: psutil.Process) -> list[psutil.Process]:
-    """The processes of trials under a driver."""
+    """The trial processes of a driver."""
     return [child for child in driver.children(recursive=True) if TRIAL.match(_title(child))]
 
 
 def kill(process: psutil.Process) -> bool:
-    """kill -9; False if it had ended already."""
+    """kill -9. False if it had already ended."""
     with suppress(psutil.Error):
         process.kill()
         return True
@@ -153,7 +153,7 @@ def _title(process: psutil.Process) -> str:
 
 
 def left_behind(name: str, within_s: float = GONE_WITHIN_S) -> list[str]:
-    """The processes that are left of a search with `name` as SEARCH in its environment, if some are after a while."""
+    """The processes still left after `within_s` of a search with `name` as SEARCH in its environment."""
     deadline = time.monotonic() + within_s
     while (found := [_title(process) for process in processes(name)]) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -161,7 +161,7 @@ def left_behind(name: str, within_s: float = GONE_WITHIN_S) -> list[str]:
 
 
 def processes(name: str) -> list[psutil.Process]:
-    """All that have `name` as SEARCH in their environment."""
+    """All processes with `name` as SEARCH in their environment."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -172,7 +172,7 @@ def processes(name: str) -> list[psutil.Process]:
 
 @contextmanager
 def read_all_the_while(folder: RunFolder) -> Iterator[dict[str, int]]:
-    """Reads the files of a search again and again, as an impatient user would; counts what was read and what failed."""
+    """Keeps reading the files of a search, like an impatient user, and counts reads and failures."""
     count = {"read": 0, "broken": 0}
     over = threading.Event()
 

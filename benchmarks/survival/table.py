@@ -1,14 +1,14 @@
-"""What was killed and what was lost, as a table for people: docs/reliability.md, from results/survival.json."""
+"""What was killed and what was lost: the table in docs/reliability.md, from results/survival.json."""
 
 from __future__ import annotations
 
 from typing import Any
 
 COMMAND = "python -m benchmarks.survival"
-"""Names the table's place in the document."""
+"""The command that marks the place of the table in the document."""
 
 TRIAL_KB, EPOCH_KB = 100, 20
-"""A search's folder takes no more, checkpoints aside."""
+"""Upper bounds for a search's folder, checkpoints aside."""
 
 VICTIMS = {
     "driver": "the command itself, then `--resume`",

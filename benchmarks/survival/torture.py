@@ -1,4 +1,4 @@
-"""Kills, resumes and compares: what was lost."""
+"""Kills and resumes searches, and counts what was lost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tune.results import RunFolder
 Found = dict[str, Any]
 
 PATIENCE_S = 300.0
-"""A search that takes longer than that has hung."""
+"""A search that takes longer hangs."""
 
 
 def left_alone(search: Search) -> RunFolder:
-    """The same search without a kill."""
+    """The same search, never killed."""
     search.live()
     if search.wait(PATIENCE_S) != 0:
         raise RuntimeError(f"the search that was left alone failed: {search.last_line}")
@@ -27,9 +27,9 @@ def left_alone(search: Search) -> RunFolder:
 
 
 def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_dir: Path) -> Found:
-    """`kills` of one kind, spread over as many searches as it takes, each compared with the one that was left alone.
+    """`kills` of one kind, in as many searches as that takes, each compared with the one that was left alone.
 
-    The same trial's process is not killed twice, as it would then count as failed.
+    The process of a trial is never killed twice, as the trial would then count as failed.
     """
     rng = random.Random(f"{victim}")
     counted = ["kills", "searches", "lost", "doubled", "differ", "again", "left", "wrong", "reads", "broken_reads"]
@@ -47,7 +47,7 @@ def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_di
 
 
 def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng: random.Random) -> None:
-    """Until the search has ended by itself."""
+    """Kills and resumes a search until it ends by itself."""
     while True:
         search.live()
         while found["kills"] < kills and search.wait(_moment(rng)) is None:
@@ -68,12 +68,12 @@ def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng:
 
 
 def _moment(rng: random.Random) -> float:
-    """Seconds from the start of a life, or from the last kill, to the next one."""
+    """Seconds from the start, or from the last kill, to the next one."""
     return rng.uniform(0.5, 14.0)
 
 
 def _died(search: Search, victim: Victim, found: Found) -> None:
-    """A search whose driver was killed is gone; one whose raylet was says so, and how to go on."""
+    """Checks the end: a killed driver is simply gone; after a killed raylet the command says how to continue."""
     began = time.monotonic()
     code = search.wait(60.0)
     right = code == -9 if victim == "driver" else (code == 1 and "--resume" in search.last_line)
@@ -85,7 +85,7 @@ def _died(search: Search, victim: Victim, found: Found) -> None:
 
 
 def _compare(search: Search, whole: RunFolder, found: Found) -> None:
-    """Adds what was lost, what is there twice and what differs."""
+    """Counts what was lost, what is duplicated and what differs."""
     ours, theirs = rows(search.folder), rows(whole)
     found["lost"] += len(theirs.keys() - ours.keys())
     found["doubled"] += len(search.folder.read_rows("epochs.parquet")) - len(ours)
@@ -101,16 +101,16 @@ def _compare(search: Search, whole: RunFolder, found: Found) -> None:
 
 
 TIMED = ("wall_s", "images_per_s", "peak_memory_mb", "error")
-"""What may differ: the clock, the process, and that a trial was tried again."""
+"""Columns that may differ: timings, memory, and that a trial was retried."""
 
 
 def rows(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
-    """The epochs, without what the clock says."""
+    """The epochs, without the columns that may differ."""
     return {(row["trial_id"], row["epoch"]): _untimed(row) for row in folder.read_rows("epochs.parquet")}
 
 
 def trials(folder: RunFolder) -> list[dict[str, Any]]:
-    """The trials likewise, with what was proposed for each."""
+    """The trials, without the columns that may differ."""
     return [_untimed(row) for row in folder.read_rows("trials.parquet")]
 
 

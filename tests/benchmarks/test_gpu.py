@@ -89,7 +89,7 @@ def test_resnet18_is_measured(root: Path, tmp_path: Path) -> None:
 def test_a_wrong_call_is_answered(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, answer in {
         ("--only", "step,speed"): "there is no speed",
-        ("--weights", str(tmp_path / "none.pth")): "is no file",
+        ("--weights", str(tmp_path / "none.pth")): "is not a file",
     }.items():
         with pytest.raises(SystemExit):
             gpu.main(

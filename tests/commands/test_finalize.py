@@ -36,7 +36,7 @@ def test_finalize_without_any_run_says_how_to_start_one(told: Told) -> None:
     ("options", "words"),
     [
         (["two"], ["There is no run 'two'"]),
-        (["s3://me:hunter2@bucket/runs/one"], ["holds credentials", "into the environment"]),
+        (["s3://me:hunter2@bucket/runs/one"], ["holds credentials", "in the environment"]),
         (["one", "two"], ["unrecognized arguments: two"]),
         (["--trial", "7"], ["one has no trial 7", "0000"]),
         (["--trial", "best"], ["one has no trial best"]),
@@ -52,7 +52,7 @@ def test_finalize_without_any_run_says_how_to_start_one(told: Told) -> None:
         (["--seeds", "0"], ["--seeds", "0 is less than 1"]),
         (["--seeds", "11"], ["--seeds", "more than 10"]),
         (["--adapt-batch-norm"], ["simple_cnn has no batch normalisation", "leave --adapt-batch-norm out"]),
-        (["--ood-only", "--seeds", "2"], ["--ood-only", "no option of the training"]),
+        (["--ood-only", "--seeds", "2"], ["--ood-only", "no options for the training"]),
         (["--resume", "--overwrite"], ["--resume", "--overwrite", "one of them"]),
         (["--resume"], ["no checkpoint", "leave --resume out"]),
         (["--ood-only"], ["model.pt is not there", "without --ood-only first"]),
@@ -76,7 +76,7 @@ def test_a_final_model_is_not_overwritten_unasked(finished: RunFolder, told: Tol
     (finished.final / "model.pt").write_bytes(b"model")
     assert "--overwrite replaces it, --ood-only only predicts." in told(finalize.prepare, *finalize_sound(finished))
     (finished.final / "checkpoint.pt").write_bytes(b"checkpoint")
-    assert "--resume goes on with it." in told(finalize.prepare, *finalize_sound(finished))
+    assert "--resume continues it." in told(finalize.prepare, *finalize_sound(finished))
     assert (finished.final / "model.pt").read_bytes() == b"model"
 
 
@@ -94,7 +94,7 @@ def test_a_damaged_model_does_not_predict(content: bytes, finished: RunFolder, t
     for name in ood.NAMES:
         np.save(tmp_path / "ood" / f"{name}.npy", np.zeros((5, 32, 32, 3), np.uint8))
     sentence = told(finalize.prepare, *finalize_sound(finished), "--ood-only", "--ood-dir", str(tmp_path / "ood"))
-    assert "final/model.pt can not be used; --overwrite trains it anew." in sentence
+    assert "final/model.pt can not be used; --overwrite trains a new one." in sentence
 
 
 def test_a_checkpoint_of_something_else_is_not_gone_on_from(finished: RunFolder, told: Told) -> None:
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(finished: RunFolder,
     arguments = [*finalize_sound(finished), "--resume"]
     assert "final holds no epochs.parquet" in told(finalize.prepare, *arguments)
     RunFolder(finished.final).write_table("epochs.parquet", [], EPOCHS)
-    assert "checkpoint.pt is no checkpoint of this version; --overwrite" in told(finalize.prepare, *arguments)
+    assert "checkpoint.pt is not a checkpoint of this version; --overwrite" in told(finalize.prepare, *arguments)
 
 
 def test_a_checkpoint_of_the_version_before_is_not_gone_on_from(finished: RunFolder, told: Told) -> None:
@@ -112,7 +112,7 @@ def test_a_checkpoint_of_the_version_before_is_not_gone_on_from(finished: RunFol
     torch.save({"request": request, "training": {"epoch": 1}}, finished.final / "checkpoint.pt")
     RunFolder(finished.final).write_table("epochs.parquet", [], EPOCHS)
     sentence = told(finalize.prepare, *finalize_sound(finished), "--resume")
-    assert "checkpoint.pt is no checkpoint of this version; --overwrite" in sentence
+    assert "checkpoint.pt is not a checkpoint of this version; --overwrite" in sentence
 
 
 def test_a_final_folder_that_is_a_file_is_told(finished: RunFolder, told: Told) -> None:

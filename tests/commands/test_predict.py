@@ -56,7 +56,7 @@ def test_a_line_of_json_a_picture(trained: Path, folder: Path, capsys: pytest.Ca
     said = capsys.readouterr()
     told = [json.loads(line) for line in said.out.splitlines()]
     assert [row["image"] for row in told] == [str(image(folder, number)) for number in range(70)]
-    assert said.err == f"2 files are no images that can be read, {Path('pictures') / 'cut.png'} the first of them.\n"
+    assert said.err == f"2 files cannot be read as images; the first is {Path('pictures') / 'cut.png'}.\n"
 
     classifier = checkpoint.load_model(trained)
     seen = torch.from_numpy(np.stack([image_files.read(image(folder, number)) for number in range(70)]))
@@ -111,7 +111,7 @@ def test_a_folder_without_an_image_is_a_failure(
     (tmp_path / "texts" / "a.txt").write_text("none")
     assert cli.run(predict.prepare, [str(trained), str(tmp_path / "texts"), *more]) == cli.FAILED
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "failed: texts/a.txt is no image that can be read.\n")
+    assert (said.out, said.err) == ("", "failed: texts/a.txt cannot be read as an image.\n")
 
 
 def test_a_model_is_exported_into_a_new_folder(trained: Path, tmp_path: Path) -> None:
@@ -154,10 +154,10 @@ def test_the_readmes_lines_load_a_model(trained: Path) -> None:
         ([], ["MODEL"]),
         (["MODEL"], ["nothing to do", "--export FILE"]),
         (["MODEL", "nowhere.png"], ["nowhere.png is not there"]),
-        (["MODEL", "mine.py"], ["mine.py is no image that Pillow knows"]),
+        (["MODEL", "mine.py"], ["mine.py is not an image that Pillow can identify"]),
         (["MODEL", "empty"], ["empty holds no files"]),
         (["mine.py", "a.png"], ["mine.py"]),
-        (["nothing", "a.png"], ["nothing is no model's file, and no run"]),
+        (["nothing", "a.png"], ["nothing is neither a model file nor a run"]),
         (["MODEL", "--export", "mine.py/model.pt2"], ["mine.py/model.pt2 can not be written", "--export"]),
         (["MODEL", "--export", "empty"], ["empty is a folder", "--export"]),
         (["MODEL", "a.png", "--top", "3"], ["--top"]),

@@ -75,7 +75,7 @@ def test_of_many_that_do_not_fit_eight_are_named_and_the_others_counted(tmp_path
     "content", [[1, 2], {"state_dict": {}}, torch.zeros(3), {"epoch": 3}, "weights", {0: torch.zeros(3)}]
 )
 def test_a_file_that_holds_something_else_is_refused(content: Any, tmp_path: Path) -> None:
-    assert "holds no state_dict" in refusal(saved(tmp_path / "else.pth", content))
+    assert "does not hold a state_dict" in refusal(saved(tmp_path / "else.pth", content))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "nowhere.pth").endswith(" is not there.")
+    assert refusal(tmp_path / "nowhere.pth").endswith(" does not exist.")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
     assert "Model: s3://bucket/travels/one/final/model.pt?endpoint" in capsys.readouterr().out
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fourth"))
     assert cli.run(finalize.prepare, [uri.replace("travels", "travels/one")]) == cli.WRONG_INPUT
-    assert "is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert "already exists; --overwrite replaces it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -90,14 +90,14 @@ def test_simple_cnn_refuses_growing_images() -> None:
 def test_a_network_without_pretrained_weights_refuses_a_file(name: str, find: Any, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.touch()
-    with pytest.raises(ValueError, match=rf"^{name} starts from random weights: leave --weights out\.$"):
+    with pytest.raises(ValueError, match=rf"^{name} starts from random weights; leave --weights out\.$"):
         find(name, path)
     assert find(name, None) is None
 
 
 @pytest.mark.parametrize("find", [weights_path, find_weights])
 def test_a_file_that_is_not_there_is_refused(find: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.pth is no file\.$"):
+    with pytest.raises(ValueError, match=r"nowhere\.pth is not a file\.$"):
         find("resnet50", tmp_path / "nowhere.pth")
 
 

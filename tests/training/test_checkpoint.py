@@ -152,12 +152,12 @@ def test_a_damaged_file_is_named(damage: Callable[[bytes], bytes], words: str, m
 
 def test_a_bare_tensor_is_no_checkpoint(model_file: Path) -> None:
     torch.save(torch.zeros(3), model_file)
-    with pytest.raises(ValueError, match=r"model\.pt is no checkpoint: it holds no dict\.$"):
+    with pytest.raises(ValueError, match=r"model\.pt is not a checkpoint: it does not hold a dict\.$"):
         checkpoint.load_model(model_file, CPU)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model\.pt is not there\.$"):
+    with pytest.raises(ValueError, match=r"model\.pt does not exist\.$"):
         checkpoint.load_model(tmp_path / "model.pt", CPU)
 
 
@@ -166,7 +166,7 @@ def test_a_file_without_one_of_its_parts_is_no_model(missing: str, model_file: P
     content = checkpoint.load(model_file)
     del content[missing]
     checkpoint.save(model_file, content)
-    with pytest.raises(ValueError, match=rf"model\.pt is no model that tune\.finalize wrote: '{missing}'"):
+    with pytest.raises(ValueError, match=rf"model\.pt is not a model that tune\.finalize wrote: '{missing}'"):
         checkpoint.load_model(model_file, CPU)
 
 
@@ -176,14 +176,14 @@ def test_a_file_without_one_of_its_parts_is_no_model(missing: str, model_file: P
 )
 def test_a_file_with_another_kind_of_part_is_no_model(part: str, content: Any, model_file: Path) -> None:
     checkpoint.save(model_file, checkpoint.load(model_file) | {part: content})
-    with pytest.raises(ValueError, match=r"is no model that tune\.finalize wrote"):
+    with pytest.raises(ValueError, match=r"is not a model that tune\.finalize wrote"):
         checkpoint.load_model(model_file, CPU)
 
 
 def test_weights_of_another_network_are_refused(model_file: Path) -> None:
     other = config(model="resnet18").to_dict()
     checkpoint.save(model_file, checkpoint.load(model_file) | {"config": other})
-    with pytest.raises(ValueError, match=r"is no model that tune\.finalize wrote"):
+    with pytest.raises(ValueError, match=r"is not a model that tune\.finalize wrote"):
         checkpoint.load_model(model_file, CPU)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tune
 from tune.training import corruptions, operators
-from tune.training.corruptions import CORRUPTIONS, STRENGTHS, apply, corrupt, corrupted, draw
+from tune.training.corruptions import CORRUPTIONS, SEVERITIES, apply, corrupt, corrupted, draw
 from tune.training.data import TrainingData
 from tune.training.distortions import DISTORTIONS
 
@@ -40,7 +40,7 @@ def changed(name: str, level: int, pixels: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_each_changes_every_image_and_more_so_the_stronger_it_is(name: str) -> None:
     pixels = pictures()
-    found = [apply(name, level, pixels, IMAGE) for level in range(STRENGTHS)]
+    found = [apply(name, level, pixels, IMAGE) for level in range(SEVERITIES)]
     assert all(each.dtype == torch.uint8 and each.shape == pixels.shape for each in found)
     distances = torch.stack([(each.float() - pixels.float()).abs().mean((1, 2, 3)) for each in found])
     assert distances.min() > 0
@@ -63,7 +63,7 @@ def test_two_images_differ_in_their_noise_and_two_seeds_in_all() -> None:
     assert not torch.equal(corrupt(grey(), IMAGE, seed=1), corrupt(grey(), IMAGE, seed=2))
 
 
-@pytest.mark.parametrize("level", range(STRENGTHS))
+@pytest.mark.parametrize("level", range(SEVERITIES))
 def test_noises_are_as_strong_as_they_say(level: int) -> None:
     deviation, photons, share = (CORRUPTIONS[f"{name}_noise"][1][level] for name in ("gaussian", "shot", "impulse"))
     noise = changed("gaussian_noise", level, grey())
@@ -110,7 +110,7 @@ def test_pixels_of_a_coarser_sensor_repeat() -> None:
 
 def test_each_corruption_and_strength_has_its_share_of_the_images() -> None:
     kind, strength = draw(torch.arange(50_000))
-    count = torch.bincount(kind * STRENGTHS + strength, minlength=len(CORRUPTIONS) * STRENGTHS)
+    count = torch.bincount(kind * SEVERITIES + strength, minlength=len(CORRUPTIONS) * SEVERITIES)
     assert count.sum() == 50_000
     assert (count.float() / 50_000 * len(count) - 1).abs().max() < 0.1
 

@@ -17,11 +17,11 @@ from tune.results import RunFolder
 from tune.training import checkpoint, final_evaluation
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
-from tune.training.figures import judge
 from tune.training.final_folder import FinalFolder
 from tune.training.final_training import FINAL_EPOCHS, Diverged, kept_request, train
 from tune.training.images import ImageSet
 from tune.training.loop import fit
+from tune.training.metrics import predict
 from tune.training.request import Request, at_horizon
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -231,7 +231,7 @@ def test_the_interval_is_wilsons_to_its_ends(hits: int, uninterrupted: Path, tin
     labels = classifier.logits(tiny_test.pixels).argmax(1)
     labels[hits:] = (labels[hits:] + 1) % 100
     images = dataclasses.replace(tiny_test, labels=labels, index=torch.arange(25))
-    told = judge(classifier.predictor(), images).figures()
+    told = predict(classifier.predictor(), images).metrics()
     assert told["test_acc"] == 100 * hits / 25
     assert told["test_acc_interval95"] == pytest.approx(wilson(hits, 25), abs=1e-9)
     assert 0 <= told["test_acc_interval95"][0] <= told["test_acc"] <= told["test_acc_interval95"][1] <= 100

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from tune.training import host
 
 STEPS = """
 import resource
@@ -68,3 +72,11 @@ def test_numbers_too_small_for_full_speed_are_zero(after_training: list[str]) ->
 def test_training_does_not_import_the_compiler(after_training: list[str]) -> None:
     """77 MB and a second of each process."""
     assert after_training[6:] == ["False"]
+
+
+def test_peak_memory_is_that_of_this_process_and_not_of_the_one_that_started_it() -> None:
+    held = np.ones(2**30, dtype=np.uint8)
+    code = "import torch; from tune.training import host; print(host.peak_memory_mb(torch.device('cpu')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 50 < float(done.stdout) < 1024 <= host.peak_memory_mb(torch.device("cpu"))
+    del held

@@ -104,7 +104,7 @@ def test_a_wrong_array_is_named(tmp_path: Path, content: NDArray[Any], told: str
     with pytest.raises(ValueError, match="distortion03") as caught:
         ood.locate(folder, download=False)
     assert told in str(caught.value)
-    assert "Delete it, and the published one is fetched; expected is uint8 (5*n, 32, 32, 3)" in str(caught.value)
+    assert "Delete it to download the published one; expected is uint8 (5*n, 32, 32, 3)" in str(caught.value)
 
 
 def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:

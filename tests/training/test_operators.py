@@ -56,7 +56,7 @@ def test_operator_agrees_with_torchvision(name: str, policy: operators.Policy) -
             expected = each(images, torchvision_operator(name, magnitude)).permute(0, 2, 3, 1)
             result = operators.apply(pixels, operator, torch.full((len(pixels),), magnitude))
             assert result.dtype == torch.uint8
-            if name in operators.MOVES:
+            if name in operators.GEOMETRIC:
                 assert (result == expected).all(-1).float().mean() > 0.99
             elif name in ("identity", "posterize", "solarize", "equalize"):  # whole-number arithmetic
                 assert torch.equal(result, expected)
@@ -87,7 +87,7 @@ def test_every_image_has_its_own_operator_in_one_batch() -> None:
     assert len(operator.unique()) == len(OPERATORS)
     mixed = operators.apply(pixels, operator, magnitude)
     staged = pixels
-    for stage in (operators.move, operators.blend, operators.remap):
+    for stage in (operators.warp, operators.blend, operators.remap):
         staged = stage(staged, operator, magnitude)
     assert torch.equal(mixed, staged)
     for row in range(0, len(pixels), 7):

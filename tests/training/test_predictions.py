@@ -17,7 +17,7 @@ import torch
 from tests.training.test_ood import by_first_value, marked
 from tune.files import Unwritable
 from tune.training import ood, predictions
-from tune.training.figures import Judged
+from tune.training.metrics import Predictions
 
 CLASSES = [f"class {n}" for n in range(100)]
 ABOUT = {"seeds": [42], "tta": False, "adapt_batch_norm": False}
@@ -130,7 +130,7 @@ def test_predictions_of_full_size_take_seconds(tmp_path: Path) -> None:
 
 def test_the_test_images_in_their_order(tmp_path: Path) -> None:
     shares = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.25, 0.5, 0.25]])
-    judged = Judged(torch.tensor([0, 1, 1]), shares.log())
+    judged = Predictions(torch.tensor([0, 1, 1]), shares.log())
     predictions.write_test(tmp_path / "test.parquet", judged, ["a", "b", "c"], {"seeds": [42], "tta": False})
     table = pq.read_table(tmp_path / "test.parquet")
     assert table.schema.equals(predictions.TEST)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tune.training.config import MOST_SEED, TrainConfig
+from tune.training.config import MAX_SEED, TrainConfig
 from tune.training.model import build_model, build_optimizer, build_schedule
 from tune.training.request import Request, at_horizon
 
@@ -66,5 +66,5 @@ def test_the_seeds_follow_the_searchs_own() -> None:
     request = Request(FOUND, "0007", "all", "synthetic", Path("data"), 0.2, 0, None, seeds=3)
     assert [config.seed for config in request.configs()] == [42, 43, 44]
     assert {dataclasses.replace(config, seed=42) for config in request.configs()} == {FOUND}
-    last = dataclasses.replace(request, config=dataclasses.replace(FOUND, seed=MOST_SEED))
-    assert [config.seed for config in last.configs()] == [MOST_SEED, 0, 1]
+    last = dataclasses.replace(request, config=dataclasses.replace(FOUND, seed=MAX_SEED))
+    assert [config.seed for config in last.configs()] == [MAX_SEED, 0, 1]

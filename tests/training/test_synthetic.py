@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import cifar_models
 from tune.training import images, synthetic, synthetic_ood
-from tune.training.images import ImageSet
-from tune.training.synthetic import CLASS_NAMES, Split
+from tune.training.images import ImageSet, Split
+from tune.training.synthetic import CLASS_NAMES
 from tune.training.synthetic_ood import OOD_IMAGES
 
 GROUPS = np.arange(100) // 5

@@ -11,7 +11,7 @@ from typing import Any
 
 from tune.reporting.prediction_files import CleanPredictions, OodPredictions, read_ood, read_test
 from tune.results import EPOCHS, TRIALS, Row, RunFolder
-from tune.training import cifar100, sources, synthetic
+from tune.training import sources
 from tune.training.config import TrainConfig
 
 METRIC_LABELS = {
@@ -118,10 +118,8 @@ class Run:
         return seeds if isinstance(seeds, list) else []
 
     def test_images(self) -> Path:
-        """Where the Arrow file of the test images lies on this machine, if it exists."""
-        root = Path(self.settings["data_dir"])
-        arrow_file = synthetic.arrow_file if self.settings["data"] == "synthetic" else cifar100.arrow_file
-        return arrow_file(root, "test")
+        """Where the Arrow file of the test images is on this machine, if it exists."""
+        return sources.arrow_file(self.settings["data"], Path(self.settings["data_dir"]), "test")
 
 
 def load(folder: RunFolder) -> Run:

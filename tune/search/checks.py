@@ -17,7 +17,7 @@ from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import sources
 from tune.training.architecture import weights_path
-from tune.training.config import MOST_SEED
+from tune.training.config import MAX_SEED
 
 RESNET50_IMAGES_PER_S = 3.0
 """Training images per second and CPU core at 224 px: a rough figure for cores with bf16; others are slower."""
@@ -52,7 +52,7 @@ def check(options: argparse.Namespace, space: SearchSpace, space_sha256: str, na
     )
     epochs = options.max_epochs or space.epochs
     space.config(space.reference, epochs=epochs, seed=options.seed)  # ValueError if either is out of range
-    if options.confirm and options.seed + options.seeds > MOST_SEED:
+    if options.confirm and options.seed + options.seeds > MAX_SEED:
         raise ValueError(f"--seed is {options.seed}, which leaves no room for the seeds of --confirm; lower it.")
     weights = weights_path(space.model, options.weights)
     mode = wandb_mode.resolve(options.wandb)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import platform
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ray._private.thirdparty import pynvml  # Ray counts the GPUs with it, too
 from ray._private.utils import get_num_cpus  # as Ray counts them, within a container's limit
+
+from tune import cpu
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ def at_a_glance() -> Machine:
 
 
 def _machine(gpus: list[str]) -> Machine:
-    return Machine(get_num_cpus(), len(gpus), (_cpu_name(), *gpus))
+    return Machine(get_num_cpus(), len(gpus), (cpu.name(), *gpus))
 
 
 def resolve(
@@ -106,11 +106,3 @@ def resolve(
             f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on a single node."
         )
     return share, settled
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Image sizes and starting weights of the architectures. Only `find_weights` imports torch."""
+"""Image sizes and initial weights of the architectures. Only `find_weights` imports torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cifar_models import Preprocessing
 from tune.training.config import TrainConfig
 
 FULL_SIZE_FROM = 0.8
-"""Share of the epochs after which progressive resizing has reached the full image size."""
+"""Fraction of the epochs after which progressive resizing has reached the full image size."""
 
 
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
@@ -30,7 +30,7 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
     if config.image_size < smallest:
         raise ValueError(f"image_size is {config.image_size}, but {config.model} needs at least {smallest} px.")
     if config.image_size == smallest and config.batch_size == 1:
-        # Its last feature map is a single pixel, and batch norm needs more than one value.
+        # Its last feature map is a single pixel, and batch norm needs more than one value per channel.
         raise ValueError(
             f"batch_size is 1 at image_size {smallest}, where {config.model} needs at least 2; raise one of them."
         )
@@ -38,10 +38,10 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
 
 
 def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> Preprocessing:
-    """The preprocessing of training images in `epoch` (from 1), whose size grows if `initial_scale` is below 1.
+    """The preprocessing of training images in `epoch`, counted from 1. Images grow if `initial_scale` is below 1.
 
-    Progressive resizing (Howard 2018, Tan & Le 2021). Sizes are multiples of 8, and large enough for the last feature
-    map to have more than one pixel.
+    Progressive resizing (Howard 2018, Tan & Le 2021). Sizes are multiples of 8, and large enough that the last feature
+    map has more than one pixel.
     """
     smallest = cifar_models.load(config.model).smallest_image_size
     whole = preprocessing.image_size
@@ -53,22 +53,22 @@ def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> P
 
 
 def weights_path(model: str, given: Path | None) -> Path | None:
-    """The file that the model starts from: `given`, or the architecture's own, which may not be downloaded yet.
+    """The file of the initial weights: `given`, or the architecture's own, which may not be downloaded yet.
 
-    None for random weights. ValueError if `given` is not a file, or the model takes no weights.
+    None for random weights. ValueError if `given` is not a file, or if the model takes no weights.
     """
     pretrained = cifar_models.load(model).pretrained
     if given is None:
         return None if pretrained is None else pretrained.path()
     if not given.is_file():
-        raise ValueError(f"--weights {given} is no file.")
+        raise ValueError(f"--weights {given} is not a file.")
     if pretrained is None:
-        raise ValueError(f"{model} starts from random weights: leave --weights out.")
+        raise ValueError(f"{model} starts from random weights; leave --weights out.")
     return given.absolute()
 
 
 def find_weights(model: str, given: Path | None) -> Path | None:
-    """Like `weights_path`, but downloads the file if needed and loads it once. ValueError also if it does not fit."""
+    """Like `weights_path`, but downloads the file if need be, and loads it once. ValueError also if it does not fit."""
     path = weights_path(model, given)
     architecture = cifar_models.load(model)
     if given is None and architecture.pretrained is not None:

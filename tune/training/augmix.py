@@ -1,4 +1,4 @@
-"""AugMix (Hendrycks et al. 2020): each image mixed with three chains of operators, on a batch."""
+"""AugMix (Hendrycks et al. 2020) on a batch: each image is mixed with three chains of random operators."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor
 
-from tune.training.operators import MOVES, OPERATORS, SIGNED, apply
+from tune.training.operators import GEOMETRIC, OPERATORS, SIGNED, apply
 
 WIDTH, DEPTH, SEVERITY = 3, 3, 3.0
-"""The paper's defaults: chains per image, most operators per chain, and greatest strength on a scale to 10."""
+"""The paper's defaults: chains per image, maximum operators per chain, and maximum severity on a scale of 10."""
 
-# Without color, contrast, brightness and sharpness, which resemble the corruptions that the paper tests on.
-NAMES = (*MOVES, "posterize", "solarize", "autocontrast", "equalize")
+# Without color, contrast, brightness and sharpness, which overlap with the corruptions that the paper tests on.
+NAMES = (*GEOMETRIC, "posterize", "solarize", "autocontrast", "equalize")
 IDENTITY = OPERATORS.index("identity")
 
 
 def draw_and_apply(pixels: Tensor, generator: Generator) -> Tensor:
-    """uint8 (B, H, W, 3) -> uint8 of the same shape: `share * image + (1 - share) * mean of its chains`.
+    """uint8 (B, H, W, 3) -> same: `share * image + (1 - share) * weighted mean of its chains`.
 
     The share is drawn from Beta(1, 1), the chains' weights from Dirichlet(1, 1, 1), each chain's length from 1 to 3.
-    Rotation and shear take the nearest pixel, as in `operators`, where the paper's code interpolates.
+    Rotation and shear take the nearest pixel, as in `operators`; the paper's code interpolates.
     """
     batch, device = len(pixels), pixels.device
-    chains = pixels.repeat(WIDTH, 1, 1, 1)  # all chains of all images at once
+    chains = pixels.repeat(WIDTH, 1, 1, 1)  # all chains of all images in one batch
     depth = torch.randint(1, DEPTH + 1, (len(chains),), generator=generator, device=device)
     for done in range(DEPTH):
         operator, magnitude = draw(len(chains), pixels.shape[1], generator)
         chains = apply(chains, torch.where(depth > done, operator, IDENTITY), magnitude)
-    # Exponential draws over their sum are Dirichlet(1, .., 1); Beta(1, 1) is uniform.
+    # Exponential draws divided by their sum are Dirichlet(1, .., 1); Beta(1, 1) is uniform.
     weight = -(1 - torch.rand(WIDTH, batch, generator=generator, device=device)).log()
     weight = weight / weight.sum(0)
     share = torch.rand(batch, generator=generator, device=device)
@@ -40,7 +40,7 @@ def draw_and_apply(pixels: Tensor, generator: Generator) -> Tensor:
 
 
 def draw(count: int, side: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Operators and magnitudes, (count,) each, as `operators.apply` takes them; `side` is the images', in pixels."""
+    """Operators and magnitudes, (count,) each, for `operators.apply`; `side` is the side of the images in pixels."""
     device = generator.device
     indices, weakest, strongest, signed = _table(side, device)
     row = torch.randint(len(NAMES), (count,), generator=generator, device=device)
@@ -50,9 +50,9 @@ def draw(count: int, side: int, generator: Generator) -> tuple[Tensor, Tensor]:
     return indices[row], torch.where(negative & signed[row], -magnitude, magnitude)
 
 
-@lru_cache(maxsize=16)  # a copy to the device would make the host wait for it, once a batch
+@lru_cache(maxsize=16)  # copying it in each batch would make the host wait for the device
 def _table(side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of each of NAMES: its operator, its magnitude at strength 0 and at strength 10, and whether it has a sign."""
+    """For each of NAMES: its operator, its magnitude at severity 0 and at severity 10, and whether it is signed."""
     ends = dict.fromkeys(NAMES, (0.0, 0.0))
     ends |= dict.fromkeys(("shear_x", "shear_y"), (0.0, 0.3))  # px per px
     ends |= dict.fromkeys(("translate_x", "translate_y"), (0.0, side / 3))  # px

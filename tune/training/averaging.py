@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """A copy of a network whose weights follow it by `average += (1 - decay) * (weight - average)` after each step.
+    """A copy of a network whose weights follow the network's: `average += (1 - decay) * (weight - average)` per step.
 
-    Polyak & Juditsky 1992, with an exponential window. In step t the decay is at most (1 + t) / (10 + t), as in
-    TensorFlow's ExponentialMovingAverage: a short training then forgets its random initial weights.
+    Polyak averaging (Polyak & Juditsky 1992) with an exponential window. At step t the decay is at most
+    (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage, so that even a short training forgets its random
+    initial weights.
 
-    The running statistics of batch normalisation are averaged, too, since the latest ones belong to the latest weights.
-    Integer buffers, which count batches, are copied.
+    The running statistics of batch norm are averaged too, since the latest ones belong to the latest weights. Integer
+    buffers, which count batches, are copied.
     """
 
     def __init__(self, learning: nn.Module, decay: float) -> None:
@@ -29,7 +30,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Call it after each optimizer step. It does not wait for the device."""
+        """To be called after each optimizer step. Does not wait for the device."""
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         self._steps += 1
         torch._foreach_lerp_([own for own, _ in self._floats], [new for _, new in self._floats], 1 - decay)

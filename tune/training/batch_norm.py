@@ -1,4 +1,4 @@
-"""Batch normalisation with statistics of the images to be classified (Schneider et al. 2020)."""
+"""Batch norm with the statistics of the images to classify instead of those of training (Schneider et al. 2020)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.optim.swa_utils import update_bn
 
 from tune.training.predictor import Predictor
 
-MOST_IMAGES = 10_000
-"""Most images of a file to take statistics from; more would hardly change them."""
+MAX_IMAGES = 10_000
+"""Images of a file to compute statistics from, at most; more would hardly change them."""
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -24,12 +24,14 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 @contextmanager
 def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[None]:
-    """Within this context, batch norm uses the means and variances of `pixels`, uint8 (n, 32, 32, 3).
+    """Inside this context, batch norm uses the means and variances of `pixels`, uint8 (n, 32, 32, 3).
 
-    Afterwards it has its own from training again. No labels are used.
+    On leaving it, the statistics from training are restored. No labels are used.
     """
     before = {name: buffer.clone() for name, buffer in predictor.named_buffers()}
-    plain = Predictor(list(predictor.networks), predictor.preprocessing).eval()  # the same networks; no views
+    plain = Predictor(
+        list(predictor.networks), predictor.preprocessing
+    ).eval()  # the same networks, without test-time augmentation
     try:
         with torch.no_grad():
             update_bn(spread(pixels, batch_size, device), plain)
@@ -41,8 +43,8 @@ def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, de
 
 
 def spread(pixels: NDArray[np.uint8], batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Batches that are each spread evenly over the file, so that their variance includes all severities."""
-    pixels = pixels[:: -(-len(pixels) // MOST_IMAGES)]
+    """Batches that each sample the whole file evenly, so that their variance covers all severities."""
+    pixels = pixels[:: -(-len(pixels) // MAX_IMAGES)]
     count = max(1, len(pixels) // max(2, batch_size))
     for number in range(count):
         yield torch.from_numpy(np.array(pixels[number::count])).to(device)

@@ -19,8 +19,9 @@ def shuffled(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields images float32 (B, 3, S, S), channels last, and labels int64 (B,); an incomplete last batch is dropped.
 
-    With views images are (B, V, 3, S, S), as `augment.training_batch` returns them. Several small batches are augmented
-    in one call, since at batch size 8 calls cost more than arithmetic; each image still has its own random transform.
+    With several views, images are (B, V, 3, S, S), as `augment.training_batch` returns them. Small batches are
+    augmented several at a time, since at batch size 8 the calls cost more than the arithmetic. Each image still has its
+    own random transform.
     """
     steps, device = len(data) // batch_size, data.pixels.device
     order = data.index[torch.randperm(len(data), generator=generator, device=device)][: steps * batch_size]

@@ -1,4 +1,4 @@
-"""Files of a training in progress and of a finished model. Both load with `torch.load(weights_only=True)`."""
+"""The files of a training in progress and of a finished model. Both load with `torch.load(weights_only=True)`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes plain values and tensors to `path`, atomically. Unwritable if the disk is full."""
-    content = packed(state)  # if torch wrote to the file, a full disk would be an internal error of torch
+    content = packed(state)  # not written by torch itself, which turns a full disk into an internal error
     with written(path) as file:
         file.write(content)
 
@@ -43,13 +43,13 @@ def packed(state: dict[str, Any]) -> memoryview:
 
 
 def unpacked(content: bytes, name: str) -> dict[str, Any]:
-    """Reads the bytes of such a file like `load`; errors call it `name`."""
+    """Like `load`, from the bytes of the file; error messages call it `name`."""
     return _checked(read_tensors(name, io.BytesIO(content)), name)
 
 
 def _checked(state: Any, name: str) -> dict[str, Any]:
     if not isinstance(state, dict):
-        raise ValueError(f"{name} is no checkpoint: it holds no dict.")
+        raise ValueError(f"{name} is not a checkpoint: it does not hold a dict.")
     return state
 
 
@@ -65,10 +65,10 @@ class Classifier:
     """The other networks of an ensemble, trained on other seeds, by seed."""
 
     tta: bool = False
-    """Whether it was tested with test-time augmentation, which is then the default of `predictor`."""
+    """Whether it was tested with test-time augmentation, which is then the default in `predictor`."""
 
     training_id: str = ""
-    """Identifies the run of `tune.finalize` that trained it; all networks of an ensemble share it."""
+    """Identifies the run of `tune.finalize` that trained it; the networks of an ensemble share one."""
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -80,9 +80,9 @@ class Classifier:
         return [self.config.seed, *self.others]
 
     def predictor(self, *, tta: bool | None = None, exact: bool = False) -> Predictor:
-        """The mean over all networks as one module, in eval mode.
+        """The mean over all networks, as one module in eval mode.
 
-        `tta`: test-time augmentation; None means as the model was tested. `exact`: float32 instead of bfloat16.
+        `tta`: test-time augmentation, by default as the model was tested. `exact`: float32 instead of bfloat16.
         """
         tta = self.tta if tta is None else tta
         return Predictor(self.networks, self.preprocessing, tta=tta, exact=exact).eval()
@@ -100,7 +100,7 @@ class Classifier:
 def save_model(
     path: Path, training: Training, class_names: tuple[str, ...], training_id: str = "", *, tta: bool = False
 ) -> None:
-    """Writes a finished model: state dict, TrainConfig, preprocessing, class names and whether it uses views."""
+    """Writes a finished model: state dict, TrainConfig, preprocessing, class names, whether tested with TTA."""
     content: dict[str, Any] = {
         "model": {key: value.cpu() for key, value in training.eval_model.state_dict().items()},
         "config": training.config.to_dict(),
@@ -113,7 +113,7 @@ def save_model(
 
 
 def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
-    """Reads what `save_model` wrote, in eval mode. ValueError if the file is not such a model."""
+    """Reads what `save_model` wrote, in eval mode. ValueError if the file is anything else."""
     content = load(Path(path))
     try:
         config = TrainConfig.from_dict(content["config"])
@@ -131,4 +131,4 @@ def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
             training_id=content.get("training_id", ""),
         )
     except (AttributeError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is no model that tune.finalize wrote: {error}") from error
+        raise ValueError(f"{path} is not a model that tune.finalize wrote: {error}") from error

@@ -8,15 +8,16 @@ import shutil
 import tarfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tune.files import whole
 from tune.training import images
 from tune.training.download import Unreachable, fetch
+from tune.training.images import Split
 
-# As torchvision has them, which a test compares; importing torchvision would cost each trial a second.
+# The same values as in torchvision, which a test compares: importing it would cost each trial a second.
 ARCHIVE, ARCHIVE_MD5 = "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"
 URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 FOLDER = "cifar-100-python"
@@ -27,8 +28,6 @@ MD5 = {
     "meta": "7973b15100ade9c7d40fb424638fde48",
 }
 
-Split = Literal["train", "test"]
-
 
 def arrow_file(root: Path, split: Split) -> Path:
     """Where `prepare` writes a split."""
@@ -38,12 +37,12 @@ def arrow_file(root: Path, split: Split) -> Path:
 def prepare(root: Path, split: Split) -> Path:
     """The Arrow file of one split, for `images.read`.
 
-    If it does not exist, it is made from `root/cifar-100-python/`, whose missing files are downloaded.
+    A missing one is made from `root/cifar-100-python/`, and what is missing there is downloaded.
     ValueError if a file is damaged or cannot be downloaded, OSError if `root` cannot be written to.
     """
     arrow = arrow_file(root, split)
     if arrow.is_file():
-        with suppress(ValueError):  # damaged, so it is made again below
+        with suppress(ValueError):  # it is damaged, and made again below
             images.read_metadata(arrow)
             return arrow
     _convert(root, split, arrow)
@@ -55,7 +54,7 @@ def _convert(root: Path, split: Split, arrow: Path) -> None:
     if not _unpacked(root, split):
         _unpack_missing(root)
     names, content = _unpickle(folder / "meta"), _unpickle(folder / split)
-    # A row of the pickle is an image's red plane, then the green, then the blue.
+    # Each row of the pickle is one image: its red plane, then green, then blue.
     pixels = content["data"].reshape(-1, 3, images.SIDE, images.SIDE).transpose(0, 2, 3, 1)
     about = {
         "class_names": names["fine_label_names"],
@@ -67,19 +66,19 @@ def _convert(root: Path, split: Split, arrow: Path) -> None:
 
 
 def still_to_do(root: Path, split: Split) -> str:
-    """How `prepare` will make the split, in words, if its Arrow file does not exist yet."""
+    """How `prepare` will make a split whose Arrow file does not exist yet, in words."""
     if _unpacked(root, split):
         return "it will be made from the files there"
     return "it will be unpacked from the archive there" if (root / ARCHIVE).exists() else "it will be downloaded"
 
 
 def _unpacked(root: Path, split: Split) -> bool:
-    # The other split does not matter here: it may be missing or damaged, and is not opened.
+    # The other split does not matter: it is not opened, and may be missing or damaged.
     return all((root / FOLDER / name).exists() for name in (split, "meta"))
 
 
 def _unpickle(path: Path) -> Any:
-    """Loads the file if it is the published one. A pickle can run code, so no other is ever loaded."""
+    """Loads the file if it is the published one. A pickle can run code, so nothing else is ever loaded."""
     raw = path.read_bytes()
     _check(path, hashlib.md5(raw, usedforsecurity=False).hexdigest(), MD5[path.name])
     return pickle.loads(raw, encoding="latin1")
@@ -89,12 +88,12 @@ def _check(path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise ValueError(
             f"{path.absolute()} is not the published file: its MD5 is {found}, not {expected}. "
-            "Delete it, and the next start fetches it anew."
+            "Delete it, and the next start downloads it again."
         )
 
 
 def _unpack_missing(root: Path) -> None:
-    """Unpacks the files that `root/cifar-100-python/` lacks from the archive; existing ones are left alone."""
+    """Unpacks the files that `root/cifar-100-python/` lacks from the archive; existing files are left alone."""
     archive, folder = root / ARCHIVE, root / FOLDER
     try:
         if not archive.exists():

@@ -1,4 +1,4 @@
-"""TrainConfig: everything that decides what one training does. Plain data, without torch or Ray."""
+"""TrainConfig: everything that determines one training. Plain data, without torch or Ray."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 import cifar_models
 
-MOST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 
 Optimizer = Literal["sgd", "adamw"]
 Scheduler = Literal["constant", "step", "cosine", "one_cycle"]
@@ -23,22 +23,22 @@ Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "triviala
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training, completely described. ValueError for a value that is out of range, with the range in the message.
+    """A complete description of one training. ValueError, naming the range, for a value that is out of range.
 
-    A probability is a share from 0 to 1; a share is relative to the quantity that its docstring names.
+    Probabilities and fractions are numbers from 0 to 1.
     """
 
     model: str
     """The architecture, one of `cifar_models.NAMES`."""
 
     lr: float
-    """Peak learning rate, of the classifier; `backbone_lr` scales it for the other layers."""
+    """Peak learning rate of the classifier; `backbone_lr` scales it for the other layers."""
 
     batch_size: int
-    """Images per optimizer step. An incomplete last batch is dropped, since its batch statistics would be noise."""
+    """Images per optimizer step. An incomplete last batch is dropped, since its batch statistics would be noisy."""
 
     epochs: int
-    """Epochs to train for, which is also the length of the learning-rate schedule."""
+    """Epochs to train for; also the length of the learning-rate schedule."""
 
     optimizer: Optimizer = "sgd"
     """`sgd` is torch.optim.SGD with momentum, `adamw` is torch.optim.AdamW with its default betas."""
@@ -50,23 +50,23 @@ class TrainConfig:
     """Whether SGD uses Nesterov momentum; AdamW ignores it, and so does SGD without momentum."""
 
     weight_decay: float = 0.0
-    """On all parameters: an L2 penalty with SGD, decoupled with AdamW (Loshchilov & Hutter 2017)."""
+    """Applied to all parameters: as an L2 penalty with SGD, decoupled with AdamW (Loshchilov & Hutter 2017)."""
 
     scheduler: Scheduler = "constant"
-    """How the learning rate changes, step by step, after the warm-up:
+    """How the learning rate changes from step to step after the warm-up:
 
     - `constant`: it stays at `lr`.
     - `step`: it is multiplied by `gamma` after each epoch (torch's StepLR).
     - `cosine`: it falls to zero along half a cosine (CosineAnnealingLR).
-    - `one_cycle`: it rises from lr/25 over the share `warmup` of all steps, then falls along a cosine to nearly zero
-      (OneCycleLR; Smith & Topin 2018). The momentum stays as it is.
+    - `one_cycle`: it rises from lr/25 over the fraction `warmup` of all steps, then falls along a cosine to nearly zero
+      (OneCycleLR; Smith & Topin 2018). Momentum is not cycled.
     """
 
     gamma: float = 0.9
-    """Factor by which the schedule `step` multiplies the rate after each epoch; the others ignore it."""
+    """Factor by which the schedule `step` multiplies the learning rate after each epoch; the others ignore it."""
 
     warmup: float = 0.0
-    """Share of all steps over which the rate rises linearly to `lr`; with `one_cycle`, 0 means torch's 0.3."""
+    """Fraction of all steps over which the rate rises to `lr`, linearly; with `one_cycle`, 0 means torch's 0.3."""
 
     augmentation: Augmentation = "standard"
     """How training images are augmented:
@@ -85,7 +85,7 @@ class TrainConfig:
     """Weight of AugMix's consistency loss, 12 in the paper (Hendrycks et al. 2020); 0 turns it off.
 
     It is the Jensen-Shannon divergence between the predictions for three views of an image, one of them clean, so a
-    step costs three times as much. It is off, too, if neither a policy nor `distortion` makes the views differ. MixUp
+    step costs three times as much. It is also off if neither a policy nor `distortion` makes the views differ. MixUp
     and CutMix treat all views of an image alike.
     """
 
@@ -93,7 +93,7 @@ class TrainConfig:
     """Probability that a random rectangle of a training image is set to the mean colour (Zhong et al. 2017)."""
 
     label_smoothing: float = 0.0
-    """Share of the target that is spread evenly over all classes (Szegedy et al. 2015); 0 turns it off."""
+    """Fraction of the target spread evenly over all classes (Szegedy et al. 2015); 0 turns it off."""
 
     mixup: float = 0.0
     """Alpha of MixUp's Beta distribution (Zhang et al. 2017); 0 turns it off.
@@ -105,7 +105,7 @@ class TrainConfig:
     """Alpha of CutMix's Beta distribution (Yun et al. 2019); 0 turns it off."""
 
     dropout: float = 0.0
-    """Dropout probability of the classifier's inputs."""
+    """Dropout probability on the classifier's inputs."""
 
     ema: float = 0.0
     """Decay per step of an exponential moving average of the weights (Polyak & Juditsky 1992); 0 turns it off.
@@ -114,20 +114,20 @@ class TrainConfig:
     """
 
     backbone_lr: float = 1.0
-    """Learning rate of all layers except the classifier, as a share of `lr`."""
+    """Learning rate of all layers but the classifier, as a fraction of `lr`."""
 
     freeze_epochs: int = 0
-    """Number of epochs, from the first, during which the architecture's early layers are frozen."""
+    """Number of epochs at the start during which the architecture's early layers are frozen."""
 
     image_size: int = 0
-    """Side length in pixels of the images that the network gets; 0 means the architecture's own."""
+    """Side of the network's input images in pixels; 0 means the architecture's own."""
 
     initial_scale: float = 1.0
-    """Progressive resizing (Howard 2018): training images start at this share of `image_size` and grow linearly to full
-    size over the first 80 % of the epochs; 1 turns it off. Validation always uses `image_size`."""
+    """Progressive resizing (Howard 2018): training images start at this fraction of `image_size` and grow linearly to
+    full size over the first 80 % of the epochs; 1 turns it off. Validation always uses `image_size`."""
 
     seed: int = 42
-    """Seed of the initial weights, the order of the images, augmentation and dropout."""
+    """Seeds the initial weights, the order of the images, augmentation and dropout."""
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -143,12 +143,12 @@ class TrainConfig:
 
     @classmethod
     def fields(cls) -> tuple[str, ...]:
-        """The names of the fields, in the order of their declaration."""
+        """The names of the fields, in order of declaration."""
         return tuple(field.name for field in dataclasses.fields(cls))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Builds a TrainConfig from plain values. ValueError for an unknown or a missing name."""
+        """Builds a TrainConfig from plain values. ValueError for an unknown or missing name."""
         unknown = sorted(str(name) for name in set(values) - set(cls.fields()))
         if unknown:
             raise ValueError(f"TrainConfig has no parameter {', '.join(unknown)}; it has {', '.join(cls.fields())}.")
@@ -158,7 +158,7 @@ class TrainConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, in the order of their declaration."""
+        """The fields as plain values, in order of declaration."""
         return dataclasses.asdict(self)
 
 
@@ -183,7 +183,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "freeze_epochs": (0, 10_000),
     "image_size": (0, 1024),
     "initial_scale": (0.25, 1.0),
-    "seed": (0, MOST_SEED),
+    "seed": (0, MAX_SEED),
 }
 
 
@@ -201,7 +201,7 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
         if isinstance(value, str) and value in choices:
             return str(value)
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
-    if isinstance(value, bool) or not isinstance(value, Real):  # an array of one number is not a number
+    if isinstance(value, bool) or not isinstance(value, Real):  # an array of one number is no Real
         raise ValueError(f"{name} is {value!r}; it must be a number.")
     try:
         number = float(value)

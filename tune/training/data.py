@@ -1,23 +1,21 @@
-"""Loads the images of a run, and splits its training part into images for training and for validation."""
+"""Loads a run's images, and splits its training part into training and validation images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tune.settings import Source
-from tune.training import cifar100, corruptions, images, sources, synthetic
+from tune.training import corruptions, images, sources
 from tune.training.images import ImageSet
-from tune.training.sources import CLASSES
+from tune.training.sources import CLASSES, prepare
 
-Split = Literal["train", "test"]
+__all__ = ["TrainingData", "load_test", "load_training", "prepare", "rank_in_class", "stratified_split"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,12 @@ class TrainingData:
 
     @cached_property
     def corrupted_val(self) -> ImageSet:
-        """The corrupted validation images, made once per process, in 2 s on a CPU core."""
+        """The validation images under corruption. Made on first use, which takes a CPU core 2 s, and kept."""
         assert self.val is not None
         return corruptions.corrupted(self.val)
 
     def to(self, device: torch.device) -> TrainingData:
-        """The same on `device`. Both sets view one table, which is copied once."""
+        """The same data on `device`. Both sets view one table, so it is copied only once."""
         if self.train.pixels.device == device:
             return self
         pixels, labels = self.train.pixels.to(device), self.train.labels.to(device)
@@ -46,21 +44,13 @@ class TrainingData:
         return TrainingData(moved(self.train), None if self.val is None else moved(self.val))
 
 
-def prepare(source: Source, root: Path, split: Split) -> Path:
-    """The Arrow file of one split, made if it is missing. ValueError if that fails."""
-    try:
-        return cifar100.prepare(root, split) if source == "cifar100" else synthetic.prepare(root, split)
-    except OSError as error:
-        raise sources.unusable(root, str(error)) from error
-
-
 def load_training(
     path: Path | NDArray[np.uint8], val_fraction: float, seed: int, train_subset: int | None = None
 ) -> TrainingData:
-    """Reads the training part from its file or the file's bytes, and splits it; `val_fraction` 0 leaves no validation.
+    """Reads the training part from its file, or from the file's bytes, and splits it. 0 holds out no validation images.
 
-    `train_subset` keeps that many training images, as evenly over the classes as possible. It leaves the validation
-    images alone, so that accuracies of different subsets compare. ValueError if it is too large or too small.
+    `train_subset` keeps that many training images, spread as evenly over the classes as possible. It does not touch the
+    validation images, so accuracies with different subsets can be compared. ValueError if it is too large or too small.
     """
     table = images.read(path)
     train_rows, val_rows = stratified_split(table.labels, val_fraction, seed)
@@ -71,7 +61,7 @@ def load_training(
 
 
 def load_test(path: Path) -> ImageSet:
-    """Reads the test part. Only `tune.finalize` calls this, once everything has been decided."""
+    """Reads the test part. Of the commands only `tune.finalize` calls this, once everything has been decided."""
     return images.read(path)
 
 

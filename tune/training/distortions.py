@@ -1,8 +1,8 @@
-"""Degraded images to train on: noise, blur and coarse quantisation, on a batch in which each image has its own.
+"""Distortions of training images: noise, blur and coarse quantisation, drawn for each image of a batch.
 
-What validation degrades images by (`val_robust_acc`) is another list, and a test holds the two apart: accuracy under
-corruptions that were trained on would say nothing of those that were not.
-Images are uint8 (B, H, W, 3), strengths float32 (B,) from 0, which is next to nothing, to 1.
+They are disjoint from the corruptions of the validation images (`val_robust_acc`), and a test keeps them so: accuracy
+under corruptions that were trained on would say nothing of others. Images are uint8 (B, H, W, 3), strengths float32
+(B,) from 0, almost invisible, to 1.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor
 
-# At strength 1.
-MOST_NOISE = 0.2 * 255  # levels up or down
-MOST_SPECKLE = 0.4  # standard deviation, as a share of the pixel's own level
-WIDEST_BOX = 4.0  # px
-BEST_QUALITY, WORST_QUALITY = 90.0, 15.0  # on JPEG's scale from 1 to 100
+# At strength 1:
+MAX_NOISE = 0.2 * 255  # maximum deviation, in levels
+MAX_SPECKLE = 0.4  # standard deviation, relative to the pixel's level
+MAX_BOX = 4.0  # px
+BEST_QUALITY, WORST_QUALITY = 90.0, 15.0  # at strengths 0 and 1, on JPEG's scale from 1 to 100
 
 BLOCK = 8
-# ITU-T T.81 (JPEG), annex K: luminance and chrominance, at quality 50.
+# The quantisation tables of ITU-T T.81 (JPEG), annex K, for quality 50.
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55),
     (14, 13, 16, 24, 40, 57, 69, 56), (14, 17, 22, 29, 51, 87, 80, 62),
@@ -33,12 +33,12 @@ CHROMINANCE = (
     (24, 26, 56, 99, 99, 99, 99, 99), (47, 66, 99, 99, 99, 99, 99, 99),
     *[(99,) * BLOCK] * 4,
 )  # fmt: skip
-# ITU-T T.871 (JFIF): red, green, blue to luminance and the two chrominances.
+# RGB to YCbCr by ITU-T T.871 (JFIF).
 YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 def draw_and_apply(pixels: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Each image with this probability under one distortion of a strength of its own: uint8, of the same shape."""
+    """Distorts each image with this probability, by a random distortion at a random strength: uint8, same shape."""
     batch, device = len(pixels), pixels.device
     kind = torch.randint(len(DISTORTIONS), (batch,), generator=generator, device=device)
     strength = torch.rand(batch, generator=generator, device=device)
@@ -47,10 +47,10 @@ def draw_and_apply(pixels: Tensor, probability: float, generator: Generator) -> 
 
 
 def apply(pixels: Tensor, kind: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Each image under its kind, int64 (B,) into DISTORTIONS, or -1 for none: uint8, of the same shape.
+    """Distorts each image by its `kind`, int64 (B,), an index into DISTORTIONS or -1 for none: uint8, same shape.
 
-    A CPU computes a distortion for its own images only. To learn which those are would make the host wait for CUDA, so
-    there all images pass all of them.
+    On a CPU each distortion is computed only for the images that it applies to. On CUDA finding those would make the
+    host wait for the device, so every distortion is computed for all images.
     """
     result = pixels
     for own, name in enumerate(DISTORTIONS):
@@ -67,46 +67,46 @@ def _distorted(name: str, pixels: Tensor, strength: Tensor, generator: Generator
     return image.round_().clamp_(0, 255).to(torch.uint8)
 
 
-# Each takes levels 0 to 255, float32 (B, H, W, 3), and strengths, (B,), and gives levels that may lie outside.
+# Each takes levels in [0, 255], float32 (B, H, W, 3), and strengths (B,); the levels it returns may lie outside.
 
 
 def uniform_noise(image: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Noise of its own in each channel, uniform."""
+    """Uniform noise, independent in each channel."""
     noise = 2 * torch.rand(image.shape, generator=generator, device=image.device) - 1
-    return image + noise * (MOST_NOISE * strength)[:, None, None, None]
+    return image + noise * (MAX_NOISE * strength)[:, None, None, None]
 
 
 def speckle_noise(image: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Normal noise in proportion to the level, as under coherent light."""
+    """Gaussian noise proportional to the level, as under coherent light."""
     noise = torch.randn(image.shape, generator=generator, device=image.device)
-    return image + image * noise * (MOST_SPECKLE * strength)[:, None, None, None]
+    return image + image * noise * (MAX_SPECKLE * strength)[:, None, None, None]
 
 
 def box_blur(image: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """The mean of a square of 1 to WIDEST_BOX pixels, fractions of a pixel included."""
-    width = (1 + (WIDEST_BOX - 1) * strength)[:, None, None]
+    """The mean over a square of side 1 to MAX_BOX, fractions of a pixel included."""
+    width = (1 + (MAX_BOX - 1) * strength)[:, None, None]
     rows, columns = (_box_weights(width, side)[:, None] for side in image.shape[1:3])
     return _both_ways(image.permute(0, 3, 1, 2), rows, columns).permute(0, 2, 3, 1)
 
 
 def _box_weights(width: Tensor, side: int) -> Tensor:
-    """What each pixel of a line takes of the others, (B, side, side); at the borders, of those that there are."""
+    """Weights of a box filter along a line of `side` pixels, (B, side, side), renormalised at the borders."""
     along = torch.arange(side, device=width.device)
     weights = ((width + 1) / 2 - (along - along[:, None]).abs()).clamp(0, 1)
     return weights / weights.sum(2, keepdim=True)
 
 
 def dct_quantisation(image: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """JPEG's loss without its files: the cosine transform of 8 x 8 blocks, rounded to multiples of its tables' entries.
+    """The loss of JPEG without the coding: the DCT of 8 x 8 blocks, quantised with JPEG's tables.
 
-    Chrominance keeps its resolution. Height and width are multiples of 8.
+    Chrominance is not subsampled. Height and width must be multiples of 8.
     """
     height, width = image.shape[1:3]
     assert height % BLOCK == width % BLOCK == 0
     to_ycc, to_rgb, table = _colours_and_table(image.device)
     rows, columns = (_cosines(side, image.device) for side in (height, width))
     quality = BEST_QUALITY + (WORST_QUALITY - BEST_QUALITY) * strength
-    # The Independent JPEG Group's scale.
+    # How the Independent JPEG Group's library scales the tables by quality.
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None, None]
     step = ((table * percent + 50) / 100).floor().clamp(1, 255).repeat(1, 1, height // BLOCK, width // BLOCK)
     planes = ((image - 128) @ to_ycc.T).permute(0, 3, 1, 2)
@@ -121,7 +121,7 @@ def _both_ways(planes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _cosines(side: int, device: torch.device) -> Tensor:
-    """The orthonormal cosine transform (DCT-II) of each block of a line, (side, side)."""
+    """The orthonormal DCT-II of each block of a line, as a matrix (side, side)."""
     position = torch.arange(BLOCK, dtype=torch.float64) + 0.5
     frequency = torch.arange(BLOCK, dtype=torch.float64)[:, None]
     block = (math.pi / BLOCK * frequency * position).cos() * math.sqrt(2 / BLOCK)
@@ -131,7 +131,7 @@ def _cosines(side: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _colours_and_table(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """From RGB to YCbCr, (3, 3), and back; the steps of the three channels at quality 50, (3, 8, 8)."""
+    """RGB to YCbCr, (3, 3), its inverse, and the quantisation tables of the channels at quality 50, (3, 8, 8)."""
     to_ycc, table = torch.tensor(YCC), torch.tensor((LUMINANCE, CHROMINANCE, CHROMINANCE), dtype=torch.float32)
     return to_ycc.to(device), to_ycc.inverse().to(device), table.to(device)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tune.files import whole
 
 TIMEOUT_S = 20.0
-"""A server that sends nothing for this long counts as unreachable."""
+"""A server that sends nothing for this long is taken to be unreachable."""
 
 
 class Unreachable(Exception):
@@ -20,7 +20,7 @@ class Unreachable(Exception):
 
 
 def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
-    """Downloads `url` to `target` atomically, if its hexadecimal digest is right.
+    """Downloads `url` to `target`, atomically, provided that its hexadecimal digest is right.
 
     Unreachable if the network fails, ValueError for a wrong digest, OSError if `target` cannot be written.
     """
@@ -34,16 +34,16 @@ def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
         if hasher.hexdigest() != digest:
             raise ValueError(
                 f"{url} is not the file it should be: its {algorithm.upper()} is {hasher.hexdigest()}, not {digest}. "
-                f"Start again later, or put the right file at {target.absolute()} yourself."
+                f"Try again later, or put the right file at {target.absolute()} yourself."
             )
 
 
 def _download(url: str) -> Iterator[bytes]:
-    """The content in blocks. torchvision's own download has no timeout, and follows redirects to plain http."""
+    """The content, in blocks. torchvision's own download has no timeout, and follows redirects to plain http."""
     request = urllib.request.Request(url, headers={"User-Agent": "cifar100-tune"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            # Only once the server has answered: without a network, the user should read just the error.
+            # Only once the server has answered: without a network, the user should see nothing but the error.
             print(f"Downloading {url} ({(response.length or 0) / 1e6:.0f} MB) ...", file=sys.stderr, flush=True)
             while block := response.read(1 << 20):
                 yield block

@@ -9,23 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifar_models import Preprocessing
+from tune.training import host
 from tune.training.augment import evaluation_batch
 from tune.training.images import ImageSet
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 autocast if the hardware multiplies bfloat16; otherwise everything stays in float32."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.13 or so
-        fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    """Autocast to bfloat16 if the hardware multiplies it; otherwise everything stays in float32."""
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(host.bf16_instructions())
     context: AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16, enabled=fast)
     return context
 
 
 def batch_size_at(image_size: int, device: torch.device) -> int:
-    """The batch size for work without gradients: it fills a GPU, or stays within a CPU's cache.
+    """The batch size for work without gradients: large enough to fill a GPU, small enough for a CPU's cache.
 
     On one core SimpleCNN evaluates 16,000 to 17,000 images/s in batches of 64 to 256 (docs/log.md).
     """
@@ -44,7 +41,7 @@ def logits(model: nn.Module, pixels: Tensor, preprocessing: Preprocessing) -> Te
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: ImageSet, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
-    """Cross-entropy (nats) and correctness of each image: float32 (n,) and bool (n,), on the images' device."""
+    """Cross-entropy (nats) of each image and whether it is classified correctly: float32 and bool, (n,) each."""
     model.eval()
     losses, correct = [], []
     for rows in torch.split(data.index, batch_size_at(preprocessing.image_size, data.index.device)):

@@ -1,4 +1,4 @@
-"""Tests the final model: on the validation images first, then once on the test images."""
+"""Tests the final model: first on the validation images, then once on the test images."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from typing import Any
 import torch
 
 from tune import results
-from tune.training import checkpoint, data, figures, looks, predictions
+from tune.training import checkpoint, data, looks, predictions
 from tune.training.checkpoint import Classifier
-from tune.training.figures import Judged
 from tune.training.final_folder import Done, FinalFolder, silent
 from tune.training.images import ImageSet
+from tune.training.metrics import Predictions, ensemble_mean, over_seeds, predict
 from tune.training.predictor import Predictor
 from tune.training.request import Request
 
 
 def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[str, Any]:
-    """Opens the test images; writes metrics.json and test_predictions.parquet, and returns the metrics.
+    """Opens the test images, writes metrics.json and test_predictions.parquet, and returns the metrics.
 
-    Nothing is decided by the result: what is tested is the one training, or the mean over all seeds' probabilities.
+    The result decides nothing: what is tested was fixed before, the one training or the mean of all seeds'
+    probabilities.
     """
     classifier = checkpoint.load_model(final.model, final.device)
     validation = validate(final, classifier, request)
     opened = looks.look(final.folder, classifier.training_id, request.to_dict())
     images = data.load_test(data.prepare(request.data, request.data_dir, "test")).to(final.device)
-    each = _judged_by_each(classifier, images, request.tta, done)
-    judged = figures.mean_of(each)
+    each = _predict_each(classifier, images, request.tta, done)
+    tested = ensemble_mean(each)
     about = {"seeds": [config.seed for config in request.configs()], "tta": request.tta}
     metrics = {
-        **judged.figures(),
+        **tested.metrics(),
         "trial_id": request.trial_id,
         **about,
-        **_seed_figures(request, each),
+        **_seed_metrics(request, each),
         "submitted": "the one training" if request.seeds == 1 else "the mean of the seeds' probabilities",
         "epochs": request.config.epochs,
         "train_on": request.train_on,
@@ -47,7 +48,7 @@ def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[
         "finished": results.now(),
         "config": request.config.to_dict(),
     }
-    predictions.write_test(final.folder.path / "test_predictions.parquet", judged, classifier.class_names, about)
+    predictions.write_test(final.folder.path / "test_predictions.parquet", tested, classifier.class_names, about)
     final.folder.write_json("metrics.json", metrics)
     final.checkpoint.unlink(missing_ok=True)
     for config in request.configs():
@@ -56,7 +57,7 @@ def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[
 
 
 def validate(final: FinalFolder, classifier: Classifier, request: Request) -> dict[str, float] | None:
-    """Validation accuracy (%), with `tta` both without and with views; None if all images were trained on."""
+    """Validation accuracy (%), with `tta` also the augmented one; None if all images were trained on."""
     if request.train_on == "all":
         return None
     arrow = data.prepare(request.data, request.data_dir, "train")
@@ -64,25 +65,25 @@ def validate(final: FinalFolder, classifier: Classifier, request: Request) -> di
     assert images is not None
     images = images.to(final.device)
     asked = {"val_acc": False, "val_acc_tta": True} if request.tta else {"val_acc": False}
-    return {name: figures.judge(classifier.predictor(tta=tta), images).accuracy for name, tta in asked.items()}
+    return {name: predict(classifier.predictor(tta=tta), images).accuracy for name, tta in asked.items()}
 
 
-def _judged_by_each(classifier: Classifier, images: ImageSet, tta: bool, done: Done) -> list[Judged]:
+def _predict_each(classifier: Classifier, images: ImageSet, tta: bool, done: Done) -> list[Predictions]:
     total = len(classifier.networks) * len(images)
     return [
-        figures.judge(
+        predict(
             Predictor([network], classifier.preprocessing, tta=tta).eval(), images, lambda count: done(count, total)
         )
         for network in classifier.networks
     ]
 
 
-def _seed_figures(request: Request, each: list[Judged]) -> dict[str, Any]:
-    """Of several seeds: the accuracy and loss of each, and their mean and spread."""
+def _seed_metrics(request: Request, each: list[Predictions]) -> dict[str, Any]:
+    """With several seeds: the accuracy and loss of each, their mean and their spread."""
     if request.seeds == 1:
         return {}
     single = [{"test_acc": one.accuracy, "test_loss": one.losses.double().mean().item()} for one in each]
-    most = {"test_acc": 100.0, "test_loss": math.inf}
-    spread = {name: figures.over_seeds([one[name] for one in single], limit) for name, limit in most.items()}
+    largest = {"test_acc": 100.0, "test_loss": math.inf}
+    spread = {name: over_seeds([one[name] for one in single], limit) for name, limit in largest.items()}
     rows = [{"seed": config.seed, **one} for config, one in zip(request.configs(), single, strict=True)]
     return {"each_seed": rows, "over_seeds": spread}

@@ -1,4 +1,4 @@
-"""The folder `final/` of a run: the files of its final model, where they lie and who may write them."""
+"""The folder `final/` of a run: the files of its final model, and who may write them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tune.results import RunFolder
 from tune.training import looks
 
 Done = Callable[[int, int], None]
-"""Called after each batch of images with its size and the number of images in all."""
+"""Called after each batch of images, with its size and the total number of images."""
 
 
 def silent(count: int, total: int) -> None:
-    """The `Done` of a caller that shows no progress."""
+    """For callers that show no progress."""
 
 
 class FinalFolder:
@@ -33,11 +33,11 @@ class FinalFolder:
         self.submission = run.final / "submission_ood.csv"
 
     def model_of_seed(self, seed: int) -> Path:
-        """Where the model of one seed waits until all seeds are trained."""
+        """Where the model of one seed is kept until all seeds are trained."""
         return self.folder.path / f"seed-{seed}.pt"
 
     def claim(self) -> Claim:
-        """Makes the folder and locks it against other processes. ValueError if one is at work there already."""
+        """Makes the folder and locks it against other processes. ValueError if one is already working there."""
         try:
             self.folder.path.mkdir(exist_ok=True)
         except OSError as error:
@@ -45,7 +45,7 @@ class FinalFolder:
         return results.claim(self.folder)
 
     def clear(self) -> None:
-        """Empties the folder, which is claimed and so stays; the record of looks at the test set stays, too."""
+        """Empties the folder but keeps it, since it is locked, and the record of looks at the test set."""
         for path in self.folder.path.iterdir():
             if path.name != looks.NAME:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

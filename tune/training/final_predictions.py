@@ -1,4 +1,4 @@
-"""The final model's predictions for the out-of-distribution files, as the CSV to submit and as Parquet."""
+"""The final model's predictions for the out-of-distribution files: a CSV file to submit, and a Parquet table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tune.training.predictor import Predictor
 def predict(final: FinalFolder, files: list[Path], *, tta: bool, adapt: bool, done: Done = silent) -> int:
     """Writes submission_ood.csv and ood_predictions.parquet; returns the number of images.
 
-    `tta`: the mean over shifted and mirrored views. `adapt`: batch normalisation takes its statistics from each file.
-    How it was done is added to metrics.json, where that exists.
+    `tta`: averages over shifted and mirrored views. `adapt`: batch norm takes its statistics from each file. Which
+    options were used is added to metrics.json, if that exists.
     """
     classifier = checkpoint.load_model(final.model, final.device)
     about = {"seeds": classifier.seeds, "tta": tta, "adapt_batch_norm": adapt}

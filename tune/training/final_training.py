@@ -1,4 +1,4 @@
-"""Trains the final model: one configuration for its whole horizon, on one seed or several, in the folder `final/`."""
+"""Trains the final model in `final/`: one configuration for its full number of epochs, on one seed or several."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune.training.loop import EpochResult, fit
 from tune.training.request import Request
 
 FINAL_EPOCHS = EPOCHS.append(pa.field("seed", pa.int64()))
-"""The columns of epochs.parquet in `final/`: one row an epoch of each seed."""
+"""The columns of epochs.parquet in `final/`: one row per epoch and seed."""
 
 
 class Diverged(Exception):
@@ -27,21 +27,21 @@ class Diverged(Exception):
 
 @dataclass
 class _Progress:
-    """How far the training has come, as its checkpoint keeps it."""
+    """How far the training has come, as kept in its checkpoint."""
 
     training_id: str = field(default_factory=lambda: secrets.token_hex(8))
     seeds_done: int = 0
     state: dict[str, Any] | None = None
-    """The `Training.state_dict()` of the seed that was under way."""
+    """The `Training.state_dict()` of the seed in progress."""
 
     rows: list[Row] = field(default_factory=list)
-    """Of epochs.parquet, up to the checkpoint."""
+    """The rows of epochs.parquet up to the checkpoint."""
 
 
 def train(final: FinalFolder, request: Request) -> Iterator[EpochResult]:
-    """Trains on each seed and yields each epoch; resumes from the checkpoint if there is one. Ends with model.pt.
+    """Trains on each seed, yields each epoch, and writes model.pt. Resumes from the checkpoint if there is one.
 
-    At each yield the checkpoint and epochs.parquet are complete. Diverged if the loss is no longer finite.
+    At each yield the checkpoint and epochs.parquet are up to date. Diverged if the loss is no longer finite.
     """
     arrow = data.prepare(request.data, request.data_dir, "train")
     fraction = 0.0 if request.train_on == "all" else request.val_fraction
@@ -74,10 +74,10 @@ def _train_seed(
             seed = f" on seed {config.seed}" if request.seeds > 1 else ""
             raise Diverged(f"the loss is not finite after epoch {result.epoch} of {config.epochs}{seed}")
         if result.epoch == config.epochs:
-            # Before the checkpoint: once that says that training is over, there must be a model.
+            # Before the checkpoint: once that says the training is over, there must be a model.
             _save_model(final, request, result, images.train.class_names, progress)
         progress.rows.append(_row(result, request.trial_id, config.seed))
-        # Before the checkpoint, too: resuming drops a row too many, but could not make up for a missing one.
+        # Also before the checkpoint: resuming drops surplus rows, but could not make up for a missing one.
         final.folder.write_table("epochs.parquet", progress.rows, FINAL_EPOCHS)
         about = {"request": request.to_dict(), "training_id": progress.training_id, "number": progress.seeds_done}
         checkpoint.save(final.checkpoint, about | {"training": result.training.state_dict()})
@@ -87,7 +87,7 @@ def _train_seed(
 def _save_model(
     final: FinalFolder, request: Request, result: EpochResult, class_names: tuple[str, ...], progress: _Progress
 ) -> None:
-    """Writes the model of one seed; after the last of several, model.pt with the weights of all."""
+    """Writes the model of one seed; after the last of several seeds, model.pt with the weights of all."""
     seed = result.training.config.seed
     path = final.model if request.seeds == 1 else final.model_of_seed(seed)
     checkpoint.save_model(path, result.training, class_names, progress.training_id, tta=request.tta)

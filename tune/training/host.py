@@ -1,37 +1,39 @@
-"""Processor and allocator settings for full training speed on a CPU, and what to do when memory runs out."""
+"""What the engine asks of the machine: full speed on a CPU, and memory: its peak, and what to do when it runs out."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 
 import torch
 
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
-    "could not create a primitive",  # oneDNN, which says no more
+    "could not create a primitive",  # oneDNN, which does not say why
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""Texts of the RuntimeErrors that torch raises instead of OutOfMemoryError."""
+"""Messages of the RuntimeErrors that torch raises instead of OutOfMemoryError."""
 
-# Of glibc's mallopt(3).
+# Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER = -1
 
 
 @contextmanager
 def at_full_speed() -> Iterator[None]:
-    """Within this context, this thread flushes subnormal numbers to zero; and freed memory is kept for reuse, for good.
+    """Flushes subnormal numbers to zero in this thread while the context lasts, and keeps freed memory for good.
 
-    Threads that torch starts within the context inherit the flushing, existing ones do not. To train on several
-    threads, enter the context before torch computes anything large.
+    Threads that torch starts inside the context inherit the flushing; existing ones do not. To train on several
+    threads, enter it before torch computes anything large.
 
-    The momentum of a weight without gradients decays into subnormal numbers, which the processor handles in microcode:
-    SimpleCNN at batch size 8 lost a third of its speed by the third epoch.
+    Without flushing, the momentum of a weight that gets no gradient decays into subnormal numbers, which the processor
+    handles in microcode: SimpleCNN at batch size 8 lost a third of its speed by the third epoch.
     """
     _keep_freed_memory()
     number = torch.full((), 2e-38, dtype=torch.float32, device="cpu")  # the smallest normal one is 1.2e-38
@@ -44,27 +46,48 @@ def at_full_speed() -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch means that a GPU or the machine ran out of memory."""
+    """Whether this error means that the GPU or the machine ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def give_back_memory() -> None:
-    """Returns memory that earlier trainings of this process have freed to the system."""
+    """Returns to the system the memory that earlier trainings in this process have freed."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     if (trim := _from_libc("malloc_trim")) is not None:
         trim(0)
 
 
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process in MB. CUDA: allocated tensors, since torch's last reset. CPU: the resident set.
+
+    The resident set counts from the start of the process and includes pages shared with others, such as the images.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
+    # Not on Linux, where a process inherits ru_maxrss from the one that started it.
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def bf16_instructions() -> list[str]:
+    """This CPU's instructions for multiplying bfloat16, as torch names them; none where an older torch cannot tell."""
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return [name for name in ("avx512_bf16", "amx_bf16") if able.get(name)]
+
+
 @cache
 def _keep_freed_memory() -> None:
     """Makes glibc keep the large blocks that a step frees, so that the next step reuses them.
 
-    By default they return to the system and are mapped again page by page: 10,000 page faults per step of SimpleCNN at
-    batch size 128, a third of its time. The peak is the same.
+    By default they go back to the system and are mapped again page by page: 10,000 page faults per step of SimpleCNN
+    at batch size 128, a third of its time. Peak memory is unaffected.
     """
     mallopt = _from_libc("mallopt")
-    # In this order: a trim threshold alone would turn off glibc's adaptation and map every large block anew.
+    # In this order: setting the trim threshold alone would turn off glibc's adaptation and map every large block anew.
     # glibc before 2.35 accepts at most 32 MB for the mmap threshold.
     if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 1 << 30) or mallopt(_MMAP_THRESHOLD, 32 << 20)):
         mallopt(_TRIM_THRESHOLD, _NEVER)

@@ -1,6 +1,6 @@
-"""Images as uint8 in one Arrow IPC file, which all trials memory-map, so that none holds a copy of its own.
+"""Images as uint8 in one Arrow IPC file, which all trials memory-map instead of each holding a copy.
 
-Only `read` imports torch: whether a file exists, and how it was made, can be checked without.
+Only `read` imports torch, so whether a file exists and how it was made can be checked without it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,8 @@ from tune.files import whole
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+Split = Literal["train", "test"]
 
 SIDE = 32
 PIXELS = SIDE * SIDE * 3
@@ -48,11 +50,11 @@ class ImageSet:
         return len(self.index)
 
     def select(self, rows: Tensor) -> ImageSet:
-        """The subset of these rows of this set, int64 (m,)."""
+        """The subset at these positions in this set, int64 (m,)."""
         return replace(self, index=self.index[rows])
 
     def to(self, device: torch.device) -> ImageSet:
-        """The same on `device`; on the CPU it still views the memory map."""
+        """The same images on `device`. On the CPU they remain a view of the memory map."""
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), index=self.index.to(device))
 
 
@@ -81,7 +83,7 @@ def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata:
 
 
 def read_metadata(path: Path | NDArray[np.uint8]) -> dict[str, Any]:
-    """The metadata that `write` was given, and `fingerprint`. ValueError if the file is damaged."""
+    """The metadata given to `write`, plus `fingerprint`. ValueError if the file is damaged."""
     try:
         with _opened(path) as source:
             schema = pa.ipc.open_file(source).schema
@@ -98,14 +100,14 @@ def _opened(path: Path | NDArray[np.uint8]) -> pa.NativeFile:
 
 
 def read(path: Path | NDArray[np.uint8]) -> ImageSet:
-    """All images of a file (memory-mapped) or of its bytes; only labels are copied. ValueError if damaged."""
+    """All images of a file, memory-mapped, or of its bytes; only the labels are copied. ValueError if damaged."""
     import torch
 
     about = read_metadata(path)
     batch = pa.ipc.open_file(_opened(path)).get_batch(0)
     flat = batch.column("image").flatten().to_numpy(zero_copy_only=True)
     with warnings.catch_warnings():
-        # torch warns that the map is read-only. Nothing writes into it, and the system would not allow it.
+        # torch warns that the map is read-only. Nothing writes to it, and the system would not allow it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         pixels = torch.from_numpy(flat.reshape(-1, SIDE, SIDE, 3))
     labels = torch.tensor(batch.column("label").to_numpy(), dtype=torch.int64)

@@ -13,14 +13,14 @@ NAME = "test_looks.json"
 
 
 def holds_more(final: Path) -> bool:
-    """Whether a folder `final/` holds anything but this record."""
+    """Whether the folder `final/` holds anything besides this record."""
     return final.is_dir() and any(path.name != NAME for path in final.iterdir())
 
 
 def look(final: RunFolder, training_id: str, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Records that the test set is about to be opened; returns all looks of this run, the newest last.
+    """Records that the test set is about to be opened; returns all looks of this run, newest last.
 
-    A training that is tested again after an interruption has the same `training_id` and counts once.
+    A training that is tested again after an interruption keeps its `training_id` and counts once.
     """
     looks: list[dict[str, Any]] = []
     with suppress(ValueError):

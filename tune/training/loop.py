@@ -1,10 +1,8 @@
-"""The training loop: `fit` yields one EpochResult per epoch. Trials, the final training and tests all use it."""
+"""The training loop: `fit` yields one EpochResult per epoch. Trials, the final training and the tests all use it."""
 
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -35,44 +33,48 @@ class EpochResult:
     """One epoch. Losses are mean cross-entropies (nats), accuracies percentages."""
 
     epoch: int
-    """From 1."""
+    """Counted from 1."""
 
     train_loss: float
-    """Mean over the steps of the loss that was minimised, label smoothing, MixUp and CutMix included."""
+    """Mean over the steps of the minimised loss, so with label smoothing, MixUp, CutMix and consistency loss."""
 
     train_acc: float
-    """On the augmented images; a mixed image counts with the shares of its two labels."""
+    """On the augmented images; a mixed image counts by the shares of its two labels."""
 
     val_loss: float | None
     val_acc: float | None
-    """None, like `val_loss`, without validation images or if the training diverged."""
+    """Like `val_loss`, None without validation images or if the training diverged."""
 
     val_robust_acc: float | None
-    """On the corrupted validation images (`corruptions.py`); None after epochs that are not in `robust_at`."""
+    """On the corrupted validation images (`corruptions.py`); None after epochs not in `robust_at`."""
 
     lr: float
-    """Learning rate of the last step."""
+    """Learning rate of the last step, that of the classifier."""
 
     wall_s: float
-    """Seconds the epoch took, validation included."""
+    """Seconds that the epoch took, validation included."""
 
     images_per_s: float
-    """Training images over the seconds spent training on them."""
+    """Training images per second, validation not included."""
 
     peak_memory_mb: float
-    """CUDA: the peak of allocated tensors. CPU: the peak of the whole process, including its earlier trials."""
+    """CUDA: the peak of allocated tensors in this training. CPU: the peak resident set of the process so far.
+
+    Trials that follow one another in one process (Ray reuses it) each report at least what the largest before them
+    needed on a CPU; on a GPU they do not.
+    """
 
     micro_batches: int
-    """Number of parts that each batch was split into to fit into memory; 1 means that none was split."""
+    """Into how many parts each batch was split to fit into memory; 1 if not at all."""
 
     diverged: bool
-    """Whether a loss or a weight is no longer finite. A finite loss at chance level is poor, but has not diverged."""
+    """Whether a loss or a weight is no longer finite. A finite loss at chance level is poor, but not a divergence."""
 
     batch_loss: tuple[float, ...] = field(repr=False)
     """The training loss of each step, for experiment trackers."""
 
     training: Training = field(repr=False, compare=False)
-    """The live objects, which change as soon as the generator continues."""
+    """The live objects; they change as soon as the generator continues."""
 
 
 def fit(
@@ -85,16 +87,16 @@ def fit(
     micro_batches: int = 1,
     robust_at: Collection[int] = (),
 ) -> Iterator[EpochResult]:
-    """Trains and yields after each epoch; ends after `config.epochs`, or as soon as the training has diverged.
+    """Trains, yielding after each epoch, for `config.epochs` or until the training diverges.
 
-    `start` is a `Training.state_dict()` to resume from: what follows equals an uninterrupted training (on a CPU with
-    the same number of threads, to the last bit). `weights` is a file with the state dict to begin with.
-    `micro_batches` is the least number of parts that each batch is split into. After the epochs `robust_at`, counted
-    from 1, the model is also evaluated on corrupted validation images. ValueError if `start` belongs to another
-    configuration, or if the architecture cannot train at the configured image size.
+    `start` is a `Training.state_dict()` to resume from. What follows equals an uninterrupted training: on a CPU with
+    the same number of threads, bit for bit. `weights` is a file with the initial state dict. Each batch is split into
+    at least `micro_batches` parts. After the epochs in `robust_at`, counted from 1, the model is also evaluated on the
+    corrupted validation images. ValueError if `start` belongs to another configuration, or if the architecture cannot
+    train at the configured image size.
     """
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)  # the process may have trained before
+        torch.cuda.reset_peak_memory_stats(device)  # an earlier training in this process would count
     data = data.to(device)
     batch_size = min(config.batch_size, len(data.train))
     model = build_model(config, device, weights)
@@ -103,7 +105,7 @@ def fit(
     training = Training(config, preprocessing_of(config), model, optimizer, schedule)
     if start is not None:
         training.load_state_dict(start)
-        start = None  # else it would keep a second copy of the weights alive
+        start = None  # or it would keep a second copy of the weights alive
     training.micro_batches = max(training.micro_batches, micro_batches)
     while training.epoch < config.epochs:
         with host.at_full_speed():
@@ -117,18 +119,18 @@ def _epoch(training: Training, data: TrainingData, batch_size: int, *, robust: b
     """Trains for one epoch, then validates."""
     began = time.perf_counter()
     training.epoch += 1
-    losses, train_acc, lr = _learn(training, data.train, batch_size)
+    losses, train_acc, lr = _train_one_epoch(training, data.train, batch_size)
     train_loss = losses.mean().item()
     trained = time.perf_counter()
     val_loss = val_acc = val_robust_acc = None
     # The last step can ruin the weights after its loss was computed.
-    diverged = not math.isfinite(train_loss) or not _finite(training.model)
+    diverged = not math.isfinite(train_loss) or not _all_finite(training.model)
     if data.val is not None and not diverged:
-        val_loss, val_acc = _judged(training, data.val)
+        val_loss, val_acc = _validate(training, data.val)
         if not math.isfinite(val_loss):
             diverged, val_loss, val_acc = True, None, None
         elif robust:
-            _, val_robust_acc = _judged(training, data.corrupted_val)
+            _, val_robust_acc = _validate(training, data.corrupted_val)
     wall_s = time.perf_counter() - began
     training.wall_s += wall_s
     return EpochResult(
@@ -141,7 +143,7 @@ def _epoch(training: Training, data: TrainingData, batch_size: int, *, robust: b
         lr=lr,
         wall_s=wall_s,
         images_per_s=len(losses) * batch_size / (trained - began),
-        peak_memory_mb=_peak_memory_mb(losses.device),
+        peak_memory_mb=host.peak_memory_mb(losses.device),
         micro_batches=training.micro_batches,
         diverged=diverged,
         batch_loss=tuple(losses.tolist()),
@@ -149,19 +151,19 @@ def _epoch(training: Training, data: TrainingData, batch_size: int, *, robust: b
     )
 
 
-def _judged(training: Training, images: ImageSet) -> tuple[float, float]:
-    """Mean loss and accuracy in per cent."""
+def _validate(training: Training, images: ImageSet) -> tuple[float, float]:
+    """Mean loss (nats) and accuracy (%)."""
     losses, correct = evaluate(training.eval_model, images, training.preprocessing)
     return losses.mean().item(), 100 * correct.double().mean().item()
 
 
-def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor, float, float]:
+def _train_one_epoch(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor, float, float]:
     """One pass over `data` -> the loss of each step, float32 (steps,), the accuracy (%), the last learning rate."""
     config, device = training.config, data.pixels.device
     lr = config.lr
     generator = _seed(config.seed, training.epoch, device)
     set_training_mode(training.model, config, training.epoch)
-    # Nothing in the loop waits for the device: hits are only added up after the last step.
+    # Nothing in the loop waits for the device: correct predictions are counted after the last step.
     losses, hits = [], []
     preprocessing = at_epoch(config, training.preprocessing, training.epoch)
     for images, labels in batches.shuffled(data, config, preprocessing, batch_size, generator):
@@ -179,10 +181,10 @@ def _learn(training: Training, data: ImageSet, batch_size: int) -> tuple[Tensor,
 
 
 def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """One optimizer step on a batch as `mixing.mix` returns it -> its loss, (), and the predicted classes, (B,).
+    """One optimizer step on a batch from `mixing.mix` -> its loss, (), and the predicted classes, (B,).
 
-    If memory runs out, this batch and all later ones are split into micro-batches. The gradient remains that of the
-    whole batch, except through batch normalisation, which normalises each part by itself.
+    If memory runs out, this batch and all later ones are split into micro-batches. Their gradient is that of the whole
+    batch, except that batch norm normalises each part by itself.
     """
     while True:
         try:
@@ -190,8 +192,8 @@ def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, sh
             break
         except (RuntimeError, MemoryError) as error:
             if not host.out_of_memory(error) or len(images) < 4 * training.micro_batches:
-                raise  # batch normalisation needs two images in each part
-        # Outside the handler, whose traceback would keep the tensors of the failed attempt alive.
+                raise  # batch norm needs two images in each part
+        # Outside the handler, whose traceback keeps the tensors of the failed attempt alive.
         training.micro_batches *= 2
         host.give_back_memory()
     training.optimizer.step()
@@ -218,20 +220,13 @@ def _backward(
     return (losses[0], guesses[0]) if len(losses) == 1 else (torch.stack(losses).sum(), torch.cat(guesses))
 
 
-def _finite(model: nn.Module) -> bool:
-    """Whether all weights are finite. It waits for the device once, not once per parameter."""
+def _all_finite(model: nn.Module) -> bool:
+    """Whether all weights are finite. Waits for the device once, not once per parameter."""
     return bool(torch.stack([parameter.isfinite().all() for parameter in model.parameters()]).all())
 
 
 def _seed(seed: int, epoch: int, device: torch.device) -> torch.Generator:
-    """Seeds one epoch: torch's global generator for dropout, and the returned one for order and augmentation."""
+    """Seeds torch's global generator, for dropout, and returns one for the order of the images and augmentation."""
     mixed = (seed * 1_000_003 + epoch) % 2**63
     torch.manual_seed(mixed)
     return torch.Generator(device).manual_seed(mixed)
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,4 +1,4 @@
-"""The training loss: cross-entropy, against both labels of a mixed image, and AugMix's consistency loss."""
+"""The training loss: cross-entropy, with both labels for a mixed image, plus AugMix's consistency loss."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tune.training.config import TrainConfig
 
 
 def training_loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
-    """The loss of float32 logits (B, C), or (B, V, C) with views -> its mean over the batch, ().
+    """The mean loss over a batch, (), from float32 logits (B, C), or (B, V, C) with several views.
 
-    An image has the `share` (B,) of its own label (B,), and 1 - share of its partner's. With views, the first one is
-    compared with the labels, and the Jensen-Shannon divergence of all is added with the weight `config.jsd`.
+    An image's target is `share` (B,) of its own label (B,) and 1 - share of its partner's. With several views, only the
+    first is compared with the labels; the Jensen-Shannon divergence of all is added with the weight `config.jsd`.
     """
     if out.dim() == 2:
         return cross_entropy(out, labels, partner, share, config)
@@ -22,7 +22,7 @@ def training_loss(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, c
 
 
 def cross_entropy(out: Tensor, labels: Tensor, partner: Tensor, share: Tensor, config: TrainConfig) -> Tensor:
-    """Mean cross-entropy of logits (B, C) against labels (B,), mixed with the partner's by `share` (B,)."""
+    """Mean cross-entropy of logits (B, C) with the labels (B,), mixed with the partners' by `share` (B,)."""
     smoothing = config.label_smoothing
     if not config.mixup and not config.cutmix:
         return F.cross_entropy(out, labels, label_smoothing=smoothing)

@@ -1,4 +1,4 @@
-"""Builds the network, the optimizer and the learning-rate schedule of a TrainConfig."""
+"""Builds the network, the optimizer and the learning-rate schedule for a TrainConfig."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tune.training.optimizers import SGD, AdamW
 
 
 def build_model(config: TrainConfig, device: torch.device, weights: Path | None = None) -> nn.Module:
-    """The network on `device`, channels last, initialised from the seed or from the file `weights`, with its dropout.
+    """The network on `device`, channels last, with its dropout, initialised from the seed or the file `weights`.
 
     It maps float32 (B, 3, S, S) to logits (B, 100). ValueError if the weights do not fit.
     """
@@ -34,7 +34,7 @@ def build_model(config: TrainConfig, device: torch.device, weights: Path | None 
     torch.manual_seed(config.seed)
     model = architecture.build(weights).to(device).to(memory_format=torch.channels_last)
     if config.dropout:
-        # A hook, so that modules and state_dict keys remain those of the architecture.
+        # A hook, so that the modules and the keys of the state dict remain those of the architecture.
         def drop(module: nn.Module, args: tuple[Tensor, ...]) -> Tensor:
             return F.dropout(args[0], config.dropout, module.training)
 
@@ -43,7 +43,7 @@ def build_model(config: TrainConfig, device: torch.device, weights: Path | None 
 
 
 def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None:
-    """Switches to training mode; up to epoch `freeze_epochs` the early layers are frozen, batch norm included."""
+    """Switches to training mode; through epoch `freeze_epochs` the early layers are frozen, batch norm included."""
     model.train()
     frozen = epoch <= config.freeze_epochs
     for name in cifar_models.load(config.model).early:
@@ -53,7 +53,7 @@ def set_training_mode(model: nn.Module, config: TrainConfig, epoch: int) -> None
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """SGD or AdamW over all parameters. Frozen ones have no gradient, so the optimizer skips them."""
+    """SGD or AdamW over all parameters. It skips frozen ones, as they have no gradient."""
     groups = _parameter_groups(model, config)
     if config.optimizer == "adamw":
         return AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
@@ -66,15 +66,15 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         fused=True,
     )
     if config.momentum:
-        # torch's fused SGD fails if a parameter gets its first gradient later than others, as unfrozen ones do. Its
-        # momentum would start at zero, so all parameters get that now.
+        # torch's fused SGD fails when a parameter gets its first gradient later than others, as after unfreezing. Its
+        # momentum would start from zero, so all parameters get zeros now.
         for parameter in model.parameters():
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 def _parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Classifier and backbone as two groups with a learning rate each; one group if `backbone_lr` is 1."""
+    """Classifier and backbone as two groups with their own learning rates; a single group if `backbone_lr` is 1."""
     if config.backbone_lr == 1:
         return [{"params": list(model.parameters())}]
     head = list(model.get_submodule(cifar_models.load(config.model).head).parameters())
@@ -83,9 +83,9 @@ def _parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, A
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
-    """The learning-rate schedule, to be stepped after each batch for all `config.epochs`.
+    """The learning-rate schedule over all `config.epochs`, to be stepped after each batch.
 
-    It scales the rates of all parameter groups alike.
+    It scales the learning rates of all parameter groups alike.
     """
     total = config.epochs * steps_per_epoch
     if config.scheduler == "one_cycle":
@@ -103,7 +103,7 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: i
     if not warmup:
         return schedule
     with warnings.catch_warnings():
-        # SequentialLR calls its parts with an argument that torch has deprecated.
+        # SequentialLR calls its schedules with an argument that torch has deprecated.
         warnings.filterwarnings("ignore", message="The epoch parameter in `scheduler.step")
         rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
         return SequentialLR(optimizer, [rise, schedule], milestones=[warmup])

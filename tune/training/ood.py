@@ -1,6 +1,6 @@
 """The out-of-distribution challenge: finds, downloads, reads and classifies its 19 files of distorted images.
 
-The model is a function from pixels to log-probabilities that the caller passes in.
+It knows no model: callers pass in a function from pixels to log-probabilities.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHA256 = {
     "distortion17": "73053d163a221d61f7c2840a11bad9ee001e256af5ce737a4a69e6551f2b7c1b",
     "distortion18": "8212ef47526c11d851f74eff306948e77dbca72b0229b8ba4d9890f40bf72c27",
 }
-"""Digests of the published files. Only downloads are checked: a user may put other files in their place."""
+"""Digests of the published files. Only downloads are checked, so users may provide other files under these names."""
 
 NAMES = tuple(SHA256)
 
@@ -55,7 +55,7 @@ class Prediction:
     """Predictions for the images of one file and severity."""
 
     name: str
-    """`distortion00` .. `distortion18`."""
+    """`distortion00` to `distortion18`."""
 
     severity: int
     """1 to 5."""
@@ -64,22 +64,22 @@ class Prediction:
     """(n,), in the order of the images."""
 
     top5: NDArray[np.int64]
-    """(n, 5), the likeliest class first."""
+    """(n, 5), the most likely class first."""
 
     top5_probability: NDArray[np.float32]
-    """(n, 5), of those."""
+    """(n, 5), the probabilities of these classes."""
 
     @property
     def probability(self) -> NDArray[np.float32]:
-        """(n,), of the labels."""
+        """(n,), the probabilities of the labels."""
         return np.ascontiguousarray(self.top5_probability[:, 0])
 
 
 def locate(folder: Path, *, download: bool = True) -> list[Path]:
-    """The 19 files of the challenge, in order; those that `folder` lacks are downloaded. Other files are ignored.
+    """The 19 files of the challenge, in order. Missing ones are downloaded; other files in `folder` are ignored.
 
-    Files may differ in their number of images. ValueError if one holds anything else, or `folder` cannot be written
-    to; OodMissing if some are missing and cannot be downloaded (those that could be stay).
+    Files may differ in their number of images. ValueError if one does not hold images, or `folder` cannot be written
+    to; OodMissing if some are missing and cannot be downloaded. Those that were downloaded stay.
     """
     files = [folder / f"{name}.npy" for name in NAMES]
     missing = [path for path in files if not path.exists()]
@@ -87,7 +87,7 @@ def locate(folder: Path, *, download: bool = True) -> list[Path]:
         if path not in missing:
             read(path)  # first, so that nothing is downloaded to complete a broken set
     if missing and not download:
-        raise OodMissing(_tell(missing))
+        raise OodMissing(_describe_missing(missing))
     for path in missing:
         _fetch(path, missing)
         read(path)
@@ -98,21 +98,21 @@ def _fetch(path: Path, missing: Sequence[Path]) -> None:
     try:
         fetch(UPSTREAM.format(name=path.stem), path, "sha256", SHA256[path.stem])
     except Unreachable as error:
-        raise OodMissing(f"{error}. {_tell([path for path in missing if not path.exists()])}") from error
+        raise OodMissing(f"{error}. {_describe_missing([path for path in missing if not path.exists()])}") from error
     except OSError as error:
         raise ValueError(
             f"{path.absolute()} cannot be written ({error}). "
-            "Make its folder one that you may write to, with 3 GB free, or choose another --ood-dir."
+            "Make its folder writable, with 3 GB free, or choose another --ood-dir."
         ) from error
 
 
-def _tell(missing: Sequence[Path]) -> str:
+def _describe_missing(missing: Sequence[Path]) -> str:
     names = ", ".join(path.name for path in missing)
     if len(missing) == len(NAMES):
         names = f"all {len(NAMES)}, {NAMES[0]}.npy to {NAMES[-1]}.npy"
     return (
         f"Out-of-distribution files are missing in {missing[0].parent.absolute()}: {names}. "
-        f"Put them there (their home is {UPSTREAM.rpartition('/')[0]}/), or choose another --ood-dir (docs/data.md)."
+        f"Put them there (from {UPSTREAM.rpartition('/')[0]}/), or choose another --ood-dir (docs/data.md)."
     )
 
 
@@ -121,34 +121,34 @@ def read(path: Path) -> NDArray[np.uint8]:
 
     ValueError if the file holds anything else.
     """
-    mend = (
-        "Delete it, and the published one is fetched; "
+    remedy = (
+        "Delete it to download the published one; "
         f"expected is uint8 ({SEVERITIES}*n, {images.SIDE}, {images.SIDE}, 3), n at least 1, in NumPy's .npy format."
     )
     try:
-        # np.load would also accept archives of arrays.
+        # np.load would also accept archives of several arrays.
         pixels = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # a damaged header can raise any error of Python's tokenizer and parser
+    except Exception as error:  # a damaged header can raise any error of Python's tokenizer or parser
         why = "is only a Git LFS pointer" if _is_lfs_pointer(path) else f"cannot be read ({error})"
-        raise ValueError(f"{path.absolute()} {why}. {mend}") from error
+        raise ValueError(f"{path.absolute()} {why}. {remedy}") from error
     rows, *shape = pixels.shape or (0,)
     if pixels.dtype != np.uint8 or shape != [images.SIDE, images.SIDE, 3] or rows == 0 or rows % SEVERITIES:
-        raise ValueError(f"{path.absolute()} holds {pixels.dtype} {pixels.shape}. {mend}")
+        raise ValueError(f"{path.absolute()} holds {pixels.dtype} {pixels.shape}. {remedy}")
     return pixels
 
 
 def _is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is the placeholder that a clone without Git LFS leaves."""
+    """Whether the file is the placeholder left by a clone without Git LFS."""
     with suppress(OSError), path.open("rb") as file:
         return file.read(64).startswith(b"version https://git-lfs")
     return False
 
 
 def predict(path: Path, log_probabilities_of: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Prediction]:
-    """Classifies the images of a file and yields one Prediction per severity, in the order of the submission.
+    """Classifies the images of a file, and yields one Prediction per severity in the order of the submission.
 
-    `log_probabilities_of` maps uint8 pixels (B, 32, 32, 3) on the CPU to log-probabilities (B, classes) on any device;
-    it applies the evaluation transform and disables gradients. At most one batch of pixels is copied into memory.
+    `log_probabilities_of` maps uint8 pixels (B, 32, 32, 3) on the CPU to log-probabilities (B, classes) on any device.
+    The evaluation transform and disabling gradients are its job. At most one batch of pixels is in memory at a time.
     """
     pixels = read(path)
     n = len(pixels) // SEVERITIES
@@ -160,17 +160,17 @@ def predict(path: Path, log_probabilities_of: Callable[[Tensor], Tensor], batch_
 def _classify(
     pixels: NDArray[np.uint8], log_probabilities_of: Callable[[Tensor], Tensor], batch_size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Labels (n,), the five likeliest classes (n, 5) and their probabilities (n, 5)."""
-    likely, classes = [], []
+    """Labels (n,), the five most likely classes (n, 5) and their probabilities (n, 5)."""
+    top, classes = [], []
     for start in range(0, len(pixels), batch_size):
         batch = torch.from_numpy(np.array(pixels[start : start + batch_size]))
         answer = log_probabilities_of(batch)
         assert answer.ndim == 2
         assert len(answer) == len(batch)
-        most, which = answer.sort(dim=1, descending=True, stable=True)  # topk does not say how it breaks ties
-        likely.append(most[:, :5])
+        ranked, which = answer.sort(dim=1, descending=True, stable=True)  # the order of ties is undefined in topk
+        top.append(ranked[:, :5])
         classes.append(which[:, :5])
-    # Copied once, as each copy from the device waits for it.
+    # One copy at the end, as each copy from the device waits for it.
     top5: NDArray[np.int64] = torch.cat(classes).cpu().numpy()
-    probability: NDArray[np.float32] = torch.cat(likely).float().exp().cpu().numpy()
+    probability: NDArray[np.float32] = torch.cat(top).float().exp().cpu().numpy()
     return np.ascontiguousarray(top5[:, 0]), top5, probability

@@ -1,11 +1,12 @@
-"""The image operators of the augmentation policies, on a batch in which every image has an operator of its own.
+"""The image operators of the augmentation policies, on batches in which each image has its own operator.
 
-They agree with `torchvision.transforms.v2`, whose transforms draw one operator and one magnitude for a whole batch:
-on batches that would be another, weaker augmentation. A loop over images would cost more than a small network's step.
+They agree with `torchvision.transforms.v2`, whose transforms draw one operator and one magnitude per call. Applied to a
+batch that would be a weaker augmentation, and a loop over images would cost more than a small network's training step.
 
-An operator changes where a pixel comes from, blends the image with a softer one, or maps each grey level to another.
-So a batch passes three stages (`move`, `blend`, `remap`), and each leaves alone the images whose operator is not its.
-Images are uint8 (B, H, W, 3), operators int64 (B,) into OPERATORS, magnitudes float32 (B,) in the operator's own unit.
+An operator either samples pixels from elsewhere, blends the image with a degenerate version of itself, or maps levels
+through a table. So a batch passes three stages, `warp`, `blend` and `remap`, each of which leaves all other operators'
+images unchanged. Images are uint8 (B, H, W, 3), operators int64 (B,), indices into OPERATORS, and magnitudes float32
+(B,) in the operator's own unit.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from torch import Generator, Tensor
 
 Policy = Literal["randaugment", "trivialaugment"]
 
-MOVES = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 BLENDS = ("color", "sharpness")
 REMAPS = ("brightness", "contrast", "posterize", "solarize", "autocontrast", "equalize")
-OPERATORS = ("identity", *MOVES, *BLENDS, *REMAPS)
-SIGNED = (*MOVES, *BLENDS, "brightness", "contrast")
-"""Operators whose magnitude is negated with probability one half."""
+OPERATORS = ("identity", *GEOMETRIC, *BLENDS, *REMAPS)
+SIGNED = (*GEOMETRIC, *BLENDS, "brightness", "contrast")
+"""Operators whose magnitude is negated with probability 1/2."""
 
 BINS = 31
-"""Magnitudes an operator has, in equal steps from nothing to its strongest."""
+"""Magnitudes of an operator, in equal steps from none to the strongest."""
 
-# RandAugment's two numbers are the paper's N and M; these are torchvision's defaults.
+# N and M of the RandAugment paper; these are torchvision's defaults.
 RANDAUGMENT_OPERATIONS = 2
 RANDAUGMENT_BIN = 9
 
 
 def draw_and_apply(pixels: Tensor, policy: Policy, generator: Generator) -> Tensor:
-    """RandAugment (Cubuk et al. 2019) or TrivialAugment Wide (Mueller & Hutter 2021), drawn afresh for each image."""
+    """RandAugment (Cubuk et al. 2019) or TrivialAugment Wide (Mueller & Hutter 2021), drawn anew for each image."""
     batch, height = pixels.shape[:2]
     for _ in range(RANDAUGMENT_OPERATIONS if policy == "randaugment" else 1):
         operator, magnitude = draw(batch, height, policy, generator)
@@ -45,7 +46,7 @@ def draw_and_apply(pixels: Tensor, policy: Policy, generator: Generator) -> Tens
 
 
 def draw(batch: int, side: int, policy: Policy, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Operators and magnitudes of one round, (batch,) each; `side` is that of the images in pixels."""
+    """Operators and magnitudes of one round, (batch,) each; `side` is the side of the images in pixels."""
     device = generator.device
     operator = torch.randint(len(OPERATORS), (batch,), generator=generator, device=device)
     if policy == "randaugment":
@@ -57,20 +58,20 @@ def draw(batch: int, side: int, policy: Policy, generator: Generator) -> tuple[T
     return operator, torch.where(negative & _is(operator, *SIGNED), -magnitude, magnitude)
 
 
-@lru_cache(maxsize=16)  # a copy to the device would make the host wait for it, once a batch
+@lru_cache(maxsize=16)  # copying it in each batch would make the host wait for the device
 def magnitudes(policy: Policy, side: int, device: torch.device) -> Tensor:
-    """Magnitudes by operator and bin, float32 (operators, BINS): torchvision's tables for images of that side."""
+    """Magnitudes by operator and bin, float32 (operators, BINS): torchvision's tables for images of this side."""
     wide = policy == "trivialaugment"
     strongest = dict.fromkeys(("color", "sharpness", "brightness", "contrast"), 0.99 if wide else 0.9)
     strongest |= dict.fromkeys(("shear_x", "shear_y"), 0.99 if wide else 0.3)  # px per px
-    # In pixels. TrivialAugment's 32 moves a 32 px image out of sight; so it is in the paper and in torchvision.
+    # px. TrivialAugment's 32 shifts a 32 px image out of view, as it does in the paper and in torchvision.
     strongest |= dict.fromkeys(("translate_x", "translate_y"), 32.0 if wide else 150.0 / 331.0 * side)
     strongest["rotate"] = 135.0 if wide else 30.0  # degrees
     table = torch.zeros(len(OPERATORS), BINS)
     for row, name in enumerate(OPERATORS):
-        if name == "posterize":  # bits that are kept
+        if name == "posterize":  # bits to keep
             table[row] = (8 - torch.arange(BINS) / ((BINS - 1) / (6 if wide else 4))).round()
-        elif name == "solarize":  # threshold, as a share of full brightness
+        elif name == "solarize":  # threshold, relative to white
             table[row] = torch.linspace(1.0, 0.0, BINS)
         elif name in strongest:
             table[row] = torch.linspace(0.0, strongest[name], BINS)
@@ -78,8 +79,8 @@ def magnitudes(policy: Policy, side: int, device: torch.device) -> Tensor:
 
 
 def apply(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
-    """Each image under its operator: uint8, of the same shape."""
-    for stage, names in ((move, MOVES), (blend, BLENDS), (remap, REMAPS)):
+    """Applies each image's operator: uint8, same shape."""
+    for stage, names in ((warp, GEOMETRIC), (blend, BLENDS), (remap, REMAPS)):
         pixels = _where_needed(stage, names, pixels, operator, magnitude)
     return pixels
 
@@ -91,10 +92,10 @@ def _where_needed(
     operator: Tensor,
     magnitude: Tensor,
 ) -> Tensor:
-    """The stage's result. The CPU computes it only for images it would change, which takes a third of the time.
+    """The stage's result. On a CPU it is computed only for the images it would change, in a third of the time.
 
-    On CUDA that would make the host wait to learn how many those are, so all images pass the stage there: the
-    result is the same, as a stage returns the others as they are. Nothing in this module waits for the device.
+    On CUDA the host would have to wait to learn which those are, so there all images pass the stage. The result is the
+    same, since a stage returns other images unchanged. Nothing in this module waits for the device.
     """
     if pixels.device.type != "cpu":
         return stage(pixels, operator, magnitude)
@@ -105,7 +106,7 @@ def _where_needed(
 
 
 def _is(operator: Tensor, *names: str) -> Tensor:
-    """Whether each operator is one of `names`, bool (B,). Comparisons, as `isin` would copy a list to the device."""
+    """Whether each operator is one of `names`, bool (B,). By comparisons, as `isin` would copy a list to the device."""
     found = operator == OPERATORS.index(names[0])
     for name in names[1:]:
         found = found | (operator == OPERATORS.index(name))
@@ -113,24 +114,24 @@ def _is(operator: Tensor, *names: str) -> Tensor:
 
 
 def _per_image(values: Tensor) -> Tensor:
-    """(B,) as (B, 1, 1), to meet rows and columns."""
+    """(B,) -> (B, 1, 1), to broadcast over rows and columns."""
     return values[:, None, None]
 
 
-def move(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
-    """Shear, translate, rotate: the nearest pixel, black outside.
+def warp(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
+    """Shear, translation and rotation, by the nearest pixel; black outside.
 
-    Output pixel (x, y), measured from the centre, shows the input at (a x + b y + e, c x + d y + f).
+    The output at (x, y), measured from the centre, is the input at (a x + b y + e, c x + d y + f).
     """
     batch, height, width, _ = pixels.shape
     zero = torch.zeros_like(magnitude)
     shear_x = torch.where(_is(operator, "shear_x"), magnitude, zero)
     shear_y = torch.where(_is(operator, "shear_y"), magnitude, zero)
-    # Degrees to radians in float64: at 45 degrees sine and cosine must be equal, or a diagonal rounds to and fro.
+    # In float64, since at 45 degrees sine and cosine must be equal, or pixels on a diagonal round either way.
     angle = torch.where(_is(operator, "rotate"), magnitude, zero).double() * (math.pi / 180)
     cos, sin = angle.cos().float(), angle.sin().float()
     a, b, c, d = cos, shear_x - sin, shear_y + sin, cos
-    # torchvision shears about the corner, not the centre. Translation is by whole pixels, towards zero.
+    # torchvision shears about the corner, not the centre, and truncates translations to whole pixels.
     e = shear_x * (height / 2) - torch.where(_is(operator, "translate_x"), magnitude, zero).trunc()
     f = shear_y * (width / 2) - torch.where(_is(operator, "translate_y"), magnitude, zero).trunc()
     x = torch.arange(width, device=pixels.device) - (width - 1) / 2
@@ -140,19 +141,19 @@ def move(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     image = _per_image(torch.arange(batch, device=pixels.device))
     source = torch.where(inside, (image * height + row) * width + column, 0)
-    # Three bytes a pixel, gathered by one flat index: four times as fast as indexing by image, row and column.
+    # Three bytes per pixel, gathered by one flat index: four times as fast as indexing by image, row and column.
     moved = pixels.reshape(-1, 3).index_select(0, source.flatten()).view_as(pixels)
     return moved * inside[..., None]
 
 
 def blend(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
-    """Color and sharpness: 1 + magnitude shares of the image, the rest of its grey or blurred self."""
+    """Color and sharpness: (1 + magnitude) * image - magnitude * its grey or blurred version."""
     image = pixels.float()
     red, green, blue = image.unbind(-1)
     grey = (0.2989 * red + 0.587 * green + 0.114 * blue).floor()[..., None]
     three = image[:, :-2] + image[:, 1:-1] + image[:, 2:]
     nine = three[:, :, :-2] + three[:, :, 1:-1] + three[:, :, 2:]
-    blurred = image.clone()  # a border of one pixel stays sharp, as in Pillow
+    blurred = image.clone()  # as in Pillow, a border of one pixel is not blurred
     blurred[:, 1:-1, 1:-1] = ((nine + 4 * image[:, 1:-1, 1:-1]) / 13).round()
     other = torch.where(_is(operator, "color")[:, None, None, None], grey, blurred)
     share = torch.where(_is(operator, *BLENDS), -magnitude, torch.zeros_like(magnitude))
@@ -160,7 +161,7 @@ def blend(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
 
 
 def remap(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
-    """Operators that give each grey level of a channel another, by a table uint8 (B, 3, 256)."""
+    """Operators that map the levels of each channel, through lookup tables uint8 (B, 3, 256)."""
     batch = len(pixels)
     levels = torch.arange(256, device=pixels.device)
     table = _linear(pixels, operator, magnitude).to(torch.uint8)
@@ -174,7 +175,7 @@ def remap(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
 
 
 def _linear(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
-    """Tables of brightness, contrast and autocontrast, float32 (B, 3, 256) within 0..255; other images: as it was."""
+    """Tables of brightness, contrast and autocontrast, float32 (B, 3, 256) in [0, 255]; the identity for others."""
     levels = torch.arange(256, device=pixels.device, dtype=torch.float32)
     change = torch.where(_is(operator, "brightness", "contrast"), magnitude, 0.0)
     red, green, blue = pixels.float().unbind(-1)
@@ -184,13 +185,13 @@ def _linear(pixels: Tensor, operator: Tensor, magnitude: Tensor) -> Tensor:
     low = pixels.amin((1, 2)).float()[..., None]
     high = pixels.amax((1, 2)).float()[..., None]
     stretched = ((levels - low) / ((high - low) * (1 / 255))).clamp(0, 255)
-    # A channel of a single level has nothing to stretch, and the division above made it NaN.
+    # A channel of a single level has nothing to stretch, and the division above gave NaN.
     stretches = _per_image(_is(operator, "autocontrast")) & (high > low)
     return torch.where(stretches, stretched, table)
 
 
 def _equalizing(pixels: Tensor) -> Tensor:
-    """Tables that spread each channel's levels evenly, uint8 (B, 3, 256), in Pillow's whole-number arithmetic."""
+    """Tables that equalise each channel's histogram, uint8 (B, 3, 256), in Pillow's integer arithmetic."""
     batch = len(pixels)
     flat = pixels.flatten(1, 2).mT.long()
     count = torch.zeros(batch, 3, 256, dtype=torch.int64, device=pixels.device)
@@ -200,5 +201,5 @@ def _equalizing(pixels: Tensor) -> Tensor:
     below = count.cumsum(2) - count
     table = ((below + step // 2) // step.clamp(min=1)).clamp(0, 255)
     levels = torch.arange(256, device=pixels.device)
-    # So few pixels beside the brightest level that there is nothing to spread: the channel stays.
+    # Where step is 0, almost all pixels have the brightest level, and Pillow leaves the channel as it is.
     return torch.where(step > 0, table, levels).to(torch.uint8)

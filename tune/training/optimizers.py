@@ -1,9 +1,9 @@
 """torch's SGD and AdamW without torch._dynamo, which they import at their first step.
 
-It keeps 77 MB and takes a second in each process, and serves torch.compile alone, which is not used here. torch
-guards its optimisers against being compiled in two ways: functions that ask for torch._dynamo the first time they are
-called (`torch/_compile.py`, unless they are marked as dealt with), and a wrapper around `step`. Should another torch do
-it differently, the import comes back, and nothing else changes.
+That import takes 77 MB and a second in every process, and only torch.compile needs it, which is not used here. torch
+keeps its optimizers from being compiled in two ways: by functions that import torch._dynamo on their first call unless
+they are marked as already disabled (`torch/_compile.py`), and by a wrapper around `step`. If another version of torch
+does it differently, the import comes back, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ for _guarded in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"
 
 
 class SGD(torch.optim.SGD):
-    """The same, to the bit."""
+    """torch's own, bit for bit."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
 class AdamW(torch.optim.AdamW):
-    """The same, to the bit."""
+    """torch's own, bit for bit."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))

@@ -1,4 +1,4 @@
-"""Writes predictions: the submission as CSV, and labels with probabilities as Parquet."""
+"""Writes predictions: the submission as CSV, and predicted classes with their probabilities as Parquet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tune.files import told_of, whole, written
 from tune.results import replace_file
-from tune.training.figures import Judged
+from tune.training.metrics import Predictions
 from tune.training.ood import NAMES, Prediction
 
 TEST = pa.schema(
@@ -43,11 +43,11 @@ OOD = pa.schema(
 """One row per image of the challenge, in the order of the submission; `label` is the predicted class."""
 
 
-def write_test(path: Path, judged: Judged, class_names: Iterable[str], about: dict[str, Any]) -> None:
+def write_test(path: Path, tested: Predictions, class_names: Iterable[str], about: dict[str, Any]) -> None:
     """Writes the predictions for the test images atomically. Unwritable if the disk is full."""
     columns = [
-        np.arange(len(judged.labels)), judged.labels.numpy(), judged.predicted.numpy(), judged.probability.numpy(),
-        judged.probability_of_label.numpy(),
+        np.arange(len(tested.labels)), tested.labels.numpy(), tested.predicted.numpy(), tested.probability.numpy(),
+        tested.probability_of_label.numpy(),
     ]  # fmt: skip
     arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, TEST, strict=True)]
     sink = pa.BufferOutputStream()
@@ -58,10 +58,10 @@ def write_test(path: Path, judged: Judged, class_names: Iterable[str], about: di
 def write_ood(
     submission: Path, table: Path, predictions: Iterable[Prediction], class_names: Iterable[str], about: dict[str, Any]
 ) -> int:
-    """Writes the CSV file to submit, and a table with probabilities, both atomically; returns the number of rows.
+    """Writes the CSV file to submit and a table with probabilities, both atomically; returns the number of rows.
 
-    Rows of the table are written as predictions arrive. An id consists of file, severity and the image's number within
-    the severity, so a line of the CSV file reads `distortion00_1_0,42`. Unwritable if the disk is full.
+    The table is written as predictions arrive. An id consists of the file, the severity and the image's number within
+    it, so that a line of the CSV file reads `distortion00_1_0,42`. Unwritable if the disk is full.
     """
     rows = 0
     with told_of(table):
@@ -88,7 +88,7 @@ def write_ood(
 
 def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
     n = len(ids)
-    # All have five elements, but the file format promises lists of any length.
+    # All lists have five elements, but the schema promises lists of any length.
     top5, shares = (
         pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), pa.array(flat))
         for values in (prediction.top5.astype(np.int16), prediction.top5_probability)
@@ -111,5 +111,5 @@ def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
 
 
 def _described(schema: pa.Schema, class_names: Iterable[str], about: dict[str, Any]) -> pa.Schema:
-    """The schema with metadata: the names of the classes, and how the predictions were made."""
+    """The schema with metadata: the class names, and how the predictions were made."""
     return schema.with_metadata({"classes": json.dumps(list(class_names)), "about": json.dumps(about)})

@@ -1,4 +1,4 @@
-"""One module from pixels to probabilities: the evaluation transform, one or several networks, and their mean."""
+"""From pixels to probabilities in one module: the evaluation transform, one or more networks, and their mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune.training.augment import evaluation_batch
 from tune.training.evaluate import mixed_precision
 
 SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Shifts of test-time augmentation, in pixels down and right; each is also used mirrored."""
+"""Shifts of test-time augmentation, in pixels down and right; each view is also used mirrored."""
 
 
 class Predictor(nn.Module):
@@ -45,7 +45,7 @@ class Predictor(nn.Module):
 
 
 def views(pixels: Tensor) -> Iterator[Tensor]:
-    """The ten views of test-time augmentation, uint8 (B, H, W, 3) each; a shift repeats the pixels at the edge."""
+    """The ten views of test-time augmentation, uint8 (B, H, W, 3) each. Shifts repeat the pixels at the edge."""
     height, width = pixels.shape[1:3]
     for down, right in SHIFTS:
         rows = (torch.arange(height, device=pixels.device) - down).clamp(0, height - 1)

@@ -1,4 +1,4 @@
-"""What `tune.finalize` is asked to train, and how a configuration is stretched from a short training to a long one."""
+"""What `tune.finalize` is asked to train, and how a configuration is stretched to another number of epochs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune.settings import Source
-from tune.training.config import MOST_SEED, TrainConfig
+from tune.training.config import MAX_SEED, TrainConfig
 
 TrainOn = Literal["all", "train"]
 
-LEAST_GAMMA = 1e-6
+MIN_GAMMA = 1e-6
 """The smallest gamma that TrainConfig allows."""
 
 
@@ -20,11 +20,11 @@ class Request:
     """The final model to train, and the data for it."""
 
     config: TrainConfig
-    """The configuration of the first seed, which is the search's own."""
+    """The configuration of the first seed, which is the one of the search."""
 
     trial_id: str
     train_on: TrainOn
-    """`all` includes the validation images, so nothing is validated; `train` leaves them out."""
+    """`all` includes the validation images, so that nothing is validated; `train` leaves them out."""
 
     data: Source
     data_dir: Path
@@ -32,18 +32,18 @@ class Request:
     split_seed: int
     weights: Path | None
     seeds: int = 1
-    """Number of trainings on different seeds, whose probabilities are averaged."""
+    """Number of trainings, on different seeds, whose probabilities are averaged."""
 
     tta: bool = False
     """Whether the test averages over shifted and mirrored views of each image."""
 
     def configs(self) -> list[TrainConfig]:
-        """The configuration of each training: its own seed first, then the numbers that follow."""
+        """The configuration of each training: first its own seed, then the integers after it."""
         first = self.config.seed
-        return [replace(self.config, seed=(first + number) % (MOST_SEED + 1)) for number in range(self.seeds)]
+        return [replace(self.config, seed=(first + number) % (MAX_SEED + 1)) for number in range(self.seeds)]
 
     def to_dict(self) -> dict[str, Any]:
-        """The part that a checkpoint keeps: everything but the data."""
+        """What a checkpoint keeps: everything except the data."""
         return {
             "trial_id": self.trial_id,
             "train_on": self.train_on,
@@ -53,20 +53,20 @@ class Request:
         }
 
     def resumed(self, kept: dict[str, Any]) -> Request:
-        """This request's data with what `to_dict` kept in a checkpoint."""
+        """This request, with everything but its data replaced by what `to_dict` returned for a checkpoint."""
         values = {**kept, "config": TrainConfig.from_dict(kept["config"])}
         return replace(self, **values)
 
 
 def at_horizon(config: TrainConfig, epochs: int) -> TrainConfig:
-    """The configuration for another number of epochs:
+    """The same configuration for another number of epochs:
 
-    - `cosine` and `one_cycle` span all epochs, and `warmup` is a share of all steps: they stretch by themselves.
-    - `step`: gamma becomes gamma^(old/new), so that the rate falls by the same factor over the whole training.
-    - `freeze_epochs` keeps its share of the epochs, rounded, and at least one.
+    - `cosine` and `one_cycle` span all epochs, and `warmup` is a share of all steps: they need no change.
+    - `step`: gamma becomes gamma^(old/new), so that the learning rate falls by the same factor over the whole training.
+    - `freeze_epochs` keeps its fraction of the epochs, rounded, but at least one.
     - Everything else stays as it is.
     """
     ratio = epochs / config.epochs
-    gamma = max(LEAST_GAMMA, config.gamma ** (1 / ratio)) if config.scheduler == "step" else config.gamma
+    gamma = max(MIN_GAMMA, config.gamma ** (1 / ratio)) if config.scheduler == "step" else config.gamma
     frozen = max(1, round(config.freeze_epochs * ratio)) if config.freeze_epochs else 0
     return replace(config, epochs=epochs, gamma=gamma, freeze_epochs=frozen)

@@ -16,7 +16,7 @@ from tune.training.config import TrainConfig
 
 
 def of_ours(config: TrainConfig, device: str) -> list[str]:
-    """The command that trains a configuration as a trial does (`throughput`)."""
+    """The command that trains a configuration the way a trial does (`throughput`)."""
     return [
         sys.executable,
         "-m",
@@ -26,14 +26,14 @@ def of_ours(config: TrainConfig, device: str) -> list[str]:
 
 
 class CannotMeasure(Exception):
-    """A measured process has failed; the message is one line that says why."""
+    """A measured process failed; the message is one line that says why."""
 
 
 class Trials:
-    """Processes that train at the same time; more are started when needed."""
+    """Processes that train at the same time; more are started as needed."""
 
     def __init__(self, command: Sequence[str], errors: IO[bytes]) -> None:
-        """`command` must understand the protocol of `throughput`; its stderr goes to `errors`."""
+        """`command` must speak the protocol of `throughput`; its stderr goes to `errors`."""
         self._command = command
         self._processes: list[subprocess.Popen[str]] = []
         self._errors = errors
@@ -48,7 +48,7 @@ class Trials:
             process.communicate()
 
     def run(self, trials: int, threads: int, seconds: float) -> list[dict[str, Any]]:
-        """Trains `trials` processes at once, after a warm-up, and returns their answers. CannotMeasure if one fails."""
+        """Warms up and trains in `trials` processes at once; returns their answers. CannotMeasure if one fails."""
         path = os.pathsep.join(filter(None, [str(Path(tune.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
         while len(self._processes) < trials:
             self._processes.append(
@@ -58,7 +58,7 @@ class Trials:
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
                     env={**os.environ, "PYTHONPATH": path},
-                    start_new_session=True,  # Ctrl-C reaches the search, which ends them
+                    start_new_session=True,  # Ctrl-C is for the search, which ends them
                     text=True,
                 )
             )
@@ -78,5 +78,5 @@ class Trials:
         except (BrokenPipeError, ValueError) as error:  # an empty line means that the process has ended
             self._errors.seek(0)
             said = self._errors.read().decode(errors="replace").strip().splitlines()
-            raise CannotMeasure(said[-1] if said else "it ended without a word") from error
+            raise CannotMeasure(said[-1] if said else "it ended without a message") from error
         return answers

@@ -1,25 +1,62 @@
-"""Facts about the data sets that need neither data nor torch: sizes, splits, and whether they are prepared."""
+"""The data sets that `--data` can name, and what is known of them before they are opened. No torch.
+
+To add one: write a module like `cifar100`, and name it in `settings.Source` and in the table below.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tune.settings import Source
-from tune.training import cifar100, images, synthetic
+from tune.training import cifar100, images, synthetic, synthetic_ood
+from tune.training.images import Split
 
 CLASSES = 100
 
-TRAIN_IMAGES: dict[Source, int] = {"cifar100": cifar100.TRAIN_IMAGES, "synthetic": synthetic.TRAIN_IMAGES}
-"""Images in the training part of each data set, equally many in each class."""
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: its size, and how its files are made. Each function takes the folder that `--data-dir` names."""
+
+    train_images: int
+    """Images in the training part, equally many in each class."""
+
+    arrow_file: Callable[[Path, Split], Path]
+    """Where the Arrow file of a split is, or will be."""
+
+    prepare: Callable[[Path, Split], Path]
+    """Makes that file if it is missing or damaged. ValueError or OSError if that fails."""
+
+    still_to_do: Callable[[Path, Split], str]
+    """How `prepare` will make a file that is missing, in words."""
+
+    ood_folder: Callable[[Path], Path]
+    """The folder of out-of-distribution files that go with it. OSError if it has to be made and cannot be."""
+
+
+DATA_SETS: dict[Source, DataSet] = {
+    "cifar100": DataSet(
+        cifar100.TRAIN_IMAGES, cifar100.arrow_file, cifar100.prepare, cifar100.still_to_do,
+        ood_folder=lambda root: Path("data/ood-test"),
+    ),
+    "synthetic": DataSet(
+        synthetic.TRAIN_IMAGES, synthetic.arrow_file, synthetic.prepare,
+        still_to_do=lambda root, split: "it will be drawn", ood_folder=synthetic_ood.prepare,
+    ),
+}  # fmt: skip
+
+TRAIN_IMAGES: dict[Source, int] = {name: each.train_images for name, each in DATA_SETS.items()}
 
 
 def split_sizes(source: Source, val_fraction: float, train_subset: int | None) -> tuple[int, int]:
-    """Numbers of images to train and to validate on. ValueError if the subset does not fit."""
-    images = TRAIN_IMAGES[source]
-    val = CLASSES * held_out(images // CLASSES, val_fraction)
-    check_subset(train_subset, images - val)
-    return train_subset or images - val, val
+    """The numbers of training and validation images. ValueError if the subset does not fit."""
+    total = TRAIN_IMAGES[source]
+    val = CLASSES * held_out(total // CLASSES, val_fraction)
+    check_subset(train_subset, total - val)
+    return train_subset or total - val, val
 
 
 def held_out(images: int, val_fraction: float) -> int:
@@ -44,23 +81,41 @@ def check_split(val_fraction: float, train: int, val: int) -> None:
         raise ValueError(f"--val-fraction {val_fraction:g} leaves no image a class to validate on; raise it.")
 
 
+def prepare(source: Source, root: Path, split: Split) -> Path:
+    """The Arrow file of one split, made if it is missing. ValueError if that fails."""
+    try:
+        return DATA_SETS[source].prepare(root, split)
+    except OSError as error:
+        raise unusable(root, str(error)) from error
+
+
+def ood_folder(source: Source, root: Path) -> Path:
+    """The out-of-distribution files that `tune.finalize` reads by default. ValueError if they cannot be made."""
+    try:
+        return DATA_SETS[source].ood_folder(root)
+    except OSError as error:
+        raise unusable(root, error.strerror or str(error)) from error
+
+
+def arrow_file(source: Source, root: Path, split: Split) -> Path:
+    """Where the Arrow file of one split is, or will be."""
+    return DATA_SETS[source].arrow_file(root, split)
+
+
 def still_to_do(source: Source, root: Path) -> str:
     """How the training part will be prepared, for example `it will be downloaded`; empty if it is ready."""
-    if source == "synthetic":
-        return "" if synthetic.arrow_file(root, "train").is_file() else "it will be drawn"
-    return "" if cifar100.arrow_file(root, "train").is_file() else cifar100.still_to_do(root, "train")
+    return "" if arrow_file(source, root, "train").is_file() else DATA_SETS[source].still_to_do(root, "train")
 
 
 def fingerprint(source: Source, root: Path) -> str | None:
     """The fingerprint of the training part; None if that is not prepared yet."""
-    arrow = (synthetic if source == "synthetic" else cifar100).arrow_file(root, "train")
-    with suppress(OSError, ValueError):  # not there, or damaged and to be made anew
-        return str(images.read_metadata(arrow)["fingerprint"])
+    with suppress(OSError, ValueError):  # missing, or damaged and about to be made again
+        return str(images.read_metadata(arrow_file(source, root, "train"))["fingerprint"])
     return None
 
 
 def unusable(root: Path, why: str) -> ValueError:
-    """The error for a folder in which the data cannot be prepared."""
+    """The error to raise for a folder in which the data cannot be prepared."""
     return ValueError(
         f"The data can not be prepared in {root.absolute()} ({why}). "
         "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."

@@ -1,4 +1,4 @@
-"""The state of a training: model, optimizer, schedule and counters, as checkpoints keep them."""
+"""The state of a training, as checkpoints keep it: model, optimizer, schedule and counters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tune.training.config import TrainConfig
 
 @dataclass
 class Training:
-    """A training in progress. It needs no random state, since each epoch seeds its generators from (seed, epoch)."""
+    """A training in progress. It holds no random state, since each epoch seeds its generators from (seed, epoch)."""
 
     config: TrainConfig
     preprocessing: Preprocessing
     model: nn.Module
-    """The network that is trained; with `ema` it is not the one that is evaluated (see `eval_model`)."""
+    """The network being trained. With `ema` another one is evaluated: `eval_model`."""
 
     optimizer: Optimizer
     schedule: LRScheduler
@@ -33,7 +33,7 @@ class Training:
     """Seconds that these epochs took, validation included."""
 
     micro_batches: int = 1
-    """Number of parts that each batch is split into; it doubles when memory runs out."""
+    """Into how many parts each batch is split; doubles whenever memory runs out."""
 
     average: WeightAverage | None = field(init=False)
     """The averaged network; None if `ema` is off."""
@@ -61,10 +61,10 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resumes from what `state_dict` returned. ValueError if it belongs to another configuration."""
-        if TrainConfig.from_dict(state["config"]) != self.config:  # fills in fields that older versions did not have
-            raise ValueError("The checkpoint was written by another configuration; start without it.")
+        if TrainConfig.from_dict(state["config"]) != self.config:  # fills in fields that an older version lacked
+            raise ValueError("The checkpoint belongs to another configuration; start without it.")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch trains on the tensors given
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would train these very tensors
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

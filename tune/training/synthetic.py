@@ -1,7 +1,7 @@
-"""A drawn stand-in for CIFAR-100, for demo and tests: 20 shapes (the groups) in 5 patterns each (the classes).
+"""A synthetic stand-in for CIFAR-100, for demos and tests: 20 shapes (the superclasses), each in 5 patterns.
 
-The same bytes on every machine: only what IEEE 754 rounds exactly is used (+ - * / sqrt floor), hence no sine, no exp,
-no sums of floats in an order of NumPy's choice, and rotations by rational points of the circle.
+The bytes are the same on every machine. Drawing uses only operations that IEEE 754 rounds correctly (+ - * / sqrt
+floor): no sine, no exp, no sum whose order NumPy chooses, and rotations by rational points of the unit circle.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
 from tune.training import images
+from tune.training.images import Split
 
 VERSION = 1
-"""One more whenever a pixel changes."""
+"""Raise it whenever a pixel changes."""
 
 TRAIN_IMAGES = 12_000
 TEST_IMAGES = 2_000
 
-Split = Literal["train", "test"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
 
 
-# Shapes: about the signed distance to the edge, negative inside. The shape fills -1..1; y points down.
+# Shapes: the approximate signed distance to the edge, negative inside. A shape fills [-1, 1] in x and y; y points down.
 
 
 def _disc(x: Floats, y: Floats, radius: float) -> Floats:
@@ -42,20 +42,20 @@ def _box(x: Floats, y: Floats, width: float, height: float) -> Floats:
 
 
 def _wedge(x: Floats, y: Floats, width: float, height: float) -> Floats:
-    """A triangle with its tip at the origin and its base, 2 * width wide, at y = height."""
+    """A triangle with its apex at the origin and a base of 2 * width at y = height."""
     slope = math.sqrt(width * width + height * height)
     distance: Floats = np.maximum((np.abs(x) * height - y * width) / slope, y - height)
     return distance
 
 
 def _petals(x: Floats, y: Floats, radius: float, depth: float) -> Floats:
-    """A disc whose edge waves five times: cos(5 a) is a polynomial of cos(a)."""
+    """A disc with five lobes: cos(5 a) is a polynomial in cos(a)."""
     r = _disc(x, y, -1e-3)
     c = y / r
     return r - radius + depth * c * (5.0 - c * c * (20.0 - 16.0 * c * c))
 
 
-_either, _both = np.minimum, np.maximum
+_either, _both = np.minimum, np.maximum  # union and intersection of shapes
 
 _SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "disc": lambda x, y: _disc(x, y, 0.85),
@@ -81,11 +81,11 @@ _SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
 }
 
 
-# Patterns: positive where the second colour goes; d is the distance to the shape's edge.
+# Patterns: positive where the second colour shows; d is the distance to the shape's edge.
 
 
 def wave(x: Floats) -> Floats:
-    """A triangle wave of period 1 between -1 and 1."""
+    """A triangle wave between -1 and 1, of period 1."""
     wave: Floats = np.abs((x - np.floor(x)) * 4.0 - 2.0) - 1.0
     return wave
 
@@ -99,14 +99,14 @@ _PATTERNS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
 }
 
 CLASS_NAMES: tuple[str, ...] = tuple(f"{pattern} {shape}" for shape in _SHAPES for pattern in _PATTERNS)
-"""Class c is shape c // 5 in pattern c % 5."""
+"""Class c has shape c // 5 and pattern c % 5."""
 
 
 # Drawing
 
 
 def uniform(rng: Generator, low: float, high: float, *shape: int) -> Floats:
-    # Not rng.uniform: a compiler may fuse its multiplication and addition, which rounds otherwise.
+    # Not rng.uniform: a compiler may fuse its multiply and add, which changes the rounding.
     return low + (high - low) * rng.random(shape, dtype=np.float32)
 
 
@@ -116,7 +116,7 @@ def to_bytes(values: Floats) -> Bytes:
 
 
 def _rgb(hue: Floats, saturation: Floats, value: Floats) -> Floats:
-    """HSV, each (n, 1, 1, 1), hue in turns, as RGB (n, 1, 1, 3) from 0 to 1."""
+    """HSV to RGB, (n, 1, 1, 1) each -> (n, 1, 1, 3), all in [0, 1]; a hue of 1 is a full turn."""
     sector = hue * 6.0 + np.array([5.0, 3.0, 1.0], np.float32)
     sector = sector - np.floor(sector / 6.0) * 6.0
     colour: Floats = value - value * saturation * np.clip(np.minimum(sector, 4.0 - sector), 0.0, 1.0)
@@ -129,9 +129,10 @@ def _any_colour(rng: Generator, n: int) -> Floats:
 
 
 def _pose(rng: Generator, n: int, place: float, tilt: float, sizes: tuple[float, float]) -> tuple[Floats, ...]:
-    """x and y (n, 32, 32) of the pixels as n objects see them, and the objects' sizes in pixels (n, 1, 1).
+    """The pixels' x and y in the coordinates of n objects, (n, 32, 32) each, and the objects' sizes in px, (n, 1, 1).
 
-    The objects lie within `place` pixels of the centre, turned by up to `tilt`, the tangent of half an angle.
+    In x and y, objects lie within `place` px of the centre. They are rotated by up to `tilt`, the tangent of half the
+    angle.
     """
     axis = np.arange(images.SIDE, dtype=np.float32) - (images.SIDE - 1) / 2
     x = axis[None, None, :] - uniform(rng, -place, place, n, 1, 1)
@@ -143,12 +144,12 @@ def _pose(rng: Generator, n: int, place: float, tilt: float, sizes: tuple[float,
 
 
 def _paint(canvas: Floats, cover: Floats, colour: Floats) -> None:
-    """Lays colours (n, 1, 1, 3) over the canvas (n, 32, 32, 3) as far as the cover (n, 32, 32) reaches 1."""
+    """Blends colours (n, 1, 1, 3) into the canvas (n, 32, 32, 3), with the opacity `cover` (n, 32, 32)."""
     canvas += np.clip(cover, 0.0, 1.0)[..., None] * (colour - canvas)
 
 
 def _ground(rng: Generator, n: int) -> Floats:
-    """n backgrounds (n, 32, 32, 3): one colour shading into another, and three bricks that mean nothing."""
+    """n backgrounds (n, 32, 32, 3): one colour shading into another, with three bricks as distractors."""
     canvas = np.repeat(np.repeat(_any_colour(rng, n), images.SIDE, axis=1), images.SIDE, axis=2)
     x, _, _ = _pose(rng, n, 8.0, 1.0, (12.0, 30.0))
     _paint(canvas, 0.5 + x, _any_colour(rng, n))
@@ -161,7 +162,7 @@ def _ground(rng: Generator, n: int) -> Floats:
 def _draw_class(rng: Generator, label: int, n: int) -> Bytes:
     """n images (n, 32, 32, 3) of one class.
 
-    The shape's hue is its group's, give or take that of both neighbours: a hint that a network learns first.
+    The hue is that of the shape, give or take one neighbour's on either side: a hint that a network learns first.
     """
     one = (n, 1, 1, 1)
     shape, pattern = divmod(label, len(_PATTERNS))
@@ -180,7 +181,7 @@ def _draw_class(rng: Generator, label: int, n: int) -> Bytes:
 
 
 def draw(split: Split) -> tuple[Bytes, NDArray[np.int64]]:
-    """Images (n, 32, 32, 3) and labels (n,): 0, 1 .. 99, 0, 1 .., so that each hundred in a row is balanced."""
+    """Images (n, 32, 32, 3) and labels (n,): 0, 1, .., 99, 0, 1, .., so that every hundred in a row is balanced."""
     n = TRAIN_IMAGES if split == "train" else TEST_IMAGES
     rng = Generator(PCG64((VERSION, 0 if split == "train" else 1)))
     classes = len(CLASS_NAMES)
@@ -191,12 +192,12 @@ def draw(split: Split) -> tuple[Bytes, NDArray[np.int64]]:
 
 
 def arrow_file(root: Path, split: Split) -> Path:
-    """Where `prepare` puts a part."""
+    """Where `prepare` writes a split."""
     return root / "arrow" / f"synthetic-v{VERSION}-{split}.arrow"
 
 
 def prepare(root: Path, split: Split) -> Path:
-    """The Arrow file of a part under `root`, drawn (2 s on one core) unless it is there and whole."""
+    """The Arrow file of a split, drawn (in 2 s on one core) if it is missing or damaged."""
     path = arrow_file(root, split)
     try:
         images.read_metadata(path)

@@ -1,4 +1,4 @@
-"""19 corruptions of the synthetic test images, in the layout of the OOD challenge."""
+"""The synthetic test images under 19 corruptions, in the layout of the out-of-distribution challenge."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from numpy.random import PCG64, Generator
 
 from tune.files import whole
-from tune.training import images, sources, synthetic
+from tune.training import images, synthetic
 from tune.training.synthetic import VERSION, Floats, to_bytes, uniform, wave
 
 OOD_IMAGES = 100
-"""Images a severity: the first ones of the test set, one of each class."""
+"""Images per severity: the first of the test set, one of each class."""
 
-# Corruptions: images (n, 32, 32, 3) as floats from 0 to 255, a severity from 1 to 5, and a generator that is at the
-# same state for each severity, so that a stronger one changes the same places more.
+# Each corruption takes images (n, 32, 32, 3) as floats in [0, 255], a severity from 1 to 5, and a generator. The
+# generator starts from the same state at every severity, so a higher one changes the same places more.
 
 
 def _moved(x: Floats, down: int, right: int) -> Floats:
-    """The images moved by whole pixels; their edge is repeated."""
+    """The images shifted by whole pixels; the edge pixels are repeated."""
     rows, columns = (np.clip(np.arange(images.SIDE) - by, 0, images.SIDE - 1) for by in (down, right))
     return x[:, rows][:, :, columns]
 
 
 def _jittered(x: Floats, down: Floats, right: Floats) -> Floats:
-    """Each pixel from so many pixels, (n, 32, 32) or less, above and to its left."""
+    """Takes each pixel from `down` pixels above and `right` pixels to the left of it; both broadcast to (n, 32, 32)."""
     axis = np.arange(images.SIDE)
     rows, columns = (
         np.clip(np.floor(at + by + 0.5), 0, images.SIDE - 1).astype(np.int64)
@@ -116,17 +116,10 @@ def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
 
 
 def prepare(root: Path) -> Path:
-    """The folder of 19 corruptions of the first test images, laid out as the challenge's; drawn where not whole.
+    """The folder of the 19 files, named as in the challenge; missing and damaged ones are drawn.
 
-    Each file is uint8 (5 * OOD_IMAGES, 32, 32, 3), the severities one after another. ValueError if it can not be made.
+    Each is uint8 (5 * OOD_IMAGES, 32, 32, 3), one severity after another. OSError if the folder cannot be written to.
     """
-    try:
-        return _drawn(root)
-    except OSError as error:
-        raise sources.unusable(root, error.strerror or str(error)) from error
-
-
-def _drawn(root: Path) -> Path:
     folder = root / f"synthetic-v{VERSION}-ood"
     folder.mkdir(parents=True, exist_ok=True)
     clean = images.read(synthetic.prepare(root, "test")).pixels[:OOD_IMAGES].numpy().astype(np.float32)

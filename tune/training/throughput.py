@@ -3,13 +3,12 @@
     python -m tune.training.throughput '{"config": {...}, "device": "cpu"}'
 
 It reads one JSON object per line and answers each with another: {"threads": 2} warms up on that many cores,
-{"seconds": 3.0} trains. It ends with its input, and keeps its memory until then.
+{"seconds": 3.0} trains. It exits at the end of its input, and keeps its memory until then.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -27,13 +26,13 @@ from tune.training.loop import EpochResult, fit
 from tune.training.sources import CLASSES
 
 EPOCH_S = 0.5
-"""Seconds per epoch: long enough for per-epoch costs not to matter, short enough to end soon."""
+"""Seconds per epoch: long enough to make per-epoch costs negligible, short enough to end in time."""
 
-MOST_IMAGES = 50_000
+MAX_IMAGES = 50_000
 
 
 def noise(count: int, device: torch.device) -> TrainingData:
-    """`count` images of noise, since their content does not change the time."""
+    """`count` images of noise, as the content does not affect the time."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (count, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator)
     labels = torch.arange(count) % CLASSES
@@ -41,7 +40,7 @@ def noise(count: int, device: torch.device) -> TrainingData:
     return TrainingData(images, None).to(device)
 
 
-class Trained:
+class NoiseTraining:
     """A training on noise that can be continued epoch by epoch."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
@@ -51,12 +50,12 @@ class Trained:
         self._images = 0
 
     def get_ready(self) -> None:
-        """Finds the number of images for an epoch of EPOCH_S, and trains the first such epoch."""
+        """Finds how many images an epoch of EPOCH_S takes, and trains the first such epoch."""
         self._begin(self._config.batch_size)
-        took = min(next(self._epochs).wall_s for _ in range(2))  # the first one selects kernels and allocates memory
+        took = min(next(self._epochs).wall_s for _ in range(2))  # the first selects kernels and allocates memory
         batches = round(EPOCH_S / took)
         if batches > 1:
-            self._begin(min(batches, MOST_IMAGES // self._config.batch_size) * self._config.batch_size)
+            self._begin(min(batches, MAX_IMAGES // self._config.batch_size) * self._config.batch_size)
             next(self._epochs)
 
     def _begin(self, images: int) -> None:
@@ -64,7 +63,7 @@ class Trained:
         self._epochs = fit(self._config, noise(images, self._device), self._device)
 
     def run(self, seconds: float) -> dict[str, Any]:
-        """Trains for at least that long; returns images/s, memory, and whether batches had to be split.
+        """Trains for at least `seconds`; returns images/s, memory, and whether batches had to be split.
 
         `waiting` is the share of the time that its threads waited for a core, because other processes had them.
         """
@@ -77,11 +76,11 @@ class Trained:
 
 
 def memory(device: torch.device) -> dict[str, float]:
-    """In MB: on a GPU the memory that all processes use and the total; on a CPU the peak of this process."""
+    """In MB. GPU: what all processes on it use, and its total memory. CPU: the peak of this process."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return {"memory_mb": (total - free) / 2**20, "total_mb": total / 2**20}
-    return {"memory_mb": own_peak_mb()}
+    return {"memory_mb": host.peak_memory_mb(device)}
 
 
 def waited_s() -> float:
@@ -93,26 +92,17 @@ def waited_s() -> float:
     return waited_ns / 1e9
 
 
-def own_peak_mb() -> float:
-    """Peak memory of this process in MB. Linux's `ru_maxrss` would include the process that started it."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
-    unit = 1 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
 def main(argument: str) -> None:
     asked = json.loads(argument)
-    trained = Trained(TrainConfig.from_dict(asked["config"]), torch.device(asked["device"]))
+    training = NoiseTraining(TrainConfig.from_dict(asked["config"]), torch.device(asked["device"]))
     with host.at_full_speed():
         for line in sys.stdin:
             told, answer = json.loads(line), {}
             if "threads" in told:
                 torch.set_num_threads(told["threads"])
-                trained.get_ready()
+                training.get_ready()
             else:
-                answer = trained.run(told["seconds"])
+                answer = training.run(told["seconds"])
             print(json.dumps(answer), flush=True)
 
 

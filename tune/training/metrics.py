@@ -1,4 +1,4 @@
-"""Accuracy and loss of a finished model on labelled images, with 95 % intervals, for one model and over seeds."""
+"""Accuracy and loss of a finished model on labelled images, with 95 % intervals, and their spread over seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tune.training.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predictions:
     """A model's predictions for labelled images."""
 
     labels: Tensor
@@ -36,12 +36,12 @@ class Judged:
     @property
     def accuracy(self) -> float:
         """Percentage of images whose most likely class is the label."""
-        return 100 * self._hits / len(self.labels)
+        return 100 * self._correct / len(self.labels)
 
     @property
     def losses(self) -> Tensor:
         """Cross-entropy of each image in nats, float32 (n,)."""
-        return -self._of_label
+        return -self._label_log_probability
 
     @property
     def probability(self) -> Tensor:
@@ -51,18 +51,18 @@ class Judged:
     @property
     def probability_of_label(self) -> Tensor:
         """Probability of the true class, float32 (n,)."""
-        return self._of_label.exp()
+        return self._label_log_probability.exp()
 
     @property
-    def _hits(self) -> int:
+    def _correct(self) -> int:
         return int((self.predicted == self.labels).sum())
 
     @property
-    def _of_label(self) -> Tensor:
+    def _label_log_probability(self) -> Tensor:
         return self.log_probabilities.gather(1, self.labels[:, None]).squeeze(1)
 
-    def figures(self) -> dict[str, Any]:
-        """As in metrics.json: accuracy (%) with Wilson's 95 % interval, mean loss (nats) with the normal one."""
+    def metrics(self) -> dict[str, Any]:
+        """For metrics.json: accuracy (%) with Wilson's 95 % interval, mean loss (nats) with a normal 95 % interval."""
         n, losses = len(self.labels), self.losses.double()
         loss, half = losses.mean().item(), Z95 * losses.std().item() / n**0.5
         return {
@@ -75,29 +75,29 @@ class Judged:
 
 
 @torch.inference_mode()
-def judge(predictor: Predictor, images: ImageSet, done: Callable[[int], None] = lambda count: None) -> Judged:
-    """Predicts all images in batches; `done` is called with the size of each. The result is on the CPU."""
+def predict(predictor: Predictor, images: ImageSet, done: Callable[[int], None] = lambda count: None) -> Predictions:
+    """Classifies all images in batches, and calls `done` with the size of each. The result is on the CPU."""
     answers = []
     batch_size = batch_size_at(predictor.preprocessing.image_size, images.pixels.device)
     for rows in torch.split(images.index, batch_size):
         answers.append(predictor(images.pixels[rows]))
         done(len(rows))
-    return Judged(images.labels[images.index].cpu(), torch.cat(answers).cpu())
+    return Predictions(images.labels[images.index].cpu(), torch.cat(answers).cpu())
 
 
-def mean_of(each: Sequence[Judged]) -> Judged:
-    """The predictions of an ensemble: the mean of its members' probabilities."""
+def ensemble_mean(each: Sequence[Predictions]) -> Predictions:
+    """The predictions of an ensemble: its members' mean probabilities."""
     if len(each) == 1:
         return each[0]
     together = torch.stack([one.log_probabilities for one in each]).logsumexp(0) - math.log(len(each))
-    return Judged(each[0].labels, together)
+    return Predictions(each[0].labels, together)
 
 
-def over_seeds(values: Sequence[float], most: float = math.inf) -> dict[str, Any]:
-    """Mean, standard deviation and 95 % interval of the mean (Student's t) of at least two seeds.
+def over_seeds(values: Sequence[float], largest: float = math.inf) -> dict[str, Any]:
+    """Mean and standard deviation over two seeds or more, and the 95 % interval of the mean (Student's t).
 
-    The interval is clipped to the values that are possible, 0 to `most`: 100 for accuracies.
+    The interval is clipped to possible values, from 0 to `largest`, which is 100 for accuracies.
     """
     mean, spread = statistics.mean(values), statistics.stdev(values)
     half = float(t.ppf(0.975, len(values) - 1)) * spread / len(values) ** 0.5
-    return {"mean": mean, "sd": spread, "interval95": [max(0.0, mean - half), min(most, mean + half)]}
+    return {"mean": mean, "sd": spread, "interval95": [max(0.0, mean - half), min(largest, mean + half)]}

@@ -6,26 +6,26 @@ import numpy as np
 import torch
 from scipy import stats
 
-from tune.training import hashed_noise
+from tune.training import counter_rng
 
 IMAGES = torch.arange(400)
 
 
 def test_numbers_depend_on_the_image_not_on_its_batch() -> None:
-    whole = hashed_noise.uniform(1, 2, IMAGES, 50)
+    whole = counter_rng.uniform(1, 2, IMAGES, 50)
     some = torch.tensor([7, 399, 0])
-    assert torch.equal(hashed_noise.uniform(1, 2, some, 50), whole[some])
-    assert torch.equal(hashed_noise.uniform(1, 2, IMAGES, 20), whole[:, :20])
+    assert torch.equal(counter_rng.uniform(1, 2, some, 50), whole[some])
+    assert torch.equal(counter_rng.uniform(1, 2, IMAGES, 20), whole[:, :20])
 
 
 def test_the_numbers_never_change() -> None:
     """val_robust_acc of an old run and of a new one compare only then."""
-    found = hashed_noise.uniform(20_000, 1, torch.tensor([0, 49_999]), 3)
+    found = counter_rng.uniform(20_000, 1, torch.tensor([0, 49_999]), 3)
     assert (found * 2**24).long().tolist() == [[2704561, 8360633, 6996446], [5881320, 4822721, 1435267]]
 
 
 def test_uniform_numbers_are_uniform_and_independent() -> None:
-    parts = [hashed_noise.uniform(seed, stream, IMAGES, 100) for seed, stream in ((1, 1), (1, 2), (2, 1))]
+    parts = [counter_rng.uniform(seed, stream, IMAGES, 100) for seed, stream in ((1, 1), (1, 2), (2, 1))]
     for part in parts:
         assert part.min() >= 0
         assert part.max() < 1
@@ -37,6 +37,6 @@ def test_uniform_numbers_are_uniform_and_independent() -> None:
 
 
 def test_normal_numbers_are_normal() -> None:
-    found = hashed_noise.normal(1, 1, IMAGES, 100).flatten().numpy()
+    found = counter_rng.normal(1, 1, IMAGES, 100).flatten().numpy()
     assert stats.kstest(found, "norm").pvalue > 0.001
-    assert np.isfinite(hashed_noise.normal(3, 1, torch.arange(2000), 1000).numpy()).all()
+    assert np.isfinite(counter_rng.normal(3, 1, torch.arange(2000), 1000).numpy()).all()

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tune.training.figures import Judged, mean_of, over_seeds
+from tune.training.metrics import Predictions, ensemble_mean, over_seeds
 
 
 def test_over_seeds_is_students_interval() -> None:
@@ -29,10 +29,10 @@ def test_an_interval_over_seeds_stays_where_values_can_lie() -> None:
 
 def test_the_mean_of_an_ensembles_members_is_of_probabilities() -> None:
     labels = torch.tensor([0, 1])
-    one = Judged(labels, torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log())
-    other = Judged(labels, torch.tensor([[0.2, 0.8], [0.1, 0.9]]).log())
-    both = mean_of([one, other])
+    one = Predictions(labels, torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log())
+    other = Predictions(labels, torch.tensor([[0.2, 0.8], [0.1, 0.9]]).log())
+    both = ensemble_mean([one, other])
     assert both.log_probabilities.exp().flatten().tolist() == pytest.approx([0.55, 0.45, 0.35, 0.65])
     assert (one.accuracy, other.accuracy, both.accuracy) == (50.0, 50.0, 100.0)
     assert both.losses.tolist() == pytest.approx([-math.log(0.55), -math.log(0.65)])
-    assert mean_of([one]) is one
+    assert ensemble_mean([one]) is one
