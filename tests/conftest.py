@@ -30,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that start Ray come first: with several processes (`-n 2 --dist loadfile`) they take the longest."""
+    """The files that start Ray come first: they take the longest, and a long one at the end would run alone."""
     slow = {item.location[0] for item in items if uses_ray(item)}
     items.sort(key=lambda item: item.location[0] not in slow)
 

@@ -25,11 +25,12 @@ TRAIN_IMAGES = 2000
 
 @pytest.fixture(scope="module")
 def few_root(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A --data-dir with the first synthetic images to train on. The test images and OOD files are still to be drawn."""
+    """A --data-dir with 2,000 synthetic images to train on and 1,000 to test on. OOD files are still to be drawn."""
     root = tmp_path_factory.mktemp("few")
     every = images.read(data.prepare("synthetic", synthetic_root, "train"))
-    few = every.pixels[:TRAIN_IMAGES].numpy(), every.labels[:TRAIN_IMAGES].numpy()
-    images.write(synthetic.arrow_file(root, "train"), *few, {"class_names": every.class_names})
+    for split, some in (("train", slice(TRAIN_IMAGES)), ("test", slice(TRAIN_IMAGES, TRAIN_IMAGES + 1000))):
+        few = every.pixels[some].numpy(), every.labels[some].numpy()
+        images.write(synthetic.arrow_file(root, split), *few, {"class_names": every.class_names})
     return root
 
 

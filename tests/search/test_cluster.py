@@ -108,6 +108,17 @@ def test_a_trial_on_a_node_that_does_not_see_the_runs_folder_is_not_kept(synthet
 # A cluster.
 
 
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Cluster]:
+    """A single node, which has a core."""
+    running = Cluster(cpus=1, hidden=[tmp_path])
+    try:
+        running.start(0, Path("/"))
+        yield running
+    finally:
+        running.stop()
+
+
 @pytest.fixture(scope="module")
 def cluster(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A core a node. In the two that are no head all folders of the project and of the test are others."""
@@ -122,7 +133,7 @@ def cluster(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         running.stop()
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster, synthetic_root: Path) -> None:
     """The last node is killed while each of the three trains."""
     search = Search(cluster, synthetic_root, "lost", "--max-epochs", "16")
@@ -149,21 +160,21 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
     assert all([path.name for path in folder.iterdir()] == ["__init__.py"] for folder in seen)
 
 
-@pytest.mark.alone
+@pytest.mark.starts_ray
 def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
-    cluster: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    head: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = asked_of(cluster, synthetic_root, "wide", "--cpus-per-trial", "2")
+    asked = asked_of(head, synthetic_root, "wide", "--cpus-per-trial", "2")
     assert cli.run(run.prepare, asked) == cli.WRONG_INPUT
     expected = "error: A trial needs 2 CPU cores, but there are 1; lower --cpus-per-trial.\n"
     assert capsys.readouterr().err == expected
-    assert not (cluster.hidden[-1] / "wide").exists()
+    assert not (head.hidden[-1] / "wide").exists()
     monkeypatch.setattr(joining.services, "find_node_ids", lambda: {"0" * 56})
     with pytest.raises(ValueError, match=r"this machine is not a node of the cluster at .*ray start --address="):
-        joining.look(cluster.address)
+        joining.look(head.address)
     monkeypatch.setattr(joining.ray, "__version__", "2.0.0")
     with pytest.raises(ValueError, match=r"runs Ray .* and Python .*, but this is Ray 2.0.0 and .*must be the same"):
-        joining.look(cluster.address)
+        joining.look(head.address)
 
 
 @pytest.mark.slow

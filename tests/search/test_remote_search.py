@@ -43,14 +43,14 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def arguments(tmp_path: Path, small_root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def arguments(tmp_path: Path, small_root: Path, in_turns: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Of a search; without --storage."""
     monkeypatch.setattr(mirror, "UPLOAD_EVERY_S", 0.2)
     monkeypatch.setattr(launch, "REMOTE_CHECKPOINT_EVERY_S", 0.0)
     (tmp_path / "space.py").write_text(SPACE)
     given = ["--space", str(tmp_path / "space.py"), "--data", "synthetic", "--data-dir", str(small_root)]
     given += ["--train-subset", "500", "--val-fraction", "0.1", "--search", "random", "--scheduler", "none"]
-    return [*given, "--gpus-per-trial", "0", "--cpus-per-trial", "2", "--wandb", "disabled", "--no-dashboard"]
+    return [*given, "--gpus-per-trial", "0", "--cpus-per-trial", "1", "--wandb", "disabled", "--no-dashboard"]
 
 
 @contextmanager

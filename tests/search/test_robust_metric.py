@@ -107,7 +107,7 @@ def test_a_dry_run_says_when_it_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_ray")
-def test_a_search_by_it(tmp_path: Path) -> None:
+def test_a_search_by_it(tmp_path: Path, in_turns: None) -> None:
     space = tmp_path / "space.py"
     space.write_text(SPACE)
     more = (*SMALL[:2], "--trials", "4", "--max-epochs", "4", "--metric", METRIC, "--confirm", "1", "--seeds", "2")

@@ -42,8 +42,7 @@ SPACE = SearchSpace(
 )
 """
 
-SMALL = ("--train-subset", "500", "--val-fraction", "0.1")
-"""Two threads on two busy cores wait for each other: what needs them stays small."""
+SMALL = ("--train-subset", "500", "--val-fraction", "0.1", "--cpus-per-trial", "1")
 
 
 @pytest.fixture
@@ -75,7 +74,9 @@ def configs(folder: RunFolder) -> dict[str, dict[str, Any]]:
 def test_a_search_leaves_what_the_contract_says(
     space: Path, tmp_path: Path, synthetic_root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code, folder = search(space, tmp_path, synthetic_root, "one", "--trials", "6", "--max-epochs", "4")
+    code, folder = search(
+        space, tmp_path, synthetic_root, "one", "--val-fraction", "0.05", "--trials", "6", "--max-epochs", "4"
+    )
     assert code == cli.DONE
     trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
     epochs = folder.read_rows("epochs.parquet")
@@ -116,10 +117,10 @@ def test_a_search_leaves_what_the_contract_says(
 
 
 def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
-    space: Path, tmp_path: Path, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch
+    space: Path, tmp_path: Path, synthetic_root: Path, in_turns: None
 ) -> None:
     """What lies on the disk when ASHA has let a trial go on is all that a kill -9 leaves."""
-    alone = (*SMALL, "--cpus-per-trial", "2", "--max-epochs", "3", "--trials", "5")
+    small = (*SMALL, "--max-epochs", "3", "--trials", "5")
     left: list[Path] = []
     write = Journal.write
 
@@ -128,9 +129,9 @@ def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
         left.append(tmp_path / "left" / str(len(left)) / "one")
         shutil.copytree(journal.folder.path, left[-1], ignore=shutil.ignore_patterns("ray"))
 
-    monkeypatch.setattr(Journal, "write", keep)
-    _, whole = search(space, tmp_path, synthetic_root, "one", *alone)
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Journal, "write", keep)
+        _, whole = search(space, tmp_path, synthetic_root, "one", *small)
     rungs = [RunFolder(path).read_json("rungs.json")["rungs"] for path in left]
     running = [{row["status"] for row in RunFolder(path).read_rows("trials.parquet")} for path in left]
     died = next(i for i, rung in enumerate(rungs) if len(rung["1"]) >= 3 and "running" in running[i])
@@ -155,10 +156,10 @@ def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
 
 
 def test_the_best_are_trained_again_on_other_seeds_and_a_death_among_the_reruns_loses_nothing(
-    space: Path, tmp_path: Path, synthetic_root: Path, capsys: pytest.CaptureFixture[str]
+    space: Path, tmp_path: Path, synthetic_root: Path, in_turns: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     space.write_text(SPACE[: SPACE.index("    baselines")] + ")\n")
-    asked = (*SMALL, "--cpus-per-trial", "2", "--max-epochs", "1", "--trials", "3", "--confirm", "2", "--seeds", "2")
+    asked = (*SMALL, "--max-epochs", "1", "--trials", "3", "--confirm", "2", "--seeds", "2")
     code, folder = search(space, tmp_path, synthetic_root, "one", *asked)
     assert code == cli.DONE
     rows = confirm.reruns(folder)
@@ -192,7 +193,7 @@ def test_the_best_are_trained_again_on_other_seeds_and_a_death_among_the_reruns_
 
 @pytest.mark.slow
 def test_a_warm_start_outlives_the_run_it_came_from(
-    space: Path, tmp_path: Path, synthetic_root: Path, capsys: pytest.CaptureFixture[str]
+    space: Path, tmp_path: Path, synthetic_root: Path, in_turns: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Twelve trials of an earlier run, made by hand, whose best has lr 0.012."""
     space.write_text(SPACE[: SPACE.index("    baselines")] + ")\n")
@@ -210,8 +211,8 @@ def test_a_warm_start_outlives_the_run_it_came_from(
         rows.append(ended | columns)
     earlier.write_table("trials.parquet", rows, TRIALS)
     earlier.write_json("best.json", {"trial_id": "0011"})
-    alone = (*SMALL, "--cpus-per-trial", "2", "--max-epochs", "1", "--trials", "2", "--warm-start", "earlier")
-    code, folder = search(space, tmp_path, synthetic_root, "one", *alone)
+    small = (*SMALL, "--max-epochs", "1", "--trials", "2", "--warm-start", "earlier")
+    code, folder = search(space, tmp_path, synthetic_root, "one", *small)
     assert code == cli.DONE
     out = capsys.readouterr().out
     assert "Warm start: earlier, 12 of 12 trials are known from the start; its best, trial 0011, runs right" in out

@@ -57,7 +57,9 @@ def left_alone(
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """The epochs of that search when nothing happens to it."""
     storage = tmp_path_factory.mktemp("alone")
-    folder = searched(asked(storage, synthetic_root), "whole")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(launch, "_at_once", lambda share: 1)
+        folder = searched(asked(storage, synthetic_root), "whole")
     assert not (folder.path / "checkpoints").exists(), "nothing is kept of trials that have ended"
     return rows(folder)
 
@@ -97,10 +99,9 @@ def kill_a_trial() -> bool:
 
 @pytest.mark.usefixtures("one_ray", "kept_each_epoch")
 def test_a_killed_worker_costs_no_epoch_and_one_that_dies_again_not_the_search(
-    arguments: list[str], tmp_path: Path, left_alone: Any, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setattr(launch, "_at_once", lambda share: 1)  # so that it is known whose process trains
+    arguments: list[str], tmp_path: Path, left_alone: Any, in_turns: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In turns, so that it is known whose process trains."""
     folder = RunFolder(tmp_path / "killed")
     killed: list[tuple[str, int]] = []
 
@@ -132,8 +133,9 @@ def test_a_killed_worker_costs_no_epoch_and_one_that_dies_again_not_the_search(
 
 @pytest.mark.usefixtures("one_ray")
 def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
-    arguments: list[str], tmp_path: Path, left_alone: Any, capsys: pytest.CaptureFixture[str], kept_each_epoch: None
-) -> None:
+    arguments: list[str], tmp_path: Path, left_alone: Any, in_turns: None, kept_each_epoch: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """kill -9 of the command, as a user starts it, with W&B; then --resume here."""
     arguments[arguments.index("disabled")] = "offline"
     told = []
