@@ -19,18 +19,18 @@ from tune.search.trial import Trial
 pytestmark = pytest.mark.starts_ray
 
 
-def test_two_trials_share_a_gpu_by_halves_and_never_three(synthetic_root: Path, tmp_path: Path) -> None:
-    """On a Ray of their own with four cores: the GPU is what is short. Trials only wait; all else is the command's."""
+def test_four_trials_share_a_gpu_by_quarters_and_never_five(synthetic_root: Path, tmp_path: Path) -> None:
+    """On a Ray of their own with eight cores: the GPU is what is short. Trials only wait; all else is the command's."""
     space = tmp_path / "space.py"
     space.write_text(SPACE)
     given = ["--space", space, "--data", "synthetic", "--data-dir", synthetic_root, "--storage", tmp_path / "runs"]
-    given += ["--gpus-per-trial", "0.5", "--trials", "5", "--max-epochs", "1", "--wandb", "disabled"]
-    command = [sys.executable, "-m", "tests.search.half_gpus", *map(str, given)]
+    given += ["--gpus-per-trial", "0.25", "--trials", "8", "--max-epochs", "1", "--wandb", "disabled"]
+    command = [sys.executable, "-m", "tests.search.quarter_gpus", *map(str, given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
-    assert len(seen) == 5
-    assert max(seen) == 2
+    assert len(seen) == 8
+    assert max(seen) == 4
 
 
 @pytest.mark.parametrize(("gpus", "asked"), [(0.25, [0.25 * trial.TENSORS]), (1.0, []), (0.0, [])])

@@ -1,4 +1,4 @@
-"""A search of trials that only wait, on a Ray with a GPU that exists on paper: python -m tests.search.half_gpus ...
+"""A search of trials that only wait, on a Ray with a GPU that exists on paper: python -m tests.search.quarter_gpus ...
 
 Prints JSON: for each trial how many it saw run at its end, itself included. The arguments are tune.run's.
 """
@@ -22,13 +22,13 @@ from tune.search.devices import Machine
 from tune.search.trial import Task, metrics
 from tune.training.loop import EpochResult
 
-CORES = 4
+CORES = 8
 
 
 class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     """Takes the place of a trial: a GPU that is not there can not train.
 
-    The first two wait for each other, since processes take their time to start.
+    The first four wait for each other, since processes take their time to start.
     """
 
     def setup(self, config: dict[str, Any], task: Task) -> None:
@@ -43,9 +43,9 @@ class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
     def step(self) -> dict[str, Any]:
         self.mark.touch()
         deadline = time.monotonic() + 60
-        while self.running() < 2 and not (self.here / "two").exists() and time.monotonic() < deadline:
+        while self.running() < 4 and not (self.here / "four").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
-        (self.here / "two").touch()
+        (self.here / "four").touch()
         time.sleep(0.3)
         with (self.here / "seen").open("a") as file:
             file.write(f"{self.running()}\n")
