@@ -19,6 +19,7 @@ from tune.search.trial import Trial
 pytestmark = pytest.mark.starts_ray
 
 
+@pytest.mark.slow  # four processes import torch
 def test_four_trials_share_a_gpu_by_quarters_and_never_five(synthetic_root: Path, tmp_path: Path) -> None:
     """On a Ray of their own with eight cores: the GPU is what is short. Trials only wait; all else is the command's."""
     space = tmp_path / "space.py"
