@@ -17,7 +17,7 @@ SEED = 42
 
 VAL_FRACTION = 0.2
 
-TRUTH_IMAGES = 2_000
+TRUTH_IMAGES = 10_000
 """Taken from one end of the training part of the split; training images come from the other end."""
 
 AUGMENTATIONS: tuple[Augmentation, ...] = ("none", "crop_flip", "trivialaugment", "augmix")
