@@ -32,23 +32,23 @@ class FinalRun:
         self._folder = folder
         self._final = RunFolder(folder.final)
         self._run = ""
-        self._trainings: dict[int, dict[str, Any]] = {}
+        self._seed_configs: dict[int, dict[str, Any]] = {}
         """By seed, if there are several: the config that each run starts with."""
 
-        self._begun: dict[int, str] = {}
+        self._seed_runs: dict[int, str] = {}
         """By seed: the ids of those that have started."""
 
-    def begins(self, request: Request) -> None:
+    def start(self, request: Request) -> None:
         """To be called once final/ has been cleared or kept: --resume continues the run whose id is stored there."""
         about = {"trial_id": request.trial_id, "train_on": request.train_on, "origin": "final"}
         configs = request.configs()
         if len(configs) > 1:
-            self._trainings = {config.seed: config.to_dict() | about for config in configs}
+            self._seed_configs = {config.seed: config.to_dict() | about for config in configs}
         asked = {"seeds": [config.seed for config in configs], "tta": request.tta}
         self._start(request.config.to_dict() | about | asked)
 
-    def goes_on(self) -> None:
-        """Instead of `begins`, to predict with an existing model."""
+    def reopen(self) -> None:
+        """Instead of `start`, to predict with an existing model."""
         self._start({})
         self._tracker.remember(self._run, self._final)
 
@@ -57,42 +57,42 @@ class FinalRun:
         self._run = tracking.recall(self._final) or new
         self._tracker.start(self._run, f"{self._folder.name}-final", "final", about)
 
-    def _of(self, seed: int) -> str:
+    def _run_of(self, seed: int) -> str:
         """The run for the epochs of a seed, started if necessary."""
-        if seed not in self._trainings:
+        if seed not in self._seed_configs:
             return self._run
-        if seed not in self._begun:
-            self._begun[seed] = f"{self._run}-seed{seed}"
+        if seed not in self._seed_runs:
+            self._seed_runs[seed] = f"{self._run}-seed{seed}"
             name = f"{self._folder.name}-final-seed{seed}"
-            self._tracker.start(self._begun[seed], name, "final-seed", self._trainings[seed])
-        return self._begun[seed]
+            self._tracker.start(self._seed_runs[seed], name, "final-seed", self._seed_configs[seed])
+        return self._seed_runs[seed]
 
-    def epoch_ended(self, result: EpochResult) -> None:
+    def log_epoch(self, result: EpochResult) -> None:
         metrics = {name: getattr(result, name, None) for name in LOGGED}
         losses = tracking.thinned(result.batch_loss, BATCH_LOSS_POINTS)
         rows = tracking.epoch_rows(metrics, losses, len(result.batch_loss))
-        self._tracker.log(self._of(result.training.config.seed), rows)
+        self._tracker.log(self._run_of(result.training.config.seed), rows)
         self._tracker.remember(self._run, self._final)  # not earlier: an empty final/ holds nothing to resume
 
-    def tested(self, metrics: dict[str, Any], model: Path) -> None:
+    def log_test(self, metrics: dict[str, Any], model: Path) -> None:
         """`metrics` as in metrics.json; its results become the run's summary."""
-        told = ("train_s", "over_seeds")
-        figures = {name: value for name, value in metrics.items() if name.startswith("test_") or name in told}
-        self._tracker.summarise(self._run, figures)
+        also = ("train_s", "over_seeds")
+        results = {name: value for name, value in metrics.items() if name.startswith("test_") or name in also}
+        self._tracker.summarise(self._run, results)
         for row in metrics.get("each_seed", ()):
             own = {name: value for name, value in row.items() if name.startswith("test_")}
-            self._tracker.summarise(self._of(row["seed"]), own)
+            self._tracker.summarise(self._run_of(row["seed"]), own)
         self._tracker.keep(self._run, f"{self._folder.name}-model", "model", [model])
 
-    def predicted(self, submission: Path) -> None:
+    def log_predictions(self, submission: Path) -> None:
         """Also logs how it was predicted, from metrics.json, if that exists."""
         self._tracker.keep(self._run, f"{self._folder.name}-ood", "predictions", [submission])
         if (self._final.path / "metrics.json").is_file():
             self._tracker.summarise(self._run, {"ood": self._final.read_json("metrics.json").get("ood")})
 
-    def ends(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
         """Ends all runs. Anything logged afterwards is dropped."""
-        for run in (*self._begun.values(), self._run):
+        for run in (*self._seed_runs.values(), self._run):
             self._tracker.end(run, tag)
 
 
@@ -104,11 +104,11 @@ def tracked(mode: Mode, settings: Settings, folder: RunFolder, say: Callable[[st
         try:
             yield run
         except KeyboardInterrupt:
-            run.ends("interrupted")
+            run.end("interrupted")
             raise
         except BaseException:
-            run.ends("failed")
+            run.end("failed")
             raise
-        run.ends("finished")
+        run.end("finished")
     if mode == "offline":
         say(f"W&B, kept offline: {tracking.sync_command(folder)}")

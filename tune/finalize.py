@@ -95,7 +95,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         if options.overwrite:
             final.clear()
         with tracked() as run:
-            run.begins(request)
+            run.start(request)
             with host.at_full_speed():  # already here, so that the threads that torch starts for the data inherit it
                 finalizing.train(final, request, folder, console, run)
             if files:
@@ -121,7 +121,7 @@ def only_predict(
 
     def work() -> None:
         with tracked() as run:
-            run.goes_on()
+            run.reopen()
             finalizing.predict(final, files, tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)

@@ -29,19 +29,19 @@ def train(final: FinalFolder, request: Request, folder: RunFolder, console: Cons
         f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}"
     )
     try:
-        learn(final, request, console, run)
+        _train(final, request, console, run)
     except Diverged as error:
-        run.ends("diverged")
+        run.end("diverged")
         raise cli.WorkFailed(f"{error}; choose another configuration with --trial ID.") from error
     with progress.shown("test", "images", console) as work:
         metrics = final_evaluation.evaluate(final, request, work.advance)
-    run.tested(metrics, final.model)
-    for line in figures(metrics):
+    run.log_test(metrics, final.model)
+    for line in result_lines(metrics):
         say(line)
-    say(f"Model: {named(final, final.model)}")
+    say(f"Model: {final_place(final, final.model)}")
 
 
-def learn(final: FinalFolder, request: Request, console: Console, run: FinalRun) -> None:
+def _train(final: FinalFolder, request: Request, console: Console, run: FinalRun) -> None:
     """Trains, and prints a line per epoch."""
     from tune.training import final_training
 
@@ -49,17 +49,17 @@ def learn(final: FinalFolder, request: Request, console: Console, run: FinalRun)
     with progress.shown("training", "epochs", console, total=len(configs) * epochs) as work:
         for result in final_training.train(final, request):
             config = result.training.config
-            run.epoch_ended(result)
+            run.log_epoch(result)
             which = "" if request.seeds == 1 else f"seed {config.seed}, "
             accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
             rate = f"{result.images_per_s:,.0f} images/s"
             line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
-            told = "" if console.is_terminal else f", {rate}"  # else the bar shows it
-            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{told}")
+            shown = "" if console.is_terminal else f", {rate}"  # else the bar shows it
+            work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{shown}")
             work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
 
 
-def figures(metrics: dict[str, Any]) -> Iterator[str]:
+def result_lines(metrics: dict[str, Any]) -> Iterator[str]:
     """The results of the test, in sentences."""
     if "over_seeds" in metrics:
         seeds = metrics["over_seeds"]["test_acc"]
@@ -86,10 +86,10 @@ def predict(final: FinalFolder, files: list[Path], tta: bool, adapt: bool, conso
 
     with progress.shown("OOD", "images", console) as work:
         images = final_predictions.predict(final, files, tta=tta, adapt=adapt, done=work.advance)
-    run.predicted(final.submission)
-    wording.printer(console)(f"OOD predictions: {named(final, final.submission)} ({images:,} rows)")
+    run.log_predictions(final.submission)
+    wording.printer(console)(f"OOD predictions: {final_place(final, final.submission)} ({images:,} rows)")
 
 
-def named(final: FinalFolder, path: Path) -> str:
+def final_place(final: FinalFolder, path: Path) -> str:
     """Where a file in final/ will be at the end: its path, or its URI if the run is mirrored to a store."""
     return str(path) if final.folder.remote is None else final.folder.remote.inside(path.name).uri

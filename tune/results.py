@@ -203,9 +203,9 @@ def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str |
     """ValueError if the run was begun on other images or with other weights, as far as experiment.json tells."""
     about = folder.read_json("experiment.json")
     if about.get("data_fingerprint", data_fingerprint) != data_fingerprint:
-        raise ValueError(f"{folder.name} was begun on images other than those in --data-dir; restore them.")
+        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
     if about.get("weights_sha256", weights_sha256) != weights_sha256:
-        raise ValueError(f"{folder.name} was begun with weights other than the present ones; restore them.")
+        raise ValueError(f"{folder.name} was begun with other weights than the present ones; restore them.")
 
 
 def find(run: str | None, storage: Path) -> RunFolder:

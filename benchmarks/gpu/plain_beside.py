@@ -65,11 +65,11 @@ def main(argument: str) -> None:
     asked = json.loads(argument)
     plain = Plain(asked["config"], torch.device(asked["device"]))
     for line in sys.stdin:
-        told, answer = json.loads(line), {}
-        if "threads" in told:
-            plain.get_ready(told["threads"])
+        request, answer = json.loads(line), {}
+        if "threads" in request:
+            plain.get_ready(request["threads"])
         else:
-            answer = plain.run(told["seconds"])
+            answer = plain.run(request["seconds"])
         print(json.dumps(answer), flush=True)
 
 

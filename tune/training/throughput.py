@@ -97,12 +97,12 @@ def main(argument: str) -> None:
     training = NoiseTraining(TrainConfig.from_dict(asked["config"]), torch.device(asked["device"]))
     with host.at_full_speed():
         for line in sys.stdin:
-            told, answer = json.loads(line), {}
-            if "threads" in told:
-                torch.set_num_threads(told["threads"])
+            request, answer = json.loads(line), {}
+            if "threads" in request:
+                torch.set_num_threads(request["threads"])
                 training.get_ready()
             else:
-                answer = training.run(told["seconds"])
+                answer = training.run(request["seconds"])
             print(json.dumps(answer), flush=True)
 
 
