@@ -29,7 +29,7 @@ def run(big: RunFolder) -> Run:
     return load(big)
 
 
-def test_each_trial_keeps_its_fate_its_value_and_its_epochs(run: Run) -> None:
+def test_each_trial_keeps_its_outcome_its_value_and_its_epochs(run: Run) -> None:
     found = study.whole_trials(run)
     states = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "diverged": TrialState.FAIL}
     assert len(found.trials) == len(run.trials) == 100

@@ -33,7 +33,7 @@ def progress(trials: int = 5, workers: int = 2) -> Progress:
 
 
 def one_of_each(shown: View) -> None:
-    """A search with a trial of every fate, and one that still runs."""
+    """A search with a trial of every outcome, and one that still runs."""
     shown.trial_started("0000", "reference", config())
     shown.epoch_ended("0000", metrics(49, 51.0))
     shown.epoch_ended("0000", metrics(50, 52.345))

@@ -52,16 +52,16 @@ def test_a_narrow_terminal_loses_the_least_important_columns() -> None:
     assert rows[0] == ["0004", "running", "7/50", "30.00", "0.0123"]
 
 
-def test_above_the_table_stand_progress_fates_load_and_the_best() -> None:
+def test_above_the_table_stand_progress_counts_load_and_the_best() -> None:
     shown = live(terminal(), load=lambda: "load 1.5 on 2 cores")
     one_of_each(shown)
-    title, bar, far, fates, _, best, settings, *_ = frame(shown)
+    title, bar, far, counts, _, best, settings, *_ = frame(shown)
     assert title.startswith(TITLE)
     assert title.endswith("0:00:00")
     assert bar.endswith(f"{int(100 * shown.progress.fraction)} %")
     assert far.startswith("4/5 trials, 63 of about ")
-    assert fates.startswith("1 running, 1 finished, 1 stopped, 1 diverged, 1 failed")
-    assert fates.endswith("load 1.5 on 2 cores")
+    assert counts.startswith("1 running, 1 finished, 1 stopped, 1 diverged, 1 failed")
+    assert counts.endswith("load 1.5 on 2 cores")
     assert best == "Best so far: trial 0000 (reference), 52.34 %, finished"
     assert settings == "  lr 0.0123, batch 128, one_cycle, trivialaugment"
 

@@ -152,17 +152,17 @@ def confusions(run: Run, found: CleanPredictions) -> Item:
     confusion = found.confusion()
     np.fill_diagonal(confusion, 0)
     flat = np.argsort(-confusion, axis=None, kind="stable")[:PAIRS]
-    pairs = [(int(label), int(said)) for label, said in zip(*np.unravel_index(flat, confusion.shape), strict=True)]
+    pairs = [(int(label), int(guess)) for label, guess in zip(*np.unravel_index(flat, confusion.shape), strict=True)]
     pairs = [pair for pair in pairs if confusion[pair]]
     if not pairs:
         return Note("The final model made no mistake on the test images.")
     totals = np.bincount(found.label, minlength=len(found.classes))
     lines, wanted = [], []
-    for label, said in pairs:
+    for label, guess in pairs:
         lines.append(
-            f"{_name(found, label)} classified as {_name(found, said)}: {confusion[label, said]} of {totals[label]}"
+            f"{_name(found, label)} classified as {_name(found, guess)}: {confusion[label, guess]} of {totals[label]}"
         )
-        mistakes = np.flatnonzero((found.label == label) & (found.predicted == said))
+        mistakes = np.flatnonzero((found.label == label) & (found.predicted == guess))
         wanted.append(mistakes[np.argsort(-found.probability[mistakes], kind="stable")][:EXAMPLES])
     heading = "Most confused classes"
     caption = f"The most frequent confusion: {_name(found, pairs[0][0])} classified as {_name(found, pairs[0][1])}. "
@@ -172,8 +172,8 @@ def confusions(run: Run, found: CleanPredictions) -> Item:
         caption += "The test images are not on this machine, so none are shown."
         return Table(("confusion", "images"), table, heading, caption)
     shown, left = [], iter(sources)
-    for (label, said), rows, line in zip(pairs, wanted, lines, strict=True):
-        alt = f"test image of class {_name(found, label)}, classified as {_name(found, said)}"
+    for (label, guess), rows, line in zip(pairs, wanted, lines, strict=True):
+        alt = f"test image of class {_name(found, label)}, classified as {_name(found, guess)}"
         shown.append((line, [Picture(next(left), alt, f"{100 * found.probability[row]:.0f} %") for row in rows]))
     caption += "Shown are the mistakes in which the model was most confident, with the predicted probability."
     return Gallery(heading, caption, shown)
