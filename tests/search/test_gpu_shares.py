@@ -19,6 +19,7 @@ from tune.search.trial import Trial
 pytestmark = pytest.mark.starts_ray
 
 
+@pytest.mark.slow  # test_devices.py holds the arithmetic
 def test_two_trials_share_a_gpu_by_halves_and_never_three(synthetic_root: Path, tmp_path: Path) -> None:
     """On a Ray of their own with four cores: the GPU is what is short. Trials only wait; all else is the command's."""
     space = tmp_path / "space.py"
