@@ -116,6 +116,7 @@ def test_a_search_leaves_what_the_contract_says(
     assert err == "", "noise on stderr"
 
 
+@pytest.mark.slow  # test_survival.py kills a driver; benchmarks/test_replay.py compares the decisions after a death
 def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
     space: Path, tmp_path: Path, synthetic_root: Path, in_turns: None
 ) -> None:
