@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo test check bench
+.PHONY: install demo test coverage check bench
 
 install: .venv/installed
 
@@ -26,6 +26,15 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -m "not slow and not gpu and not alone" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m "alone and not slow"
+
+# `make test` again, slower: which lines and branches it runs, with those of commands and Ray's workers. All in htmlcov/.
+coverage: install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not slow and not gpu and not alone" -n 2 --dist loadfile
+	$(BIN)/coverage run -m pytest -m "alone and not slow"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
 
 check: install
 	$(BIN)/ruff check .
