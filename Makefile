@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo test test-slow check bench
+.PHONY: install demo test test-slow coverage check bench
 
 install: .venv/installed
 
@@ -29,6 +29,14 @@ test: install
 # One at a time: some fill the machine by themselves.
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+# `make test` again, slower: which lines and branches it runs, with those of commands and Ray's workers. All in htmlcov/.
+coverage: install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
 
 check: install
 	$(BIN)/ruff check .

@@ -56,6 +56,7 @@ def test_it_holds_three_packages_and_the_reports_page(installed: Path) -> None:
         "page.css",
         "page.js",
     }
+    assert {path.parent.name for path in installed.glob("*/py.typed")} == {"tune", "cifar_models", "search_spaces"}
 
 
 def test_a_shipped_space_is_found_by_its_name(installed: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tune.wording import counted, counts, duration
 
 LOAD = """from tune.training.checkpoint import load_model
 classifier = load_model({path!r})
-probabilities = classifier.probabilities(pixels)  # uint8 (B, 32, 32, 3) -> float32 (B, 100)"""
+probabilities = classifier.probabilities(pixels)  # tensors: uint8 (B, 32, 32, 3) -> float32 (B, 100)"""
 
 
 def section(run: Run) -> Section:
