@@ -34,7 +34,7 @@ from tune.training.images import ImageSet
 from tune.training.loop import fit
 
 BY_CHANCE = settings(
-    max_examples=400,
+    max_examples=1000,
     derandomize=True,
     database=None,
     deadline=None,
@@ -90,10 +90,11 @@ def raised_by_us(error: BaseException) -> bool:
     return any(frame.filename.startswith(OURS) for frame in frames)
 
 
-def test_a_space_file_gives_a_search_or_a_sentence(tmp_path: Path, images: TrainingData) -> None:
+@pytest.mark.parametrize("examples", [400, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_space_file_gives_a_search_or_a_sentence(examples: int, tmp_path: Path, images: TrainingData) -> None:
     path, told = tmp_path / "mine.py", Counter[str]()
 
-    @BY_CHANCE
+    @settings(BY_CHANCE, max_examples=examples)
     @given(text=space_files(), method=st.sampled_from(["hyperopt", "optuna"]), seed=st.integers(0, 2**31 - 1))
     def check(text: str, method: Method, seed: int) -> None:
         path.write_text(text)
@@ -110,7 +111,7 @@ def test_a_space_file_gives_a_search_or_a_sentence(tmp_path: Path, images: Train
             takes_a_step(last, images)
 
     check()
-    assert min(told["SearchSpace"], told["ValueError"]) > 80, told
+    assert min(told["SearchSpace"], told["ValueError"]) > examples / 5, told
 
 
 def configured(values: dict[str, Any]) -> TrainConfig:
@@ -120,10 +121,11 @@ def configured(values: dict[str, Any]) -> TrainConfig:
     return config
 
 
-def test_a_configuration_takes_a_step_or_is_refused_with_a_sentence(images: TrainingData) -> None:
+@pytest.mark.parametrize("examples", [150, pytest.param(250, marks=pytest.mark.slow)])
+def test_a_configuration_takes_a_step_or_is_refused_with_a_sentence(examples: int, images: TrainingData) -> None:
     told = Counter[str]()
 
-    @settings(BY_CHANCE, max_examples=150)
+    @settings(BY_CHANCE, max_examples=examples)
     @given(values=configurations_of_sorts())
     def check(values: dict[str, Any]) -> None:
         config = answer(lambda: configured(values))
@@ -134,7 +136,7 @@ def test_a_configuration_takes_a_step_or_is_refused_with_a_sentence(images: Trai
             takes_a_step(config, images)
 
     check()
-    assert min(told["TrainConfig"], told["ValueError"]) > 36, told
+    assert min(told["TrainConfig"], told["ValueError"]) > 0.24 * examples, told
 
 
 # Spaces as objects, with conditionals in conditionals.
