@@ -26,4 +26,4 @@ def read_tensors(path: Path | str, content: BinaryIO | None = None) -> Any:
         raise ValueError(f"{path} is damaged, or holds more than tensors and plain values.") from error
     except Exception as error:  # torch raises a dozen types for a damaged file
         why = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} can not be read: {why}") from error
+        raise ValueError(f"{path} cannot be read: {why}") from error

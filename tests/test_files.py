@@ -60,7 +60,7 @@ def test_what_a_killed_process_had_not_written_to_its_end_is_removed(tmp_path: P
 def test_what_the_system_refuses_to_write_is_named(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with (
-        pytest.raises(Unwritable, match=r"there can not be written: Is a directory"),
+        pytest.raises(Unwritable, match=r"there cannot be written: Is a directory"),
         written(tmp_path / "there") as file,
     ):
         file.write(b"x")
@@ -79,5 +79,5 @@ def test_a_place_to_write_to_is_checked_before_there_is_anything(tmp_path: Path)
     with pytest.raises(ValueError, match="is a folder; give --export the name of a file"):
         check_out(tmp_path, "--export")
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"can not be written \(Not a directory\); give another --out"):
+    with pytest.raises(ValueError, match=r"cannot be written \(Not a directory\); give another --out"):
         check_out(tmp_path / "file" / "report.html", "--out")

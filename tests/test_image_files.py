@@ -128,7 +128,7 @@ def test_a_large_picture_is_no_warning(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"", "is not an image"), (b"text", "is not an image"), (None, "can not be read: ")]
+    ("content", "told"), [(b"", "is not an image"), (b"text", "is not an image"), (None, "cannot be read: ")]
 )
 def test_what_is_none_is_told(content: bytes | None, told: str, tmp_path: Path) -> None:
     halves(640, 480).save(tmp_path / "a.png")

@@ -42,16 +42,14 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 
 def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(ValueError, match=r"can not be made .*--storage"):
+    with pytest.raises(ValueError, match=r"cannot be made .*--storage"):
         create(tmp_path / "results", "one")
 
 
 def test_an_endless_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--name has 300 bytes; it must have at most 200\.$"):
         create(tmp_path, "n" * 300)
-    with pytest.raises(
-        ValueError, match=r"can not be made \(File name too long\); give another --storage or --name\.$"
-    ):
+    with pytest.raises(ValueError, match=r"cannot be made \(File name too long\); give another --storage or --name\.$"):
         create(tmp_path / ("n" * 300), "one")
 
 
@@ -75,7 +73,7 @@ def test_a_name_is_taken_by_whatever_bears_it(taken: str, tmp_path: Path) -> Non
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_storage_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ValueError, match=r"can not be made \(Permission denied\); give another --storage"):
+    with pytest.raises(ValueError, match=r"cannot be made \(Permission denied\); give another --storage"):
         create(tmp_path, "one")
 
 

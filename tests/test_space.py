@@ -98,7 +98,7 @@ def test_a_point_with_a_name_that_is_no_text_is_refused(point: dict[Any, Any]) -
         (tune.loguniform(0.3, 0.1), ["is empty", "0.3 is above 0.1"]),
         (tune.randint(5, 1), ["is empty", "5 is above 0"]),
         (tune.randint(5, 5), ["is empty"]),
-        # HyperOpt can not draw from a range of a single value.
+        # HyperOpt cannot draw from a range of a single value.
         (tune.uniform(0.5, 0.5), ["gamma holds 0.5 only", "use the value itself"]),
         (tune.loguniform(0.5, 0.5), ["holds 0.5 only"]),
         (tune.quniform(0.5, 0.5, 0.5), ["holds 0.5 only"]),

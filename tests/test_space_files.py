@@ -1,4 +1,4 @@
-"""Search-space files: the shipped ones hold what they promise, and what can not be loaded is told in a sentence."""
+"""Search-space files: the shipped ones hold what they promise, and what cannot be loaded is told in a sentence."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_space_makes_the_config_of_a_point() -> None:
     assert (config.lr, config.batch_size) == (0.1, 64)
 
 
-# Files that can not be loaded.
+# Files that cannot be loaded.
 
 
 def load_refusal(path: Path) -> str:

@@ -62,9 +62,9 @@ def test_a_files_uri_is_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("nope://bucket/runs", "can not be used (Unrecognized filesystem type"),
-        ("s3:/bucket/runs", "can not be used (Missing bucket name"),
-        ("s3://bucket/my runs", "can not be used (Cannot parse URI"),
+        ("nope://bucket/runs", "cannot be used (Unrecognized filesystem type"),
+        ("s3:/bucket/runs", "cannot be used (Missing bucket name"),
+        ("s3://bucket/my runs", "cannot be used (Cannot parse URI"),
         ("s3://bucket/runs?colour=red", "Unexpected query parameter in S3 URI: 'colour'"),
         ("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http", "check the address, the network, and the cred"),
         ("s3://bucket/runs?endpoint_override=no.such.host.invalid", "Could not resolve host"),
@@ -105,7 +105,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(silent: str, monkeypatch: 
     monkeypatch.setattr(remote, "SILENT_S", 1)
     monkeypatch.setattr(remote, "ATTEMPTS", 2)
     began = time.monotonic()
-    with pytest.raises(ValueError, match="can not be used"):
+    with pytest.raises(ValueError, match="cannot be used"):
         resolve(silent)
     assert time.monotonic() - began < 5
 
@@ -260,7 +260,7 @@ def test_a_store_that_has_gone_is_told(tmp_path: Path) -> None:
         lambda: there.write("a", b""), lambda: there.delete("a"), lambda: storage.upload_newer(tmp_path, there),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(Unreachable, match=r"^s3://bucket/runs\?\S+ can not be used \(Failed to connect to 127"):
+        with pytest.raises(Unreachable, match=r"^s3://bucket/runs\?\S+ cannot be used \(Failed to connect to 127"):
             call()
 
 

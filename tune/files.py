@@ -53,7 +53,7 @@ def told_of(path: Path) -> Iterator[None]:
     except Unwritable:
         raise
     except OSError as error:
-        raise Unwritable(f"{short(path)} can not be written: {error.strerror or error}") from error
+        raise Unwritable(f"{short(path)} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def check_out(out: Path, option: str) -> None:
     if out.is_dir():
         raise ValueError(f"{out} is a folder; give {option} the name of a file.")
     if why := obstacle(out.parent):
-        raise ValueError(f"{short(out.absolute())} can not be written ({why}); give another {option}.")
+        raise ValueError(f"{short(out.absolute())} cannot be written ({why}); give another {option}.")
 
 
 def printable(text: str) -> str:

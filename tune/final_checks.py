@@ -27,7 +27,7 @@ EPOCHS = 50
 def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
     """ValueError if the options do not fit what is in final/."""
     if why := obstacle(final.folder.path):
-        raise ValueError(f"{final.folder.path} can not be written to ({why}); make it a folder of yours, or remove it.")
+        raise ValueError(f"{final.folder.path} cannot be written to ({why}); make it a folder of yours, or remove it.")
     if options.resume and options.overwrite:
         raise ValueError("--resume continues and --overwrite starts over; give only one of them.")
     if options.ood_only:
@@ -54,7 +54,7 @@ def check_model(final: FinalFolder) -> Classifier:
         return checkpoint.load_model(final.model, final.device)
     except ValueError as error:
         why = textwrap.shorten(str(error), 250).rstrip(".")
-        raise ValueError(f"{final.model} can not be used; --overwrite trains a new one. ({why})") from error
+        raise ValueError(f"{final.model} cannot be used; --overwrite trains a new one. ({why})") from error
 
 
 def check_batch_norm(model: str) -> None:

@@ -57,7 +57,7 @@ def read(path: Path) -> NDArray[np.uint8]:
     except UnidentifiedImageError:
         raise UnreadableImage(f"{path} is not an image that Pillow can identify.") from None
     except Exception as error:  # each format's reader raises its own types for a damaged file
-        raise UnreadableImage(f"{path} can not be read: {error}.") from error
+        raise UnreadableImage(f"{path} cannot be read: {error}.") from error
 
 
 def _check_range(path: Path, picture: Image.Image) -> None:

@@ -57,11 +57,11 @@ class RemoteFolder:
             missing = kind == fs.FileType.NotFound and not self._has_bucket(bucket)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(
-                f"--storage {self.uri} can not be used ({_why(error)}); "
+                f"--storage {self.uri} cannot be used ({_why(error)}); "
                 "check the address, the network, and the credentials in the environment."
             ) from error
         if missing:
-            raise ValueError(f"--storage {self.uri} can not be used: there is no bucket {bucket}; make it first.")
+            raise ValueError(f"--storage {self.uri} cannot be used: there is no bucket {bucket}; make it first.")
         if kind == fs.FileType.File:
             raise ValueError(f"--storage {self.uri} is a file; give a folder.")
 
@@ -123,7 +123,7 @@ class RemoteFolder:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise Unreachable(f"{self.uri} can not be used ({_why(error)})") from error
+            raise Unreachable(f"{self.uri} cannot be used ({_why(error)})") from error
 
 
 def is_uri(text: str) -> bool:
@@ -137,7 +137,7 @@ def connect(uri: str) -> RemoteFolder:
         filesystem, path = fs.FileSystem.from_uri(uri)
         return RemoteFolder(uri, path.rstrip("/"), _bounded(filesystem))
     except (OSError, pa.ArrowException, TypeError) as error:
-        raise ValueError(f"--storage {uri} can not be used ({_why(error)}).") from error
+        raise ValueError(f"--storage {uri} cannot be used ({_why(error)}).") from error
 
 
 def join(uri: str, name: str) -> str:

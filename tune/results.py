@@ -165,7 +165,7 @@ def check_place(storage: Path, name: str) -> Path:
     if os.path.lexists(path):
         raise ValueError(f"{path} exists already; give another --name, or remove it.")
     if why := obstacle(path):
-        raise ValueError(f"{path} can not be made ({why}); give another --storage or --name.")
+        raise ValueError(f"{path} cannot be made ({why}); give another --storage or --name.")
     return path
 
 
@@ -175,7 +175,7 @@ def create(storage: Path, name: str) -> RunFolder:
     try:
         path.mkdir(parents=True)
     except OSError as error:  # made by someone else meanwhile, or a full disk
-        raise ValueError(f"{path} can not be made ({error.strerror}); give another --storage or --name.") from error
+        raise ValueError(f"{path} cannot be made ({error.strerror}); give another --storage or --name.") from error
     return RunFolder(path)
 
 

@@ -1,4 +1,4 @@
-"""What a user is told who asked for a final training that can not be."""
+"""What a user is told who asked for a final training that cannot be."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_damaged_model_does_not_predict(content: bytes, finished: RunFolder, t
     for name in ood.NAMES:
         np.save(tmp_path / "ood" / f"{name}.npy", np.zeros((5, 32, 32, 3), np.uint8))
     sentence = told(finalize.prepare, *finalize_sound(finished), "--ood-only", "--ood-dir", str(tmp_path / "ood"))
-    assert "final/model.pt can not be used; --overwrite trains a new one." in sentence
+    assert "final/model.pt cannot be used; --overwrite trains a new one." in sentence
 
 
 def test_a_checkpoint_of_something_else_is_not_gone_on_from(finished: RunFolder, told: Told) -> None:
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_the_version_before_is_not_gone_on_from(finished: RunFol
 def test_a_final_folder_that_is_a_file_is_told(finished: RunFolder, told: Told) -> None:
     finished.final.write_text("")
     for more in ([], ["--overwrite"]):
-        assert "final can not be written to (Not a directory)" in told(
+        assert "final cannot be written to (Not a directory)" in told(
             finalize.prepare, *finalize_sound(finished), *more
         )
 

@@ -158,7 +158,7 @@ def test_the_readmes_lines_load_a_model(trained: Path) -> None:
         (["MODEL", "empty"], ["empty holds no files"]),
         (["mine.py", "a.png"], ["mine.py"]),
         (["nothing", "a.png"], ["nothing is neither a model file nor a run"]),
-        (["MODEL", "--export", "mine.py/model.pt2"], ["mine.py/model.pt2 can not be written", "--export"]),
+        (["MODEL", "--export", "mine.py/model.pt2"], ["mine.py/model.pt2 cannot be written", "--export"]),
         (["MODEL", "--export", "empty"], ["empty is a folder", "--export"]),
         (["MODEL", "a.png", "--top", "3"], ["--top"]),
     ],

@@ -52,7 +52,7 @@ def test_wrong_input_is_told_in_a_sentence(run: RunFolder, told: Told, tmp_path:
     assert "RUN" in told(report.prepare)
     assert "is a folder; give --out the name of a file" in told(report.prepare, "one", "--out", str(tmp_path))
     (tmp_path / "file").touch()
-    assert "can not be written (Not a directory)" in told(report.prepare, "one", "--out", "file/report.html")
+    assert "cannot be written (Not a directory)" in told(report.prepare, "one", "--out", "file/report.html")
 
 
 @pytest.mark.parametrize("missing", ["kaleido", "browser"])

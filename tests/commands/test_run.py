@@ -1,4 +1,4 @@
-"""What a user is told who asked for a search that can not be."""
+"""What a user is told who asked for a search that cannot be."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_without_data_and_without_a_network_one_is_told_what_to_put_where(
 def test_a_data_dir_that_is_a_file_is_refused(sound: list[str], told: Told) -> None:
     for more in ([], ["--dry-run"]):
         sentence = told(run.prepare, *sound, "--data-dir", "mine.py", *more)
-        assert f"can not be prepared in {Path.cwd()}/mine.py (Not a directory)" in sentence
+        assert f"cannot be prepared in {Path.cwd()}/mine.py (Not a directory)" in sentence
         assert "--data-dir" in sentence
 
 

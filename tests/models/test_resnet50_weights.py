@@ -84,8 +84,8 @@ def test_a_file_that_holds_something_else_is_refused(content: Any, tmp_path: Pat
         (bytes(range(256)) * 16, "is damaged, or holds more than tensors and plain values."),
         (b"Not found", "is damaged, or holds more than tensors and plain values."),
         (b"\x80\x02garbage", "is damaged, or holds more than tensors and plain values."),
-        (b"PK\x03\x04" + bytes(100), "can not be read: "),
-        (b"", "can not be read: EOFError"),
+        (b"PK\x03\x04" + bytes(100), "cannot be read: "),
+        (b"", "cannot be read: EOFError"),
     ],
 )
 def test_a_file_of_other_bytes_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_file_of_other_bytes_is_refused(content: bytes, words: str, tmp_path: 
 def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "cut.pth", flat_state())
     path.write_bytes(path.read_bytes()[:-1000])
-    assert "can not be read: " in refusal(path)
+    assert "cannot be read: " in refusal(path)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

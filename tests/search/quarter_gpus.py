@@ -26,7 +26,7 @@ CORES = 8
 
 
 class Waits(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
-    """Takes the place of a trial: a GPU that is not there can not train.
+    """Takes the place of a trial: a GPU that is not there cannot train.
 
     The first four wait for each other, since processes take their time to start.
     """

@@ -98,7 +98,7 @@ def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_tria
     (tmp_path / "0007.pt").mkdir()  # nothing can take its place
     report = trial.step()
     assert report["epoch"] == 2
-    assert "0007.pt can not be written: Is a directory" in report["checkpoint_error"]
+    assert "0007.pt cannot be written: Is a directory" in report["checkpoint_error"]
 
 
 def test_a_trial_is_kept_in_a_store_likewise(task: Task, s3: Bucket) -> None:
@@ -120,7 +120,7 @@ def test_a_store_that_is_away_fails_no_trial(task: Task) -> None:
     trial.step()
     report = trial.step()
     assert (report["epoch"], report["checkpoint_error"]) == (2, "")
-    assert "can not be used (Failed to connect" in report["checkpoint_late"]
+    assert "cannot be used (Failed to connect" in report["checkpoint_late"]
 
 
 def test_a_checkpoint_of_more_epochs_than_are_known_is_not_gone_on_from(task: Task, tmp_path: Path, s3: Bucket) -> None:

@@ -1,4 +1,4 @@
-"""How many trials a machine holds, and what it can not give."""
+"""How many trials a machine holds, and what it cannot give."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_a_trial_that_could_not_be_kept_ends_the_search() -> None:
 
 
 class Ear(Listener):
-    """Notes what it hears, and can not write at times."""
+    """Notes what it hears, and cannot write at times."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []

@@ -1,4 +1,4 @@
-"""What is uploaded of a search, when, in which order, and what is said when it can not be. No Ray."""
+"""What is uploaded of a search, when, in which order, and what is said when it cannot be. No Ray."""
 
 from __future__ import annotations
 

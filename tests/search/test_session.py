@@ -17,7 +17,7 @@ def test_where_the_dashboards_packages_are_nothing_is_said() -> None:
 
 
 def test_without_its_packages_a_sentence_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's own check, on a Python that can not import them."""
+    """Ray's own check, on a Python that cannot import them."""
     monkeypatch.setitem(sys.modules, "ray.dashboard.optional_deps", None)
     console = log()
     assert not session._has_dashboard(console)

@@ -186,7 +186,7 @@ def test_a_full_disk_ends_the_search_with_a_sentence_and_it_goes_on_when_there_i
         assert cli.run(run.prepare, [*arguments, "--name", "full"]) == cli.FAILED
         # What else is written in the moment in which a checkpoint fills the disk does not fit either.
         assert re.fullmatch(
-            r"failed: \S+ can not be written: No space left on device. "
+            r"failed: \S+ cannot be written: No space left on device. "
             r"To go on: python -m tune.run --resume full --storage \S+\n",
             capsys.readouterr().err,
         )
@@ -204,7 +204,7 @@ def test_a_disk_that_is_full_at_once_leaves_nothing(
 ) -> None:
     work = run.prepare([*arguments, "--name", "full"])
     (tmp_path / "full" / "epochs.parquet").mkdir()  # the first file that is written
-    with pytest.raises(cli.WorkFailed, match=r"epochs.parquet can not be written: .*\. Nothing had started"):
+    with pytest.raises(cli.WorkFailed, match=r"epochs.parquet cannot be written: .*\. Nothing had started"):
         work()
     assert not (tmp_path / "full").exists()
 

@@ -1,4 +1,4 @@
-"""What of an earlier run a new search starts with, and which runs it can not start from."""
+"""What of an earlier run a new search starts with, and which runs it cannot start from."""
 
 from __future__ import annotations
 

@@ -134,9 +134,9 @@ def test_images_of_another_size_are_classified_too(model_file: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda content: content[: len(content) // 2], r"can not be read: "),
-        (lambda content: content[:100], r"can not be read: "),
-        (lambda content: b"", r"can not be read: EOFError"),
+        (lambda content: content[: len(content) // 2], r"cannot be read: "),
+        (lambda content: content[:100], r"cannot be read: "),
+        (lambda content: b"", r"cannot be read: EOFError"),
         (lambda content: bytes(range(256)) * 16, r"is damaged, or holds more than tensors and plain values\.$"),
         (lambda content: b"<html>Not found</html>", r"is damaged, or holds more than tensors and plain values\.$"),
     ],

@@ -285,7 +285,7 @@ def test_a_server_that_says_nothing_is_given_up(tiny: Path, tmp_path: Path, monk
 
 def test_a_root_that_is_no_folder_is_said_in_a_sentence(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
-    with pytest.raises(ValueError, match=r"can not be prepared in .*/data .*choose another --data-dir"):
+    with pytest.raises(ValueError, match=r"cannot be prepared in .*/data .*choose another --data-dir"):
         data.prepare("cifar100", tmp_path / "data", "train")
 
 

@@ -248,5 +248,5 @@ def own_memory() -> int:
 
 def test_data_that_can_not_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
-    with pytest.raises(ValueError, match=r"can not be prepared in .*/data .*another --data-dir"):
+    with pytest.raises(ValueError, match=r"cannot be prepared in .*/data .*another --data-dir"):
         data.prepare("synthetic", tmp_path / "data", "test")

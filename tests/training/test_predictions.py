@@ -84,7 +84,7 @@ def test_a_full_disk_is_told(bytes_left: int, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, hard))
     try:
-        with pytest.raises(Unwritable, match=r"ood\.parquet can not be written"):
+        with pytest.raises(Unwritable, match=r"ood\.parquet cannot be written"):
             write(tmp_path, (a_prediction("distortion00", severity, 1000) for severity in range(1, 6)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -102,7 +102,7 @@ def test_a_reader_that_is_gone_is_no_full_disk(tmp_path: Path) -> None:
 
 def test_a_table_that_can_not_take_its_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "ood.parquet").mkdir()
-    with pytest.raises(Unwritable, match=r"ood\.parquet can not be written: Is a directory$"):
+    with pytest.raises(Unwritable, match=r"ood\.parquet cannot be written: Is a directory$"):
         write(tmp_path, iter([a_prediction("distortion00", 1, 10)]))
     assert [path.name for path in tmp_path.iterdir()] == ["ood.parquet"]
 

@@ -117,6 +117,6 @@ def fingerprint(source: Source, root: Path) -> str | None:
 def unusable(root: Path, why: str) -> ValueError:
     """The error to raise for a folder in which the data cannot be prepared."""
     return ValueError(
-        f"The data can not be prepared in {root.absolute()} ({why}). "
+        f"The data cannot be prepared in {root.absolute()} ({why}). "
         "Make it a folder that you may write to, with 600 MB free, or choose another --data-dir."
     )
