@@ -30,10 +30,11 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
-# `make test` again, slower: which lines and branches it runs, with those of commands and Ray's workers. All in htmlcov/.
+# `make test` again, slower: the lines and branches that it runs, also in commands and Ray's workers. Tests that fail do not
+# end it: `make test` is their judge.
 coverage: install
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	-$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 600
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet
 	$(BIN)/coverage report

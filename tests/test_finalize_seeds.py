@@ -54,7 +54,7 @@ def test_an_interruption_of_the_report_is_none_of_the_work(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(finalize.write, "after", interrupted)
+        patched.setattr(finalize.write, "write_and_announce", interrupted)
         assert finish(folder, *given) == cli.INTERRUPTED
     assert "To go on" not in capsys.readouterr().out, "all is done"
     first = checkpoint.load_model(folder.final / "model.pt").training_id

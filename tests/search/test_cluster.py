@@ -60,7 +60,7 @@ def test_a_trial_runs_on_one_node() -> None:
     assert three.at_once(Share(3, 0.0)) == 2, "not 4: three cores of two nodes are of no use"
     assert three.at_once(Share(1, 0.25)) == 8
     assert resolve(three, None, None, space_gpus=0.5, space_cpus=4) == (Share(4, 0.5), True)
-    with pytest.raises(ValueError, match=r"wants 9 CPU cores, but there are 8"):
+    with pytest.raises(ValueError, match=r"needs 9 CPU cores, but there are 8"):
         resolve(three, None, 9, space_gpus=0.5, space_cpus=4)
     apart = joining.Cluster(8, 1, ("two nodes", "H100"), (Machine(8, 0, ()), Machine(2, 1, ("H100",))))
     with pytest.raises(ValueError, match=r"No node has 4 CPU cores and 0.5 of a GPU; a trial runs on one"):

@@ -103,7 +103,7 @@ def test_a_search_goes_on_by_its_own_metric_alone() -> None:
 
 def test_a_dry_run_says_when_it_is_measured(tmp_path: Path) -> None:
     assert "Metric: val_robust_acc, measured at ASHA's rungs and after the last epoch" in told(tmp_path, metric=METRIC)
-    assert "Metric: val_robust_acc, measured in the end" in told(tmp_path, metric=METRIC, scheduler="none")
+    assert "Metric: val_robust_acc, measured after the last epoch" in told(tmp_path, metric=METRIC, scheduler="none")
 
 
 @pytest.mark.usefixtures("one_ray")
