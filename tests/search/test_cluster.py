@@ -63,7 +63,7 @@ def test_a_trial_runs_on_one_node() -> None:
     with pytest.raises(ValueError, match=r"needs 9 CPU cores, but there are 8"):
         resolve(three, None, 9, space_gpus=0.5, space_cpus=4)
     apart = joining.Cluster(8, 1, ("two nodes", "H100"), (Machine(8, 0, ()), Machine(2, 1, ("H100",))))
-    with pytest.raises(ValueError, match=r"No node has 4 CPU cores and 0.5 of a GPU; a trial runs on one"):
+    with pytest.raises(ValueError, match=r"No node has 4 CPU cores and 0.5 of a GPU; a trial runs on a single node"):
         resolve(apart, 0.5, 4, space_gpus=0.5, space_cpus=4)
 
 
