@@ -60,6 +60,7 @@ def measured(root: Path, tmp_path: Path, *options: str) -> dict[tuple[str, str, 
     return {(each["part"], each["what"], each.get("unit", "")): each.get("value") for each in report["figures"]}
 
 
+@pytest.mark.slow  # ten seconds of measuring
 def test_simple_cnn_is_measured(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = measured(root, tmp_path, "--model", "simple_cnn")
     expected = [("epoch", "batch 8: engine", unit) for unit in ("s", "images/s", "MB")]

@@ -84,6 +84,7 @@ def rows(files: dict[str, bytes], name: str) -> list[Row]:
     return found
 
 
+@pytest.mark.slow  # test_mirror.py and test_storage.py hold its parts
 def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
     arguments: list[str], small_root: Path, s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -106,6 +106,7 @@ def test_a_dry_run_says_when_it_is_measured(tmp_path: Path) -> None:
     assert "Metric: val_robust_acc, measured after the last epoch" in told(tmp_path, metric=METRIC, scheduler="none")
 
 
+@pytest.mark.slow  # the tests above hold the choice itself
 @pytest.mark.usefixtures("one_ray")
 def test_a_search_by_it(tmp_path: Path, in_turns: None) -> None:
     space = tmp_path / "space.py"

@@ -156,6 +156,7 @@ def test_a_search_that_died_at_a_rung_goes_on_to_the_same_results(
     assert comparable(whole) == [row for row in comparable(resumed) if row["trial_id"] != "0005"]
 
 
+@pytest.mark.slow  # test_confirm.py holds the choice itself
 def test_the_best_are_trained_again_on_other_seeds_and_a_death_among_the_reruns_loses_nothing(
     space: Path, tmp_path: Path, synthetic_root: Path, in_turns: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ def kill_a_trial() -> bool:
     return any(life.kill(process) for process in life.trials_of(psutil.Process())[:1])
 
 
+@pytest.mark.slow  # the killed driver below is the quick one
 @pytest.mark.usefixtures("one_ray", "kept_each_epoch")
 def test_a_killed_worker_costs_no_epoch_and_one_that_dies_again_not_the_search(
     arguments: list[str], tmp_path: Path, left_alone: Any, in_turns: None, capsys: pytest.CaptureFixture[str]
@@ -169,6 +170,7 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
     assert all(run.resume for run in files if run.history), "or it would begin the run anew"
 
 
+@pytest.mark.slow  # test_a_disk_that_is_full_at_once is the quick one
 @pytest.mark.usefixtures("one_ray")
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_full_disk_ends_the_search_with_a_sentence_and_it_goes_on_when_there_is_room(

@@ -72,7 +72,10 @@ def used(task: Task) -> Iterator[Any]:
     ray.kill(actor)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["resnet18", "everything random"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(CONFIGS[0], id="resnet18", marks=pytest.mark.slow), pytest.param(CONFIGS[1], id="everything random")],
+)
 def test_a_used_actor_reports_what_a_fresh_one_does(config: dict[str, Any], used: Any, task: Task) -> None:
     fresh = start(config, task)
     try:
