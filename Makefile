@@ -20,7 +20,7 @@ demo: install
 	    --trials 12 --max-epochs 4 --seed 0 --wandb offline
 	$(BIN)/python -m tune.finalize demo --epochs 6
 	@echo
-	@echo "The search lies in results/demo, the final model and its predictions in results/demo/final:"
+	@echo "The search is in results/demo, the final model and its predictions in results/demo/final:"
 	@ls -l results/demo results/demo/final
 
 test: install

@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         out = Path(place) / "report.html"
         seconds = [written(run, out) for _ in range(TIMES)]
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"to write: {statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})")
-        print(f"of a core's time: {(used.ru_utime + used.ru_stime) / TIMES:.1f} s")
+        print(f"time to write: {statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})")
+        print(f"CPU time: {(used.ru_utime + used.ru_stime) / TIMES:.1f} s")
         print(f"size: {out.stat().st_size / 1e6:.1f} MB")
         painted = [first_paint(out) for _ in range(TIMES)]
         print(f"first contentful paint: {statistics.median(painted):.0f} ms ({min(painted):.0f} to {max(painted):.0f})")

@@ -47,7 +47,7 @@ SPACE = SearchSpace(
         "dropout": 0.0,
     },
     baselines=[
-        {  # the report's: StepLR(step 1, gamma 0.9), plain momentum, no augmentation
+        {  # the original write-up's: StepLR(step 1, gamma 0.9), plain momentum, no augmentation
             "lr": 0.1,
             "batch_size": 8,
             "momentum": 0.9,

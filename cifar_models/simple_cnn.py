@@ -1,4 +1,4 @@
-"""SimpleCNN: two convolutions and two linear layers, 1.1 million parameters; the report's first model."""
+"""SimpleCNN: two convolutions and two linear layers, 1.1 million parameters; the original write-up's first model."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Why these ranges: SGD with Nesterov momentum, lr 0.1 at batch size 128, weight d
 schedule are the usual recipe for ResNets on CIFAR (Loshchilov & Hutter 2017). The best learning rate grows with the
 batch size, hence the wide range. Regularisation (MixUp, CutMix, TrivialAugment, label smoothing) helps more than for
 SimpleCNN, since this network can memorise the training images. AugMix is tried with its consistency loss, at the
-paper's weight (Hendrycks et al. 2020), and without, as the loss triples the cost of a step. The report's own setting is
-lr 0.1 at batch size 8, without weight decay.
+paper's weight (Hendrycks et al. 2020), and without, as the loss triples the cost of a step. The original
+write-up's setting is lr 0.1 at batch size 8, without weight decay.
 """
 
 from ray import tune
@@ -63,7 +63,7 @@ SPACE = SearchSpace(
         "ema": 0.0,
     },
     baselines=[
-        {  # the report's: StepLR(step 1, gamma 0.9), plain momentum, crop and flip
+        {  # the original write-up's: StepLR(step 1, gamma 0.9), plain momentum, crop and flip
             "lr": 0.1,
             "batch_size": 8,
             "momentum": 0.9,

@@ -4,7 +4,7 @@ Why these ranges: fine-tuning needs smaller learning rates than training from sc
 size 64 and around 1e-4 for AdamW (Kornblith et al. 2019 search 1e-4 to 0.1), so each optimizer has its own range.
 Freezing the early layers for the first epochs, or a smaller learning rate for all layers but the classifier, keeps the
 untrained classifier from disturbing them. Smaller images, or images that start small, take a fraction of the time. The
-report's own setting is lr 0.01 at batch size 8.
+original write-up's setting is lr 0.01 at batch size 8.
 """
 
 from ray import tune
@@ -84,7 +84,7 @@ SPACE = SearchSpace(
         "initial_scale": 1.0,
     },
     baselines=[
-        {  # the report's: StepLR(step 1, gamma 0.9), plain momentum
+        {  # the original write-up's: StepLR(step 1, gamma 0.9), plain momentum
             "optimizer": "sgd",
             "lr": 0.01,
             "momentum": 0.9,

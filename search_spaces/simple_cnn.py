@@ -1,12 +1,12 @@
 """SimpleCNN: 1.1 million parameters, an epoch of 40,000 images in about 15 s on a CPU core. For a first search.
 
 Why these ranges: with momentum 0.9 the best learning rate is about a thousandth of the batch size (docs/log.md), so
-0.001 to 0.3 covers batch sizes of 8 to 256. The report's own setting, lr 0.1 at batch size 8, is ten times larger and
-stays at chance level. Weight decay 5e-4 is the usual value for CIFAR; a network this small may need less. Augmentation
-costs accuracy in short trainings and gains some in long ones. So do MixUp, CutMix, erasing, and the distortions, which
-are meant for degraded images. AugMix's consistency loss is left out, since it triples the cost of a step. Weight
-averaging is tried where the learning rate does not fall to zero; where it does, averaged and final weights are alike
-(docs/log.md).
+0.001 to 0.3 covers batch sizes of 8 to 256. The original write-up's setting, lr 0.1 at batch size 8, is ten times
+larger and stays at chance level. Weight decay 5e-4 is the usual value for CIFAR; a network this small may need less.
+Augmentation costs accuracy in short trainings and gains some in long ones. So do MixUp, CutMix, erasing, and the
+distortions, which are meant for degraded images. AugMix's consistency loss is left out, since it triples the cost of a
+step. Weight averaging is tried where the learning rate does not fall to zero; where it does, averaged and final weights
+are alike (docs/log.md).
 """
 
 from ray import tune
@@ -55,7 +55,7 @@ SPACE = SearchSpace(
         "dropout": 0.0,
     },
     baselines=[
-        {  # the report's: StepLR(step 1, gamma 0.9), plain momentum, no augmentation
+        {  # the original write-up's: StepLR(step 1, gamma 0.9), plain momentum, no augmentation
             "lr": 0.1,
             "batch_size": 8,
             "momentum": 0.9,

@@ -62,11 +62,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != HISTORY], ids=lambda page: page.name)
 def test_files_that_are_named_are_there(page: Path) -> None:
-    rooms = "tune|search|training|reporting|cifar_models|search_spaces|tests|benchmarks|docs|results"
-    for name in re.findall(rf"`((?:{rooms})/[\w/]+\.(?:py|md|sh|json|parquet))`", page.read_text()):
+    folders = "tune|search|training|reporting|cifar_models|search_spaces|tests|benchmarks|docs|results"
+    for name in re.findall(rf"`((?:{folders})/[\w/]+\.(?:py|md|sh|json|parquet))`", page.read_text()):
         if page.name == "new-architecture.md" and name.endswith("/wide_cnn.py"):
             continue  # what the reader is to write
-        assert "NAME" in name or any((ROOT / room / name).is_file() for room in (".", "tune")), name
+        assert "NAME" in name or any((ROOT / folder / name).is_file() for folder in (".", "tune")), name
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))
@@ -90,7 +90,7 @@ def test_the_example_of_a_space_is_one(tmp_path: Path) -> None:
 
 
 def test_pages_that_errors_name_are_there() -> None:
-    """And each page that is there to mend something is named by some error."""
+    """And each page that is there to fix something is named by some error."""
     named = {
         page
         for path in (ROOT / "tune").rglob("*.py")

@@ -145,7 +145,9 @@ def test_another_trial_and_the_training_part_alone(run_folder: RunFolder) -> Non
     assert not (run_folder.path / "wandb").exists(), "the search had W&B disabled, and nothing else was asked for"
 
 
-@pytest.mark.parametrize(("name", "told"), [("data_fingerprint", "other images"), ("weights_sha256", "other weights")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("data_fingerprint", "different images"), ("weights_sha256", "different weights")]
+)
 def test_other_images_or_weights_than_the_searchs_are_refused(
     run_folder: RunFolder, name: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

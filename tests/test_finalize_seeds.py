@@ -56,7 +56,7 @@ def test_an_interruption_of_the_report_is_none_of_the_work(
     with monkeypatch.context() as patched:
         patched.setattr(finalize.write, "write_and_announce", interrupted)
         assert finish(folder, *given) == cli.INTERRUPTED
-    assert "To go on" not in capsys.readouterr().out, "all is done"
+    assert "To resume" not in capsys.readouterr().out, "all is done"
     first = checkpoint.load_model(folder.final / "model.pt").training_id
     assert finish(folder, *given, "--overwrite") == cli.DONE
     assert checkpoint.load_model(folder.final / "model.pt").training_id != first

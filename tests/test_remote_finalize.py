@@ -41,8 +41,8 @@ def test_a_final_training_goes_from_machine_to_machine(
         given = ["--storage", uri, "--epochs", "2", "--ood-dir", str(data_dir)]
         assert cli.run(finalize.prepare, given) == cli.INTERRUPTED
     assert {"run/final/checkpoint.pt", "run/final/epochs.parquet"} <= s3.names("trained")
-    _, _, to_go_on = capsys.readouterr().out.partition("Interrupted. To go on: python -m tune.finalize ")
-    again = shlex.split(to_go_on)
+    _, _, to_resume = capsys.readouterr().out.partition("Interrupted. To resume: python -m tune.finalize ")
+    again = shlex.split(to_resume)
     assert again == [uri.replace("trained", "trained/run"), "--ood-dir", str(data_dir), "--resume"]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))

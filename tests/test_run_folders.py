@@ -29,7 +29,7 @@ def test_a_folder_is_absolute_wherever_one_stands(tmp_path: Path, monkeypatch: p
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     create(tmp_path, "one")
-    with pytest.raises(ValueError, match=r"one exists already; give another --name"):
+    with pytest.raises(ValueError, match=r"one already exists; give another --name"):
         create(tmp_path, "one")
 
 
@@ -42,14 +42,16 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 
 def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(ValueError, match=r"cannot be made .*--storage"):
+    with pytest.raises(ValueError, match=r"cannot be created .*--storage"):
         create(tmp_path / "results", "one")
 
 
 def test_an_endless_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--name has 300 bytes; it must have at most 200\.$"):
         create(tmp_path, "n" * 300)
-    with pytest.raises(ValueError, match=r"cannot be made \(File name too long\); give another --storage or --name\.$"):
+    with pytest.raises(
+        ValueError, match=r"cannot be created \(File name too long\); give another --storage or --name\.$"
+    ):
         create(tmp_path / ("n" * 300), "one")
 
 
@@ -66,14 +68,14 @@ def test_a_name_is_taken_by_whatever_bears_it(taken: str, tmp_path: Path) -> Non
         (tmp_path / "one").touch()
     else:
         (tmp_path / "one").symlink_to("nowhere")
-    with pytest.raises(ValueError, match="one exists already"):
+    with pytest.raises(ValueError, match="one already exists"):
         check_place(tmp_path, "one")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_storage_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ValueError, match=r"cannot be made \(Permission denied\); give another --storage"):
+    with pytest.raises(ValueError, match=r"cannot be created \(Permission denied\); give another --storage"):
         create(tmp_path, "one")
 
 

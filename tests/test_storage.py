@@ -80,7 +80,7 @@ def test_an_address_that_can_not_be_used_is_told_at_once(given: str, words: str)
 
 
 def test_a_bucket_that_is_not_there_is_named(s3: Bucket) -> None:
-    with pytest.raises(ValueError, match="there is no bucket nowhere; make it first"):
+    with pytest.raises(ValueError, match="there is no bucket nowhere; create it first"):
         resolve(s3.uri("runs").replace("bucket", "nowhere"))
 
 
@@ -157,7 +157,7 @@ def test_a_name_is_taken_once_wherever_one_stands(uri: str, tmp_path: Path, monk
         if machine == "there":
             elsewhere(monkeypatch, tmp_path)
         for attempt in (resolve(uri).create, resolve(uri).check_free):
-            with pytest.raises(ValueError, match=r"one\S* exists already; give another --name"):
+            with pytest.raises(ValueError, match=r"one\S* already exists; give another --name"):
                 attempt("one")
     resolve(uri).check_free("two")
     assert not (tmp_path / "other").exists(), "a check writes nothing"

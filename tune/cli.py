@@ -32,7 +32,7 @@ def parser(command: str, about: str) -> Parser:
 
 def add_storage(group: argparse._ActionsContainer) -> None:
     """Adds --storage, which every command has."""
-    about = "where runs lie: a folder, or a URI such as s3://bucket/path (default: results)"
+    about = "folder of the runs, or a URI such as s3://bucket/path (default: results)"
     group.add_argument("--storage", default="results", metavar="DIR", help=about)
 
 

@@ -32,8 +32,8 @@ def is_conditional(parameter: Any) -> bool:
 def check_domain(name: str, parameter: Any) -> None:
     """ValueError if the parameter is empty, or of a kind that HyperOpt cannot search."""
     if isinstance(parameter, Mapping):
-        mend = "use tune.choice" if "grid_search" in parameter else "use tune.choice([{...}, {...}])"
-        raise ValueError(f"parameter {name} is a dict; {mend} instead.")
+        remedy = "use tune.choice" if "grid_search" in parameter else "use tune.choice([{...}, {...}])"
+        raise ValueError(f"parameter {name} is a dict; {remedy} instead.")
     if isinstance(parameter, list | tuple):
         raise ValueError(f"parameter {name} is a list; use tune.choice([...]) to choose from it.")
     if not isinstance(parameter, Domain):

@@ -82,7 +82,7 @@ def written(target: Path) -> Iterator[BinaryIO]:
 
 
 def obstacle(folder: Path) -> str:
-    """Why `folder` cannot be made or written to, as far as can be told without trying; empty if it seems possible."""
+    """Why `folder` cannot be created or written to, as far as is known without trying; empty if it seems possible."""
     for place in (folder, *folder.absolute().parents):
         try:
             there = place.stat()

@@ -38,7 +38,7 @@ def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
             raise ValueError(f"{final.model} is not there; run `python -m tune.finalize` without --ood-only first.")
     elif options.resume:
         if not final.checkpoint.is_file():
-            raise ValueError(f"{final.folder.path} holds no checkpoint to resume from; leave --resume out.")
+            raise ValueError(f"{final.folder.path} holds no checkpoint to resume from; omit --resume.")
         final.folder.read_rows("epochs.parquet")  # ValueError now rather than a traceback later
     elif looks.holds_more(final.folder.path) and not options.overwrite:
         predicts = ", --ood-only only predicts" if final.model.is_file() else ""
@@ -62,9 +62,7 @@ def check_batch_norm(model: str) -> None:
     from tune.training import batch_norm
 
     if not batch_norm.has_batch_norm(cifar_models.load(model).build(None)):
-        raise ValueError(
-            f"{model} has no batch normalisation, so there is nothing to adapt: leave --adapt-batch-norm out."
-        )
+        raise ValueError(f"{model} has no batch normalisation, so there is nothing to adapt: omit --adapt-batch-norm.")
 
 
 def ood_files(
@@ -112,7 +110,7 @@ def make_request(
     except (KeyError, TypeError) as error:
         raise ValueError(f"{final.checkpoint} is not a checkpoint of this version; --overwrite starts over.") from error
     if options.tta and not resumed.tta:
-        raise ValueError("The checkpoint was made for a test without --tta; leave --tta out.")
+        raise ValueError("The checkpoint was made for a test without --tta; omit --tta.")
     asked = {
         "--trial": (options.trial and trial_id, resumed.trial_id),
         "--epochs": (options.epochs, resumed.config.epochs),
@@ -121,7 +119,7 @@ def make_request(
     }
     for option, (value, kept) in asked.items():
         if value is not None and value != kept:
-            raise ValueError(f"The checkpoint was made for {option} {kept}, not {value}; leave {option} out.")
+            raise ValueError(f"The checkpoint was made for {option} {kept}, not {value}; omit {option}.")
     return resumed
 
 

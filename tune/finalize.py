@@ -48,7 +48,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tta", action="store_true",
                         help="test-time augmentation: the mean over shifted and mirrored views")  # fmt: skip
     parser.add_argument("--adapt-batch-norm", action="store_true",
-                        help="take batch-norm statistics from each OOD file, all of which it then sees")  # fmt: skip
+                        help="re-estimate batch-norm statistics on each OOD file "
+                             "(uses all its images at once)")  # fmt: skip
     parser.add_argument("--ood-only", action="store_true", help="only predict, with the existing model.pt")
     parser.add_argument("--resume", action="store_true", help="continue from the last epoch's checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing final/")
@@ -156,7 +157,7 @@ def how_to_continue(final: FinalFolder, arguments: list[str]) -> str:
         again += ["--ood-only", *(["--tta"] if options.tta else [])]
     else:  # no epoch is complete
         again = arguments
-    return f"To go on: python -m tune.finalize {shlex.join(again)}"
+    return f"To resume: python -m tune.finalize {shlex.join(again)}"
 
 
 if __name__ == "__main__":

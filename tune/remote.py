@@ -61,7 +61,7 @@ class RemoteFolder:
                 "check the address, the network, and the credentials in the environment."
             ) from error
         if missing:
-            raise ValueError(f"--storage {self.uri} cannot be used: there is no bucket {bucket}; make it first.")
+            raise ValueError(f"--storage {self.uri} cannot be used: there is no bucket {bucket}; create it first.")
         if kind == fs.FileType.File:
             raise ValueError(f"--storage {self.uri} is a file; give a folder.")
 
@@ -162,7 +162,7 @@ def _check_no_secret(uri: str) -> None:
     if (at and (":" in user or scheme == "s3")) or named:
         raise ValueError(
             "the address holds credentials, which would be kept in experiment.json; "
-            "leave them out, and set them in the environment, as in AWS_ACCESS_KEY_ID."
+            "omit them, and set them in the environment, as in AWS_ACCESS_KEY_ID."
         )
 
 

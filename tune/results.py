@@ -159,13 +159,13 @@ def check_name(name: str) -> None:
 
 
 def check_place(storage: Path, name: str) -> Path:
-    """The path for a new result folder. Writes nothing. ValueError if it exists already or cannot be made."""
+    """The path for a new result folder. Writes nothing. ValueError if it already exists or cannot be created."""
     check_name(name)
     path = (storage / name).absolute()
     if os.path.lexists(path):
-        raise ValueError(f"{path} exists already; give another --name, or remove it.")
+        raise ValueError(f"{path} already exists; give another --name, or remove it.")
     if why := obstacle(path):
-        raise ValueError(f"{path} cannot be made ({why}); give another --storage or --name.")
+        raise ValueError(f"{path} cannot be created ({why}); give another --storage or --name.")
     return path
 
 
@@ -175,7 +175,7 @@ def create(storage: Path, name: str) -> RunFolder:
     try:
         path.mkdir(parents=True)
     except OSError as error:  # made by someone else meanwhile, or a full disk
-        raise ValueError(f"{path} cannot be made ({error.strerror}); give another --storage or --name.") from error
+        raise ValueError(f"{path} cannot be created ({error.strerror}); give another --storage or --name.") from error
     return RunFolder(path)
 
 
@@ -200,12 +200,16 @@ def claimed(folder: RunFolder) -> bool:
 
 
 def check_origin(folder: RunFolder, data_fingerprint: str, weights_sha256: str | None) -> None:
-    """ValueError if the run was begun on other images or with other weights, as far as experiment.json tells."""
+    """ValueError if the run was started on different images or weights, as far as experiment.json says."""
     about = folder.read_json("experiment.json")
     if about.get("data_fingerprint", data_fingerprint) != data_fingerprint:
-        raise ValueError(f"{folder.name} was begun on other images than those in --data-dir; restore them.")
+        raise ValueError(
+            f"{folder.name} was started on different images from those in --data-dir; restore the original ones."
+        )
     if about.get("weights_sha256", weights_sha256) != weights_sha256:
-        raise ValueError(f"{folder.name} was begun with other weights than the present ones; restore them.")
+        raise ValueError(
+            f"{folder.name} was started with different weights from the present ones; restore the original ones."
+        )
 
 
 def find(run: str | None, storage: Path) -> RunFolder:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a full trial (default: the space's)")
     add("--time-budget", type=seconds, metavar="TIME",
-        help="end the search after this time, as in 90s, 30m or 2h (excludes --confirm)")  # fmt: skip
+        help="end the search after this time, as in 90s, 30m or 2h (reruns of --confirm are not counted)")  # fmt: skip
     add(
         "--search",
         choices=get_args(Method),
@@ -73,7 +73,8 @@ def parser() -> argparse.ArgumentParser:
     add("--data-dir", type=Path, default=Path("data"), metavar="DIR",
         help="folder of cifar-100-python/, which is downloaded and verified if missing (default: data)")  # fmt: skip
     add("--train-subset", type=at_least(100), metavar="N", help="train on N images only, equally many per class")
-    add("--val-fraction", type=float, default=0.2, metavar="F", help="share of validation images (default: 0.2)")
+    add("--val-fraction", type=float, default=0.2, metavar="F",
+        help="share of the training images held out for validation (default: 0.2)")  # fmt: skip
     add("--weights", type=Path, metavar="PATH", help="pretrained state_dict to start from (ResNet-50)")
 
     add = parser.add_argument_group("machine").add_argument
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     add("--cpus-per-trial", type=at_least(1), metavar="N",
         help="CPU cores per trial (default: the space's, or as measured)")  # fmt: skip
     add("--address", type=cluster_address, metavar="ADDRESS",
-        help="Ray cluster to run on, auto or HOST:PORT (default: local, a Ray of its own)")  # fmt: skip
+        help="Ray cluster to run on, auto or HOST:PORT (default: local, which starts its own Ray)")  # fmt: skip
 
     group = parser.add_argument_group("results and tracking")
     cli.add_storage(group)
@@ -163,7 +164,7 @@ def _then_finalize(search: Callable[[], None], tell: Callable[[], None], folder:
         except ValueError as error:
             raise cli.WorkFailed(f"the search is complete, but there will be no final model: {error}") from error
     except KeyboardInterrupt:
-        print(f"Interrupted. To go on: {summary.command('tune.finalize', folder)}")
+        print(f"Interrupted. To resume: {summary.command('tune.finalize', folder)}")
         raise
     finish()
 

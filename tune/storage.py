@@ -66,7 +66,7 @@ class Storage:
         """ValueError if the name is taken or invalid. Writes nothing."""
         results.check_name(name)
         if self.remote is not None and self.remote.inside(name).exists():
-            raise ValueError(f"{remote.join(self.remote.uri, name)} exists already; give another --name, or remove it.")
+            raise ValueError(f"{remote.join(self.remote.uri, name)} already exists; give another --name, or remove it.")
         results.check_place(self.root, name)
 
     def create(self, name: str) -> RunFolder:
@@ -166,7 +166,7 @@ def fetch(folder: RunFolder, there: Mapping[str, Any]) -> None:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{folder.path} cannot be made ({error.strerror}).") from error
+        raise ValueError(f"{folder.path} cannot be created ({error.strerror}).") from error
     try:
         claim = results.claim(folder)
     except ValueError:

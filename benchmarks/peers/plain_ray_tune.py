@@ -3,7 +3,7 @@
     python -m benchmarks.peers.plain_ray_tune --data-dir DIR --train-subset 10000 --trials 16 --max-epochs 4 --seed 0
 
 The space is that of benchmarks/space.py, but flat, since HyperOptSearch loops for ever on initial points of a
-conditional space. The same two configurations run first: the reference and the report's baseline.
+conditional space. The same two configurations run first: the reference and the original write-up's baseline.
 """
 
 from __future__ import annotations

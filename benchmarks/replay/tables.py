@@ -14,26 +14,32 @@ def render(found: dict[str, Any]) -> str:
         f"Written by `{found['command']}` at commit {found['commit'][:12]}: {found['workers']} workers, a horizon of\n"
         f"{found['horizon']} epochs, {found['seeds']} seeds. In brackets: 95 % intervals of the median, by bootstrap.",
         *(searches(item) for item in found["searches"]),
-        "## Whether the best of its own trials is what a search of 32 trials chooses",
+        "## Does a search of 32 trials choose the best of its own?",
         searched(found["searched"]),
-        f"## Whether the best of 32 given configurations is kept, over {found['draws']} random sets",
+        f"## Is the best of 32 given configurations kept? {found['draws']} random sets",
         kept(found["kept"]),
         "## Crash and resume",
-        f"A search of 32 trials whose driver dies half-way, and from then on after every 50 epochs, decided as one\n"
-        f"that lives, epoch by epoch, for {found['crashed_alike']} of {found['seeds']} seeds.",
+        f"A search of 32 trials whose driver dies half-way, and from then on after every 50 epochs, made the same\n"
+        f"decisions as an undisturbed one, epoch by epoch, for {found['crashed_alike']} of {found['seeds']} seeds.",
     ]
     return "\n\n".join(parts)
 
 
 def searched(items: list[dict[str, Any]]) -> str:
-    lines = ["| first two trials | way to search | epochs trained | regret | within 0.5 |", "|---|---|---|---|---|"]
+    lines = [
+        "| first two trials | search | epochs trained | mean regret, points | within 0.5 points |",
+        "|---|---|---|---|---|",
+    ]
     for item in items:
         lines += [f"| {_first(item)} | {name} | {_kept(way)} |" for name, way in item["ways"].items()]
     return "\n".join(lines)
 
 
 def kept(rows: list[dict[str, Any]]) -> str:
-    lines = ["| first two | rungs and rule | epochs trained | regret | within 0.5 |", "|---|---|---|---|---|"]
+    lines = [
+        "| first two trials | rungs and rule | epochs trained | mean regret, points | within 0.5 points |",
+        "|---|---|---|---|---|",
+    ]
     lines += [f"| {_first(row)} | {row['rule']} | {_kept(row)} |" for row in rows]
     return "\n".join(lines)
 
@@ -52,9 +58,9 @@ def searches(found: dict[str, Any]) -> str:
     lines = [
         f"## {found['trials']} x 27 epochs, {first}",
         "",
-        f"{found['seeds']} seeds. Random search reaches {_range(found['target'])} % in the end.",
+        f"{found['seeds']} seeds. Random search reaches {_range(found['target'])} % at the end.",
         "",
-        "| way to search | epochs until then | never | after 25 % | after 50 % | in the end |",
+        "| search | epochs to match it | searches that never did | accuracy after 25 % | after 50 % | at the end |",
         "|---|---|---|---|---|---|",
     ]
     for name, way in found["ways"].items():

@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     times = len({*Asha(HORIZON).rungs, HORIZON})
     whole = HORIZON * (training + judging)  # validation costs the same on clean and corrupted images
     share = 100 * judging / training
-    print(f"made once a process: {making:.1f} s; judged each time: {judging:.1f} s")
+    print(f"made once per process: {making:.1f} s; judged each time: {judging:.1f} s")
     print(f"the training of an epoch: {training:.0f} s, of which that is {share:.1f} %")
-    print(f"of a whole trial, {times} times in {HORIZON} epochs: {100 * times * judging / whole:.2f} %")
+    print(f"of a full trial, {times} times in {HORIZON} epochs: {100 * times * judging / whole:.2f} %")
     print(f"and of a process's first trial {100 * making / whole:.2f} % more")
     return 0
 

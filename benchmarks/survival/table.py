@@ -20,8 +20,9 @@ VICTIMS = {
 def render(found: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        "| kill -9 of | times | searches | lost | there twice | that differ | trained again | W&B runs lost, doubled "
-        "| ended in another way | left processes for 5 s | reads meanwhile | of a broken file |",
+        "| kill -9 of | kills | searches | epochs lost | epochs recorded twice | differences | epochs trained again "
+        "| W&B runs lost, duplicated | unexpected exits | ends with processes left after 5 s | file reads meanwhile "
+        "| failed reads |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for victim, row in found["victims"].items():
@@ -32,13 +33,13 @@ def render(found: dict[str, Any]) -> str:
         cells = [f"{row[name]:,}" for name in first] + [f"{row['runs_lost']}, {row['runs_doubled']}"]
         cells += [f"{row[name]:,}" for name in then]
         lines.append(f"| {VICTIMS[victim]} | {' | '.join(cells)} |")
-    lines += ["", "## Other ways to end", "", "| what | times | came out |", "|---|---|---|"]
+    lines += ["", "## Other ways to end", "", "| what | times | result |", "|---|---|---|"]
     lines += [_ending(name, row) for name, row in found["endings"].items()]
     if final := found.get("finalize"):
         lines.append(
             f"| kill -9 of `tune.finalize`, then `--resume` | {final['kills']} "
-            f"| {final['trainings']} final models, of which {final['differ']} differ in any weight from one that was "
-            "left alone |"
+            f"| {final['trainings']} final models; {final['differ'] or 'none'} of them differ in any weight from an "
+            "undisturbed one |"
         )
     if disk := found.get("disk"):
         lines += ["", "## What a search leaves on the disk", "", _disk(disk)]
@@ -50,17 +51,19 @@ def render(found: dict[str, Any]) -> str:
 
 
 def _ending(name: str, row: dict[str, Any]) -> str:
-    return (
-        f"| {name} while trials run, W&B on | {row['times']} "
-        f"| {min(row['seconds']):.1f} to {max(row['seconds']):.1f} s to the prompt; {row['wrong']} without "
-        f"exit code 130 and the command to go on; {row['left']} left a process behind |"
-    )
+    low, high = (f"{value:.1f}" for value in (min(row["seconds"]), max(row["seconds"])))
+    took = f"{high} s" if low == high else f"{low} to {high} s"
+    if row["wrong"] or row["left"]:
+        ended = f"{row['wrong']} without exit code 130 and the resume command; {row['left']} left a process"
+    else:
+        ended = "always exit code 130 and the resume command; no process left"
+    return f"| {name} while trials run, W&B on | {row['times']} | {took} to the prompt; {ended} |"
 
 
 def _disk(row: dict[str, Any]) -> str:
     return (
-        f"A search of {row['trials']} trials of SimpleCNN, one at a time, W&B offline: {row['all_mb']:.1f} MB in the "
-        f"end, of them W&B {row['wandb']:.1f}, Ray {row['ray']:.1f}, checkpoints {row['checkpoints']:.1f}. While it "
-        f"ran, at most {row['kept_files']} checkpoint of {row['kept_mb']:.1f} MB lay there. The bound: {TRIAL_KB} kB a "
-        f"trial and {EPOCH_KB} kB an epoch of it, and a checkpoint for each that runs or was interrupted."
+        f"A search of {row['trials']} trials of SimpleCNN, one at a time, W&B offline: {row['all_mb']:.1f} MB at the "
+        f"end: W&B {row['wandb']:.1f}, Ray {row['ray']:.1f}, checkpoints {row['checkpoints']:.1f}. While it "
+        f"ran, at most {row['kept_files']} checkpoint of {row['kept_mb']:.1f} MB was there. The bound: {TRIAL_KB} kB "
+        f"per trial and {EPOCH_KB} kB per epoch of it, and one checkpoint for each that runs or was interrupted."
     )

@@ -128,4 +128,4 @@ def test_a_run_in_a_store_is_learnt_from_and_told_of(
     assert cli.run(only_checked(run.prepare), asked) == cli.DONE
     assert "Warm start: one" in capsys.readouterr().out
     assert "two?endpoint" in (sentence := told(run.prepare, *asked))
-    assert "exists already; give another --name" in sentence
+    assert "already exists; give another --name" in sentence

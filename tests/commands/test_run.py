@@ -178,7 +178,7 @@ def test_a_gpu_that_is_not_there_is_refused(share: str, sound: list[str], told: 
 def test_a_name_that_is_taken_is_refused(sound: list[str], told: Told, tmp_path: Path) -> None:
     create(tmp_path / "results", "one")
     for arguments in (sound, [*sound, "--dry-run"]):
-        assert "results/one exists already; give another --name" in told(run.prepare, *arguments)
+        assert "results/one already exists; give another --name" in told(run.prepare, *arguments)
 
 
 def test_without_data_and_without_a_network_one_is_told_what_to_put_where(

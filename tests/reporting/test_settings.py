@@ -71,9 +71,9 @@ def test_the_best_are_said_to_agree_only_where_others_differ() -> None:
     value = [float(number) for number in range(20, 0, -1)]
     near = [0.5, 0.52, 0.51, *(number / 17 for number in range(17))]
     found = _slices_in_words(trials(value, lr=near), "lr")
-    assert found == "The best 3 trials have lr between 0.5 and 0.52, where 3 of all 20 lie."
+    assert found == "The best 3 trials have lr between 0.5 and 0.52; 3 of all 20 trials lie in that range."
     far = [0.0, 0.5, 1.0, *(number / 17 for number in range(17))]
     assert "do not agree on lr" in _slices_in_words(trials(value, lr=far), "lr")
     words = ["step", "cosine", "cosine", *["cosine"] * 9, *["step"] * 8]
     found = _slices_in_words(trials(value, scheduler=words), "scheduler")
-    assert found == "2 of the best 3 trials have scheduler cosine, as have 11 of all 20."
+    assert found == "2 of the best 3 trials have scheduler cosine, compared with 11 of all 20."

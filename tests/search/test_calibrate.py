@@ -180,7 +180,7 @@ def test_a_search_measures_once_keeps_what_it_found_and_a_dry_run_knows_it(
     assert cli.run(run.prepare, [*asked, "--dry-run"]) == cli.DONE
     assert "; to be measured at the start" in capsys.readouterr().out
     assert cli.run(run.prepare, [*asked, "--name", "one"]) == cli.DONE
-    assert "Measuring how many trials of simple_cnn share this machine best" in capsys.readouterr().out
+    assert "Measuring how many trials of simple_cnn run best side by side" in capsys.readouterr().out
     about = RunFolder(tmp_path / "runs" / "one").read_json("experiment.json")
     found = Calibration.from_dict(about["calibration"])
     assert (

@@ -210,5 +210,5 @@ def test_a_silent_head_ends_the_search_with_a_sentence(cluster: Cluster, synthet
     (gcs,) = [process for process in cluster.of_node(0) if process.name() == "gcs_server"]
     gcs.kill()
     assert search.code(70) == cli.FAILED
-    assert "has not answered for 45 s. To go on: python -m tune.run --resume headless" in search.lines[-1]
+    assert "has not answered for 45 s. To resume: python -m tune.run --resume headless" in search.lines[-1]
     assert search.folder.read_rows("trials.parquet")

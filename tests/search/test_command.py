@@ -143,7 +143,7 @@ def seen(url: str, token: str) -> Dashboard:
 def test_an_interrupt_ends_with_130_whole_results_and_the_command_that_goes_on(ended: Ended) -> None:
     assert ended.code == cli.INTERRUPTED, ended.err
     assert ended.err == ""
-    assert "Interrupted. To go on: python -m tune.run --resume stopped --storage " in ended.out
+    assert "Interrupted. To resume: python -m tune.run --resume stopped --storage " in ended.out
     assert "interrupted after epoch" in ended.out
     rows = ended.folder.read_rows("trials.parquet")
     assert {"interrupted"} <= {row["status"] for row in rows} <= {"interrupted", "stopped", "diverged"}

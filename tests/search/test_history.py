@@ -100,16 +100,16 @@ def test_a_search_without_asha_comes_back_without(folder: RunFolder) -> None:
 
 
 def test_other_images_are_refused(folder: RunFolder) -> None:
-    with pytest.raises(ValueError, match="other images"):
+    with pytest.raises(ValueError, match="different images"):
         history.load(folder, "val_acc", "xyz")
 
 
 def test_other_weights_are_refused(folder: RunFolder) -> None:
-    with pytest.raises(ValueError, match="begun with other weights"):
+    with pytest.raises(ValueError, match="started with different weights"):
         history.load(folder, "val_acc", "abc", "0123")
     folder.write_json("experiment.json", folder.read_json("experiment.json") | {"weights_sha256": "0123"})
     history.load(folder, "val_acc", "abc", "0123")
-    with pytest.raises(ValueError, match="begun with other weights"):
+    with pytest.raises(ValueError, match="started with different weights"):
         history.load(folder, "val_acc", "abc", "4567")
 
 

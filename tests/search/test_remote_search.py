@@ -100,7 +100,7 @@ def test_a_search_goes_from_machine_to_machine_with_nothing_but_its_address(
     said = capsys.readouterr()
     assert said.err == ""
     assert f"Results: s3://bucket/travels/one?endpoint_override={s3.endpoint}&scheme=http (trials" in said.out
-    assert f"Interrupted. To go on: python -m tune.run --resume one --storage '{uri}'\n" in said.out
+    assert f"Interrupted. To resume: python -m tune.run --resume one --storage '{uri}'\n" in said.out
     left = s3.files("travels/one")
     assert {row["status"] for row in rows(left, "trials.parquet")} <= {"interrupted", "running"}
     assert left.keys() >= {"experiment.json", "epochs.parquet", "best.json", "rungs.json", "checkpoints/0000.pt"}
@@ -150,7 +150,7 @@ def test_a_network_that_goes_away_does_not_end_the_search(
         assert re.fullmatch(
             r"failed: s3://leaves/runs/one\S* cannot be used \(Failed to connect .*\); "
             rf"the search's results are in {tmp_path}/cache/\S+/one, but not all were uploaded\. "
-            rf"To go on: python -m tune\.run --resume one --storage '{re.escape(uri)}'\n",
+            rf"To resume: python -m tune\.run --resume one --storage '{re.escape(uri)}'\n",
             said.err,
         )
         s3.start()

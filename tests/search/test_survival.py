@@ -189,7 +189,7 @@ def test_a_full_disk_ends_the_search_with_a_sentence_and_it_goes_on_when_there_i
         # What else is written in the moment in which a checkpoint fills the disk does not fit either.
         assert re.fullmatch(
             r"failed: \S+ cannot be written: No space left on device. "
-            r"To go on: python -m tune.run --resume full --storage \S+\n",
+            r"To resume: python -m tune.run --resume full --storage \S+\n",
             capsys.readouterr().err,
         )
         assert {row["status"] for row in folder.read_rows("trials.parquet")} <= {"interrupted", "running"}
@@ -224,7 +224,7 @@ def test_two_searches_at_once_and_two_of_one_name(arguments: list[str], tmp_path
     codes = [process.returncode for process in started]
     assert codes[0] == cli.DONE, said[0]
     assert sorted(codes[1:]) == [cli.DONE, cli.WRONG_INPUT], said
-    assert "exists already" in said[codes.index(cli.WRONG_INPUT)]
+    assert "already exists" in said[codes.index(cli.WRONG_INPUT)]
     assert rows(RunFolder(tmp_path / "one")) == rows(RunFolder(tmp_path / "other"))
     assert len(rows(RunFolder(tmp_path / "one"))) == 6
 

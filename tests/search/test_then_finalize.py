@@ -39,12 +39,12 @@ def test_a_search_then_its_final_model(
     folder = RunFolder(storage / "one")
     said = capsys.readouterr().out
     assert said.index("Best: trial 0000") < said.index("Final model of one: trial 0000")
-    assert f"To go on: python -m tune.finalize {folder.path} --resume" in said
+    assert f"To resume: python -m tune.finalize {folder.path} --resume" in said
     assert folder.read_json("experiment.json")["ended"]
 
     assert cli.run(run.prepare, ["--resume", str(folder.path), "--then-finalize"]) == cli.WRONG_INPUT
     told = capsys.readouterr().err
-    assert f"{folder.final} exists already; omit --then-finalize" in told
+    assert f"{folder.final} already exists; omit --then-finalize" in told
     assert f"`python -m tune.finalize {folder.path} --resume`" in told
     (folder.final / "checkpoint.pt").unlink()
     (folder.final / "epochs.parquet").unlink()
@@ -81,7 +81,7 @@ def test_an_interruption_after_the_search_names_what_is_left(
 
     with pytest.raises(KeyboardInterrupt):
         run._then_finalize(lambda: None, interrupted, folder)
-    assert f"Interrupted. To go on: python -m tune.finalize run --storage {tmp_path}" in capsys.readouterr().out
+    assert f"Interrupted. To resume: python -m tune.finalize run --storage {tmp_path}" in capsys.readouterr().out
 
 
 PREPARED = """

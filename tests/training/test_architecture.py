@@ -90,7 +90,7 @@ def test_simple_cnn_refuses_growing_images() -> None:
 def test_a_network_without_pretrained_weights_refuses_a_file(name: str, find: Any, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.touch()
-    with pytest.raises(ValueError, match=rf"^{name} starts from random weights; leave --weights out\.$"):
+    with pytest.raises(ValueError, match=rf"^{name} starts from random weights; omit --weights\.$"):
         find(name, path)
     assert find(name, None) is None
 

@@ -198,4 +198,4 @@ def _check_columns(folder: RunFolder, name: str, rows: list[Row], names: list[st
     missing = [column for column in names if rows and column not in rows[0] and column not in config]
     if missing or (name == "trials.parquet" and rows and "config.lr" not in rows[0]):
         column = missing[0] if missing else "config.lr"
-        raise ValueError(f"{folder.path / name} was written by another program: it has no column {column}.")
+        raise ValueError(f"{folder.path / name} was written by another version: it has no column {column}.")

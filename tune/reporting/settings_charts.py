@@ -165,9 +165,11 @@ def _slices_in_words(done: Sequence[FrozenTrial], name: str) -> str:
         if inside > NARROW * len(values):
             return f"The best {len(top)} trials do not agree on {name}: their values are spread over the range tried."
         between = f"between {setting(min(top))} and {setting(max(top))}"
-        return f"The best {len(top)} trials have {name} {between}, where {inside} of all {len(values)} lie."
+        return (
+            f"The best {len(top)} trials have {name} {between}; {inside} of all {len(values)} trials lie in that range."
+        )
     common = max(set(top), key=top.count)
-    as_all = f"as have {values.count(common)} of all {len(values)}"
+    as_all = f"compared with {values.count(common)} of all {len(values)}"
     return f"{top.count(common)} of the best {len(top)} trials have {name} {setting(common)}, {as_all}."
 
 

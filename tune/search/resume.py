@@ -82,7 +82,7 @@ def reopened(asked: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse
         if looks.holds_more(folder.final):
             go_on = "--resume" if (folder.final / "checkpoint.pt").is_file() else "--overwrite"
             raise ValueError(
-                f"{folder.final} exists already; omit --then-finalize, and afterwards use "
+                f"{folder.final} already exists; omit --then-finalize, and afterwards use "
                 f"`python -m tune.finalize {shlex.quote(folder.address)} {go_on}`."
             )
     return merged(given, folder, before), before

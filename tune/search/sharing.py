@@ -23,7 +23,7 @@ def settle(
     calibration = calibrator.kept()
     try:
         if calibration is None and len(calibrator.packings) > 1:
-            line = f"Measuring how many trials of {space.model} share this machine best, for this and later searches."
+            line = f"Measuring how many trials of {space.model} run best side by side; later searches reuse the result."
             say(line)
             calibration = machine.run(calibrator.measure, calibrator.on_gpu)
             if not calibration.disturbed:

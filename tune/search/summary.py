@@ -112,7 +112,7 @@ def _compared(rows: list[Row], best: dict[str, Any]) -> Iterator[str]:
 
 def resume_hint(folder: RunFolder) -> str:
     """The command that resumes the search."""
-    return f"To go on: {command('tune.run --resume', folder)}"
+    return f"To resume: {command('tune.run --resume', folder)}"
 
 
 def command(what: str, folder: RunFolder) -> str:

@@ -63,7 +63,7 @@ def weights_path(model: str, given: Path | None) -> Path | None:
     if not given.is_file():
         raise ValueError(f"--weights {given} is not a file.")
     if pretrained is None:
-        raise ValueError(f"{model} starts from random weights; leave --weights out.")
+        raise ValueError(f"{model} starts from random weights; omit --weights.")
     return given.absolute()
 
 

@@ -41,7 +41,7 @@ class FinalFolder:
         try:
             self.folder.path.mkdir(exist_ok=True)
         except OSError as error:
-            raise ValueError(f"{self.folder.path} cannot be made ({error.strerror}).") from error
+            raise ValueError(f"{self.folder.path} cannot be created ({error.strerror}).") from error
         return results.claim(self.folder)
 
     def clear(self) -> None:

@@ -68,7 +68,7 @@ def check_subset(train_subset: int | None, images: int) -> None:
     """ValueError if `--train-subset` does not fit the `images` that the split leaves to train on."""
     if train_subset is not None and not CLASSES <= train_subset <= images:
         raise ValueError(
-            f"--train-subset is {train_subset}; it must lie between {CLASSES} (an image a class) "
+            f"--train-subset is {train_subset}; it must lie between {CLASSES} (one image per class) "
             f"and {images}, the training images after the split."
         )
 
@@ -76,9 +76,9 @@ def check_subset(train_subset: int | None, images: int) -> None:
 def check_split(val_fraction: float, train: int, val: int) -> None:
     """ValueError if a split of `train` and `val` images is too small to search on."""
     if train < CLASSES:
-        raise ValueError(f"--val-fraction {val_fraction:g} leaves no image a class to train on; lower it.")
+        raise ValueError(f"--val-fraction {val_fraction:g} leaves no training image per class; lower it.")
     if not val:
-        raise ValueError(f"--val-fraction {val_fraction:g} leaves no image a class to validate on; raise it.")
+        raise ValueError(f"--val-fraction {val_fraction:g} leaves no validation image per class; raise it.")
 
 
 def prepare(source: Source, root: Path, split: Split) -> Path:
@@ -90,7 +90,7 @@ def prepare(source: Source, root: Path, split: Split) -> Path:
 
 
 def ood_folder(source: Source, root: Path) -> Path:
-    """The out-of-distribution files that `tune.finalize` reads by default. ValueError if they cannot be made."""
+    """The out-of-distribution files that `tune.finalize` reads by default. ValueError if they cannot be created."""
     try:
         return DATA_SETS[source].ood_folder(root)
     except OSError as error:
