@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,14 @@ def test_files_stay_short() -> None:
         if (lines := len(path.read_text().splitlines())) > 300
     }
     assert not long
+
+
+def test_no_merge_conflict_is_left() -> None:
+    """In any file that git tracks. Outside a clone there is nothing to look at."""
+    root = ROOT.parent
+    if not (root / ".git").exists():
+        pytest.skip("not a clone")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True).stdout
+    marker = re.compile(rb"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
+    files = [root / name for name in listed.split("\0") if name]
+    assert not [str(path) for path in files if path.is_file() and marker.search(path.read_bytes())]
