@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "optuna", "random"]
+Scheduler = Literal["asha", "none"]
 
 Metric = Literal["val_acc", "val_robust_acc"]
 """Accuracy on the validation images, clean or under corruption."""
@@ -34,7 +35,7 @@ class Settings:
     gpus_per_trial: float
     cpus_per_trial: int
     search: Method
-    scheduler: Literal["asha", "none"]
+    scheduler: Scheduler
     metric: Metric
     confirm: int
     """How many of the best trials are retrained on other seeds at the end; 0 for none."""
