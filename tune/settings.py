@@ -15,6 +15,9 @@ Metric = Literal["val_acc", "val_robust_acc"]
 
 METRICS: tuple[str, ...] = get_args(Metric)
 
+FINAL_EPOCHS = 50
+"""Epochs of the final training, unless `tune.finalize` is told otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:

@@ -18,7 +18,7 @@ from tune.training import checkpoint, final_evaluation
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.final_folder import FinalFolder
-from tune.training.final_training import FINAL_EPOCHS, Diverged, kept_request, train
+from tune.training.final_training import FINAL_COLUMNS, Diverged, kept_request, train
 from tune.training.images import ImageSet
 from tune.training.loop import fit
 from tune.training.metrics import predict
@@ -98,7 +98,7 @@ def test_an_epochs_row_is_what_was_yielded(final: FinalFolder, asked: Request) -
     results = list(train(final, asked))
     rows = final.folder.read_rows("epochs.parquet")
     for result, row in zip(results, rows, strict=True):
-        assert list(row) == FINAL_EPOCHS.names
+        assert list(row) == FINAL_COLUMNS.names
         assert row["trial_id"] == "0007"
         for name in ("epoch", "train_loss", "train_acc", "lr", "wall_s", "images_per_s"):
             assert row[name] == getattr(result, name)

@@ -17,7 +17,7 @@ from tune.training.final_folder import FinalFolder
 from tune.training.loop import EpochResult, fit
 from tune.training.request import Request
 
-FINAL_EPOCHS = EPOCHS.append(pa.field("seed", pa.int64()))
+FINAL_COLUMNS = EPOCHS.append(pa.field("seed", pa.int64()))
 """The columns of epochs.parquet in `final/`: one row per epoch and seed."""
 
 
@@ -78,7 +78,7 @@ def _train_seed(
             _save_model(final, request, result, images.train.class_names, progress)
         progress.rows.append(_row(result, request.trial_id, config.seed))
         # Also before the checkpoint: resuming drops surplus rows, but could not make up for a missing one.
-        final.folder.write_table("epochs.parquet", progress.rows, FINAL_EPOCHS)
+        final.folder.write_table("epochs.parquet", progress.rows, FINAL_COLUMNS)
         about = {"request": request.to_dict(), "training_id": progress.training_id, "number": progress.seeds_done}
         checkpoint.save(final.checkpoint, about | {"training": result.training.state_dict()})
         yield result
