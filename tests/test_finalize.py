@@ -80,7 +80,7 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
     assert set(torch.load(whole / "model.pt", weights_only=True)) == parts
     classifier = checkpoint.load_model(whole / "model.pt", torch.device("cpu"))
     test = data.load_test(data.prepare("synthetic", few_root, "test"))
-    accuracy = (classifier.logits(test.pixels).argmax(1) == test.labels).double().mean().item()
+    accuracy = (classifier.log_probabilities(test.pixels).argmax(1) == test.labels).double().mean().item()
     assert 100 * accuracy == pytest.approx(metrics["test_acc"], abs=0.11)
 
     with (whole / "submission_ood.csv").open() as file:
@@ -91,7 +91,7 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
         "distortion00_2_0"
     ]
     assert len(submission) == 19 * 5 * n
-    one = classifier.logits(torch.from_numpy(pixels[7][2 * n : 3 * n])).argmax(1).tolist()
+    one = classifier.log_probabilities(torch.from_numpy(pixels[7][2 * n : 3 * n])).argmax(1).tolist()
     assert [int(row["label"]) for row in submission if row["id"].startswith("distortion07_3_")] == one
 
 
