@@ -53,7 +53,8 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     def note_failure(self, trial_id: str, *, for_memory: bool, node_lost: bool = False) -> bool:
         """Notes why a trial failed; returns whether it gets another attempt.
 
-        After running out of memory that attempt takes half of each batch at a time. The loss of a node is not the trial's own failure and does not use up its second attempt.
+        After running out of memory that attempt takes half of each batch at a time. The loss of a node is not the
+        trial's own failure and does not use up its second attempt.
         """
         for handed in self._again:
             if handed["trial_id"] == trial_id:
