@@ -38,7 +38,7 @@ IMPORTS = {
         *("tune.tracking", "tune.wandb_mode", "tune.wording"),
     },
 }
-"""What each layer imports from elsewhere: packages, our own modules and, as `tune.training`, all of a folder of ours."""
+"""What each layer imports from elsewhere: packages, our modules and, as `tune.training`, all of a folder of ours."""
 
 
 def imported(path: Path) -> set[str]:

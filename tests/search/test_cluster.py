@@ -161,7 +161,7 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
 
 
 @pytest.mark.starts_ray
-def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
+def test_what_the_cluster_cannot_give_is_told_before_a_folder_is_made(
     head: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = asked_of(head, synthetic_root, "wide", "--cpus-per-trial", "2")

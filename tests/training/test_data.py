@@ -246,7 +246,7 @@ def own_memory() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
-def test_data_that_can_not_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_data_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(ValueError, match=r"cannot be prepared in .*/data .*another --data-dir"):
         data.prepare("synthetic", tmp_path / "data", "test")
