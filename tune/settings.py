@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "optuna", "random"]
-Scheduler = Literal["asha", "none"]
+EarlyStopping = Literal["asha", "none"]
 
 Metric = Literal["val_acc", "val_robust_acc"]
 """Accuracy on the validation images, clean or under corruption."""
@@ -38,7 +38,7 @@ class Settings:
     gpus_per_trial: float
     cpus_per_trial: int
     search: Method
-    scheduler: Scheduler
+    scheduler: EarlyStopping
     metric: Metric
     confirm: int
     """How many of the best trials are retrained on other seeds at the end; 0 for none."""
