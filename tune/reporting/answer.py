@@ -9,8 +9,8 @@ from tune import results
 from tune.intervals import wilson95
 from tune.reporting.chart import Code, Item, KeyFigure, KeyFigures, Note, Section, Table, percent, setting
 from tune.reporting.distributions import is_active, searched
-from tune.reporting.load import ENDED, Run
-from tune.results import Row
+from tune.reporting.load import Run
+from tune.results import ENDED, Row
 from tune.settings import FINAL_EPOCHS
 from tune.training.config import TrainConfig
 from tune.wording import counted, counts, duration
