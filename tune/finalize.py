@@ -69,7 +69,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # torch is imported only after the checks that do not need it.
     import torch
 
-    from tune.training import data, host, images
+    from tune.training import host, images, sources
     from tune.training.architecture import find_weights
     from tune.training.final_folder import FinalFolder
 
@@ -83,8 +83,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     if options.adapt_batch_norm:
         final_checks.check_batch_norm(request.config.model)
     weights = find_weights(request.config.model, request.weights)
-    arrow = data.prepare(settings.data, data_dir, "train")
-    data.prepare(settings.data, data_dir, "test")
+    arrow = sources.prepare(settings.data, data_dir, "train")
+    sources.prepare(settings.data, data_dir, "test")
     fingerprint = images.read_metadata(arrow)["fingerprint"]
     results.check_origin(folder, fingerprint, None if weights is None else sha256(weights))
     claim = final.claim()

@@ -19,7 +19,7 @@ from tune.search.checkpoint_store import FolderStore, RemoteStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.devices import Share
 from tune.search.trial import Task, Trial
-from tune.training import checkpoint, data
+from tune.training import checkpoint, sources
 from tune.training.config import TrainConfig
 
 TIMED = ("wall_s", "trained_s", "images_per_s", "peak_memory_mb")
@@ -43,7 +43,7 @@ def as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def task(synthetic_root: Path, tmp_path: Path) -> Task:
-    arrow = data.prepare("synthetic", synthetic_root, "train")
+    arrow = sources.prepare("synthetic", synthetic_root, "train")
     return Task(
         arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0),
         checkpoints=FolderStore(tmp_path), checkpoint_every_s=0.0,

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tune.results import EPOCHS, Row
-from tune.training import checkpoint, data
+from tune.training import checkpoint, data, sources
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.final_folder import FinalFolder
@@ -43,7 +43,7 @@ def train(final: FinalFolder, request: Request) -> Iterator[EpochResult]:
 
     At each yield the checkpoint and epochs.parquet are up to date. Diverged if the loss is no longer finite.
     """
-    arrow = data.prepare(request.data, request.data_dir, "train")
+    arrow = sources.prepare(request.data, request.data_dir, "train")
     fraction = 0.0 if request.train_on == "all" else request.val_fraction
     images = data.load_training(arrow, fraction, request.split_seed)
     final.folder.path.mkdir(parents=True, exist_ok=True)
