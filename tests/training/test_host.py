@@ -18,7 +18,7 @@ import resource
 import sys
 import torch
 from pathlib import Path
-from tune.training import data
+from tune.training import data, sources
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training import evaluate, loop
