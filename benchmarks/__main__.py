@@ -21,7 +21,7 @@ from benchmarks.compare import ROOT, Options, alternate, machine, write
 from benchmarks.provenance import commit
 from benchmarks.sides import COMPARISONS
 from tune.results import now
-from tune.training import data
+from tune.training import sources
 
 EVERYTHING = (*COMPARISONS, "memory", *searches.PEERS)
 
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(EVERYTHING)}")
     how = Options(options.data_dir.absolute(), options.quick, 1 if options.quick else options.runs)
     try:
-        data.prepare("cifar100", how.data_dir, "train")  # before anything is timed
+        sources.prepare("cifar100", how.data_dir, "train")  # before anything is timed
     except ValueError as error:
         parser.error(str(error))
     found = begun(options.out)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune.training import batches, data, evaluate, host
+from tune.training import batches, data, evaluate, host, sources
 from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    arrow = data.prepare("cifar100", options.data_dir, "train")
+    arrow = sources.prepare("cifar100", options.data_dir, "train")
     if options.what == "accuracy":
         for seed in range(options.seeds):
             images = data.load_training(arrow, 0.2, seed, 10_000)

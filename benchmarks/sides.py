@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 import cifar_models
 from benchmarks.peers import plain_loop
-from tune.training import batches, data, host
+from tune.training import batches, data, host, sources
 from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -68,7 +68,7 @@ def config_of(model: str, batch_size: int) -> TrainConfig:
 
 
 def images_of(sizes: Sizes, subset: int | None, seed: int = SEED) -> TrainingData:
-    return data.load_training(data.prepare("cifar100", sizes.data_dir, "train"), 0.2, seed, subset)
+    return data.load_training(sources.prepare("cifar100", sizes.data_dir, "train"), 0.2, seed, subset)
 
 
 def engine_data(sizes: Sizes, batch_size: int) -> float:

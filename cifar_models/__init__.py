@@ -1,7 +1,7 @@
 """The architectures that a search can train, one per file, each with its own preprocessing.
 
 To add one, write a file here that defines `ARCHITECTURE`, and add its name to `NAMES` below.
-Only the `build` functions import torch, so that the checks before a search can quickly read everything else.
+Nothing here that the checks before a search read imports torch, so they are quick.
 """
 
 from importlib import import_module

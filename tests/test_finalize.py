@@ -14,7 +14,7 @@ from tests.search.wandb_file import read_run
 from tune import cli, final_checks, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
-from tune.training import checkpoint, data, images, ood, synthetic
+from tune.training import checkpoint, data, images, ood, sources, synthetic
 from tune.training.config import TrainConfig
 from tune.training.final_folder import FinalFolder
 from tune.training.final_training import train
@@ -27,7 +27,7 @@ TRAIN_IMAGES = 2000
 def few_root(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A --data-dir with 2,000 synthetic images to train on and 1,000 to test on. OOD files are still to be drawn."""
     root = tmp_path_factory.mktemp("few")
-    every = images.read(data.prepare("synthetic", synthetic_root, "train"))
+    every = images.read(sources.prepare("synthetic", synthetic_root, "train"))
     for split, some in (("train", slice(TRAIN_IMAGES)), ("test", slice(TRAIN_IMAGES, TRAIN_IMAGES + 1000))):
         few = every.pixels[some].numpy(), every.labels[some].numpy()
         images.write(synthetic.arrow_file(root, split), *few, {"class_names": every.class_names})
@@ -79,8 +79,8 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
     parts = {"model", "config", "preprocessing", "class_names", "tta", "training_id"}
     assert set(torch.load(whole / "model.pt", weights_only=True)) == parts
     classifier = checkpoint.load_model(whole / "model.pt", torch.device("cpu"))
-    test = data.load_test(data.prepare("synthetic", few_root, "test"))
-    accuracy = (classifier.logits(test.pixels).argmax(1) == test.labels).double().mean().item()
+    test = data.load_test(sources.prepare("synthetic", few_root, "test"))
+    accuracy = (classifier.log_probabilities(test.pixels).argmax(1) == test.labels).double().mean().item()
     assert 100 * accuracy == pytest.approx(metrics["test_acc"], abs=0.11)
 
     with (whole / "submission_ood.csv").open() as file:
@@ -91,7 +91,7 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
         "distortion00_2_0"
     ]
     assert len(submission) == 19 * 5 * n
-    one = classifier.logits(torch.from_numpy(pixels[7][2 * n : 3 * n])).argmax(1).tolist()
+    one = classifier.log_probabilities(torch.from_numpy(pixels[7][2 * n : 3 * n])).argmax(1).tolist()
     assert [int(row["label"]) for row in submission if row["id"].startswith("distortion07_3_")] == one
 
 

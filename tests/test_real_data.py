@@ -11,7 +11,7 @@ from tune import cli, finalize, run
 from tune.results import RunFolder
 from tune.search import calibrate
 from tune.search.calibrate import Calibration
-from tune.training import cifar100, data, images
+from tune.training import cifar100, data, images, sources
 from tune.training.config import TrainConfig
 from tune.training.loop import fit
 
@@ -29,7 +29,7 @@ SPACE = SearchSpace(
 
 def few_of(data_dir: Path, few: Path) -> Path:
     """A --data-dir with the first 10,000 of the real images to train on, and all to test on, still to be made ready."""
-    every = images.read(data.prepare("cifar100", data_dir, "train"))
+    every = images.read(sources.prepare("cifar100", data_dir, "train"))
     first = every.pixels[:10_000].numpy(), every.labels[:10_000].numpy()
     images.write(cifar100.arrow_file(few, "train"), *first, {"class_names": every.class_names})
     (few / "cifar-100-python").symlink_to(data_dir / "cifar-100-python")
@@ -92,7 +92,7 @@ def test_the_resnets_go_through_the_same_command(
 @pytest.mark.slow
 def test_fine_tuning_resnet50_beats_random_weights(cifar100_root: Path, resnet50_weights: Path) -> None:
     """300 images, 4 epochs, 64 px; about three minutes on two cores. The figures stand in docs/log.md."""
-    real = data.load_training(data.prepare("cifar100", cifar100_root, "train"), 0.02, 0, 300)
+    real = data.load_training(sources.prepare("cifar100", cifar100_root, "train"), 0.02, 0, 300)
     config = TrainConfig(
         model="resnet50", lr=0.02, batch_size=15, epochs=4, scheduler="one_cycle", image_size=64, augmentation="none"
     )

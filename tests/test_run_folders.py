@@ -73,7 +73,7 @@ def test_a_name_is_taken_by_whatever_bears_it(taken: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_storage_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match=r"cannot be created \(Permission denied\); give another --storage"):
         create(tmp_path, "one")

@@ -119,7 +119,7 @@ def test_a_point_with_a_name_that_is_no_text_is_refused(point: dict[Any, Any]) -
     ],
 )
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_domain_that_can_not_be_searched_is_refused(parameter: Any, words: list[str], inside: bool) -> None:
+def test_a_domain_that_cannot_be_searched_is_refused(parameter: Any, words: list[str], inside: bool) -> None:
     parameters = {"c": tune.choice([{"gamma": parameter}])} if inside else {"gamma": parameter}
     with pytest.raises(ValueError, match="gamma") as caught:
         make_with(parameters, {"gamma": 0.9})

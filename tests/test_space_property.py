@@ -24,7 +24,7 @@ from tests.a_space import GOOD, make
 from tests.space_files import configurations_of_sorts, space_files
 from tests.training.conftest import draw_pairs
 from tune import domains, space
-from tune.search.proposals import Known, Proposer, sampler_of
+from tune.search.proposals import Known, Proposer, sampler_class
 from tune.settings import Method
 from tune.space import SearchSpace
 from tune.training.architecture import preprocessing_of
@@ -72,7 +72,7 @@ def takes_a_step(config: TrainConfig, images: TrainingData) -> None:
 def drawn(loaded: SearchSpace, method: Method, seed: int) -> Iterator[TrainConfig]:
     """The reference, one drawn by chance, and one learnt from these."""
     known: list[Known] = [Known(loaded.config(values, epochs=loaded.epochs, seed=0)) for _, values in loaded.points()]
-    sampler = sampler_of(method, loaded)
+    sampler = sampler_class(method)(loaded.parameters)
     for learnt_from in ([], known):
         values = sampler.draw([Known(item.config, 1.0) for item in learnt_from], seed)
         config = loaded.config(values, epochs=loaded.epochs, seed=seed)

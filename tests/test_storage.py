@@ -70,7 +70,7 @@ def test_a_files_uri_is_a_folder(tmp_path: Path) -> None:
         ("s3://bucket/runs?endpoint_override=no.such.host.invalid", "Could not resolve host"),
     ],
 )
-def test_an_address_that_can_not_be_used_is_told_at_once(given: str, words: str) -> None:
+def test_an_address_that_cannot_be_used_is_told_at_once(given: str, words: str) -> None:
     began = time.monotonic()
     with pytest.raises(ValueError, match=r".") as caught:
         resolve(given)

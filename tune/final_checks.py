@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cifar_models
 from tune.files import obstacle
 from tune.results import RunFolder, config_of
-from tune.settings import Settings
+from tune.settings import FINAL_EPOCHS, Settings
 from tune.training import looks
 from tune.training.config import TrainConfig
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tune.training.checkpoint import Classifier
     from tune.training.final_folder import FinalFolder
     from tune.training.request import Request
-
-EPOCHS = 50
 
 
 def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
@@ -92,7 +90,7 @@ def make_request(
 
     trial_id, config = pick(folder, options.trial)
     request = Request(
-        config=at_horizon(config, options.epochs or EPOCHS),
+        config=at_horizon(config, options.epochs or FINAL_EPOCHS),
         trial_id=trial_id,
         train_on=options.train_on or "all",
         data=settings.data,

@@ -22,10 +22,9 @@ from rich.console import Console
 from tune import cli, final_checks, final_tracking, finalizing, results, storage, wandb_mode, wording
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
-from tune.final_checks import EPOCHS
 from tune.final_tracking import FinalRun
 from tune.reporting import write
-from tune.settings import Settings
+from tune.settings import FINAL_EPOCHS, Settings
 
 if TYPE_CHECKING:
     from tune.training.final_folder import FinalFolder
@@ -38,7 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = cli.parser("finalize", "Retrain a run's best configuration, test it once, predict the OOD files.")
     parser.add_argument("run", nargs="?", metavar="RUN", help="name or path of a run (default: the newest)")
     parser.add_argument("--trial", metavar="ID", help="use this trial's configuration instead of the best")
-    parser.add_argument("--epochs", type=at_least(1), metavar="E", help=f"epochs to train (default: {EPOCHS})")
+    parser.add_argument("--epochs", type=at_least(1), metavar="E", help=f"epochs to train (default: {FINAL_EPOCHS})")
     parser.add_argument("--seeds", type=at_least(1, MAX_SEEDS), metavar="K",
                         help="train on K seeds; the mean of their probabilities is tested (default: 1)")  # fmt: skip
     parser.add_argument("--train-on", choices=("all", "train"),
@@ -71,7 +70,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     # torch is imported only after the checks that do not need it.
     import torch
 
-    from tune.training import data, host, images
+    from tune.training import host, images, sources
     from tune.training.architecture import find_weights
     from tune.training.final_folder import FinalFolder
 
@@ -85,8 +84,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     if options.adapt_batch_norm:
         final_checks.check_batch_norm(request.config.model)
     weights = find_weights(request.config.model, request.weights)
-    arrow = data.prepare(settings.data, data_dir, "train")
-    data.prepare(settings.data, data_dir, "test")
+    arrow = sources.prepare(settings.data, data_dir, "train")
+    sources.prepare(settings.data, data_dir, "test")
     fingerprint = images.read_metadata(arrow)["fingerprint"]
     results.check_origin(folder, fingerprint, None if weights is None else sha256(weights))
     claim = final.claim()

@@ -28,6 +28,10 @@ LONGEST_NAME = 200
 """In bytes. A file name may have 255, and some names extend that of the run."""
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
+
+ENDED: tuple[Status, ...] = ("finished", "stopped", "diverged", "failed")
+"""Status of trials that do not resume. Running and interrupted ones resume from their checkpoints."""
+
 Origin = Literal["reference", "baseline", "search", "warm_start"]
 
 _ARROW = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}

@@ -24,7 +24,7 @@ from tune import cli, results, space, storage, wording
 from tune.cli import at_least
 from tune.results import RunFolder
 from tune.search import resume
-from tune.settings import METRICS, Method, Settings, Source
+from tune.settings import METRICS, EarlyStopping, Method, Settings, Source
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +54,12 @@ def parser() -> argparse.ArgumentParser:
         default="hyperopt",
         help="what proposes configurations (default: hyperopt)",
     )
-    add("--scheduler", choices=("asha", "none"), default="asha", help="what stops poor trials early (default: asha)")
+    add(
+        "--scheduler",
+        choices=get_args(EarlyStopping),
+        default="asha",
+        help="what stops poor trials early (default: asha)",
+    )
     add("--metric", choices=METRICS, default="val_acc",
         help="what is maximised: accuracy on clean or on corrupted validation images (default: val_acc)")  # fmt: skip
     add("--confirm", type=at_least(0, space.MOST_TRIALS), default=0, metavar="K",

@@ -8,11 +8,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "optuna", "random"]
+EarlyStopping = Literal["asha", "none"]
 
 Metric = Literal["val_acc", "val_robust_acc"]
 """Accuracy on the validation images, clean or under corruption."""
 
 METRICS: tuple[str, ...] = get_args(Metric)
+
+FINAL_EPOCHS = 50
+"""Epochs of the final training, unless `tune.finalize` is told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class Settings:
     gpus_per_trial: float
     cpus_per_trial: int
     search: Method
-    scheduler: Literal["asha", "none"]
+    scheduler: EarlyStopping
     metric: Metric
     confirm: int
     """How many of the best trials are retrained on other seeds at the end; 0 for none."""

@@ -22,7 +22,7 @@ import search_spaces
 from tune import domains
 from tune.files import printable
 from tune.training.architecture import preprocessing_of
-from tune.training.config import TrainConfig
+from tune.training.config import SET_BY_SEARCH, TrainConfig
 
 MOST_TRIALS = 1_000_000
 
@@ -31,9 +31,6 @@ LEAST_GPUS = 0.001
 
 PAGE = "(docs/search-space.md)"
 """The page on writing a space."""
-
-OWN = ("model", "epochs", "seed")
-"""Fields of TrainConfig that are set by the search itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +143,10 @@ def _check_names(parameters: Mapping[str, Any], seen: set[str]) -> None:
             others = {key: value for key, value in parameters.items() if key != name}
             for branch in parameter.categories:
                 _check_names(branch, seen | {field for field, _ in domains.leaves(others)})
-        elif name in OWN:
+        elif name in SET_BY_SEARCH:
             raise ValueError(f"parameter {name} is set by the search itself; remove it from parameters.")
         elif name not in TrainConfig.fields():
-            known = ", ".join(field for field in TrainConfig.fields() if field not in OWN)
+            known = ", ".join(field for field in TrainConfig.fields() if field not in SET_BY_SEARCH)
             raise ValueError(f"there is no parameter {name!r}; TrainConfig has {known}.")
         elif name in seen:
             raise ValueError(f"parameter {name} is set twice, inside and outside a branch; keep one.")

@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tune.training.config import TrainConfig
+from tune.training.config import SET_BY_SEARCH, TrainConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _FIRST = ("lr", "batch_size", "scheduler", "augmentation")
-
-_NO_SETTING = ("model", "epochs", "seed")
-"""Fields that are the same in all trials of a search."""
 
 
 def printer(console: Console) -> Callable[[str], None]:
@@ -52,7 +49,7 @@ def other_settings(config: TrainConfig) -> Iterator[str]:
     """The settings that `settings` adds to the first four."""
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
-        if name in (*_FIRST, *_NO_SETTING):
+        if name in (*_FIRST, *SET_BY_SEARCH):
             continue
         if name == "gamma":
             if config.scheduler == "step":

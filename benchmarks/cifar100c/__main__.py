@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.cifar100c import FAMILIES, SEVERITIES, corrupted
 from benchmarks.robust.configurations import parts
 from tune.files import whole
-from tune.training import data
+from tune.training import data, sources
 from tune.training.images import ImageSet
 
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 def images_of(split: str, data_dir: Path) -> ImageSet:
     if split == "held-out":
         return parts(data_dir).truth
-    return data.load_test(data.prepare("cifar100", data_dir, "test"))
+    return data.load_test(sources.prepare("cifar100", data_dir, "test"))
 
 
 def write(images: ImageSet, folder: Path) -> None:

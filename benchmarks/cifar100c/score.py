@@ -67,7 +67,7 @@ def score(classifier: Classifier, folder: Path, device: torch.device) -> dict[st
     families: dict[str, list[float]] = {name: [] for name in FAMILIES}
     batch_size = batch_size_at(classifier.preprocessing.image_size, device)
     for path in files:
-        for guess in ood.predict(path, lambda pixels: classifier.logits(pixels.to(device)), batch_size):
+        for guess in ood.predict(path, lambda pixels: classifier.log_probabilities(pixels.to(device)), batch_size):
             families[path.stem].append(100 * float((guess.labels == labels).mean()))
     return {"mean": float(np.mean(list(families.values()))), "families": families}
 

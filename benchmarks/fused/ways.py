@@ -21,7 +21,7 @@ from benchmarks.fused.turns import Turns
 from benchmarks.gpu.cuda_graph import CapturedStep, eager_step
 from benchmarks.gpu.session import stepping
 from tune.training import data as training_data
-from tune.training import host
+from tune.training import host, sources
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import fit
@@ -181,5 +181,5 @@ def images_of(job: Job, count: int) -> TrainingData:
     """`count` training images, on the CPU."""
     if job.data_dir is None:
         return noise(count, torch.device("cpu"))
-    table = training_data.load_training(training_data.prepare("cifar100", job.data_dir, "train"), 0.2, seed=0).train
+    table = training_data.load_training(sources.prepare("cifar100", job.data_dir, "train"), 0.2, seed=0).train
     return TrainingData(table.select(torch.arange(count)), None)

@@ -52,7 +52,7 @@ from benchmarks.gpu.session import (
 )
 from benchmarks.gpu.sharing import measure_sharing
 from benchmarks.provenance import commit
-from tune.training import data, loop
+from tune.training import data, loop, sources
 from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
@@ -214,7 +214,7 @@ PARTS: dict[str, Callable[[Session], None]] = {
 
 def load(options: argparse.Namespace) -> TrainingData:
     """40,000 training and 10,000 validation images on the device; a few of each with --tiny."""
-    whole = data.load_training(data.prepare(options.data, options.data_dir, "train"), 0.2, seed=0)
+    whole = data.load_training(sources.prepare(options.data, options.data_dir, "train"), 0.2, seed=0)
     assert whole.val is not None
     train, val = (32, 16) if options.tiny else (40_000, 10_000)
     return TrainingData(sized(whole.train, train), sized(whole.val, val)).to(torch.device(options.device))

@@ -27,7 +27,7 @@ from benchmarks.replay.curves import MEASURED, Recorded
 from tune import space
 from tune.search.proposals import Known, Proposer
 from tune.space import SearchSpace
-from tune.training import data
+from tune.training import data, sources
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.loop import fit
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     todo = [number for number in range(len(drawn)) if number not in found]
     todo += [number for number in range(GUIDED, GUIDED + options.guided) if number not in found]
     print(f"{len(found)} curves are in {path}, {len(todo)} to go", flush=True)
-    arrow = data.prepare("cifar100", options.data_dir, "train")
+    arrow = sources.prepare("cifar100", options.data_dir, "train")
     executor = ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), _begin)
     running: dict[Future[Recorded], TrainConfig] = {}
     began, done = time.monotonic(), 0

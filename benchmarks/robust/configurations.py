@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tune.training import data
+from tune.training import data, sources
 from tune.training.config import Augmentation, TrainConfig
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
@@ -37,7 +37,7 @@ class Parts:
 
 def parts(data_dir: Path, train_images: int = 0) -> Parts:
     """CIFAR-100's training part, split as in a search, with `train_images` to train on."""
-    whole: TrainingData = data.load_training(data.prepare("cifar100", data_dir, "train"), VAL_FRACTION, SEED)
+    whole: TrainingData = data.load_training(sources.prepare("cifar100", data_dir, "train"), VAL_FRACTION, SEED)
     assert whole.val is not None
     side = whole.train  # cycles through the classes, so both ends are stratified
     truth = replace(side, index=side.index[-TRUTH_IMAGES:])

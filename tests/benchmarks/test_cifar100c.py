@@ -117,7 +117,7 @@ def test_files_are_written_and_scored(
     assert "fog" in capsys.readouterr().out
     classifier = checkpoint.load_model(tmp_path / "model.pt", torch.device("cpu"))
     found = score.score(classifier, tmp_path / "set", torch.device("cpu"))
-    hits = classifier.logits(torch.from_numpy(fog[4:8])).argmax(1) == images.labels[:4]
+    hits = classifier.log_probabilities(torch.from_numpy(fog[4:8])).argmax(1) == images.labels[:4]
     assert found["families"]["fog"][1] == pytest.approx(100 * hits.double().mean().item())
     assert found["mean"] == pytest.approx(np.mean([np.mean(five) for five in found["families"].values()]))
     assert found["mean"] > 25, "it knows its four images by heart"

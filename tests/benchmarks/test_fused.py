@@ -70,7 +70,7 @@ def test_members_learn_what_they_learn_alone_on_a_gpu(method: str, graph: bool) 
     assert check.apart(torch.device("cuda"), method, graph) <= check.LIMIT
 
 
-def test_members_that_can_not_share_a_step_are_refused() -> None:
+def test_members_that_cannot_share_a_step_are_refused() -> None:
     one = TrainConfig(model="simple_cnn", lr=0.1, batch_size=8, epochs=2)
     for other, answer in (
         (TrainConfig(model="simple_cnn", lr=0.1, batch_size=16, epochs=2), "batch_size"),

@@ -21,7 +21,7 @@ from benchmarks.gpu import check, cuda_graph
 from benchmarks.gpu.cuda_graph import CapturedStep, StepOf
 from benchmarks.gpu.session import Report, Session, float32, waits
 from tests.training.conftest import draw_pairs
-from tune.training import data, images, synthetic
+from tune.training import data, images, sources, synthetic
 from tune.training.config import TrainConfig
 from tune.training.state import Training
 
@@ -39,7 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def session_on(device: str, root: Path, model: str = "simple_cnn") -> Session:
     """A session on 640 images to train on."""
-    loaded = data.load_training(data.prepare("synthetic", root, "train"), 0.2, seed=0).to(torch.device(device))
+    loaded = data.load_training(sources.prepare("synthetic", root, "train"), 0.2, seed=0).to(torch.device(device))
     return Session(model, loaded, torch.device(device), None, True, Report({}, None), math.inf)
 
 

@@ -22,7 +22,7 @@ from tune.search.asha import Asha, AshaScheduler
 from tune.search.history import History
 from tune.search.proposals import ProposalSearcher, Proposer
 from tune.space import SearchSpace
-from tune.training import data
+from tune.training import sources
 from tune.training.config import TrainConfig
 
 HORIZON = 27
@@ -212,7 +212,7 @@ def test_a_recording_goes_on_where_it_was(
     cifar100_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "curves.parquet"
-    arrow = data.prepare("cifar100", cifar100_root, "train")
+    arrow = sources.prepare("cifar100", cifar100_root, "train")
     first = record.record(0, record.draws(searched(), 1, 1)[0], arrow, 100)
     assert len(first.val_acc) == 1
     assert 0 < (first.val_acc[0] or 0) < 5

@@ -123,7 +123,7 @@ def test_a_final_folder_that_is_a_file_is_told(finished: RunFolder, told: Told) 
         )
 
 
-def test_ood_files_that_can_not_be_had_are_named_where_nothing_else_was_asked_for(
+def test_ood_files_that_cannot_be_had_are_named_where_nothing_else_was_asked_for(
     finished: RunFolder, told: Told, tmp_path: Path
 ) -> None:
     finished.final.mkdir()

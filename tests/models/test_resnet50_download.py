@@ -80,7 +80,7 @@ def test_a_damaged_download_is_refused_and_not_kept(weights_from: Callable[[str]
     assert list(kept.parent.iterdir()) == []
 
 
-def test_a_cache_folder_that_can_not_be_made_is_told(
+def test_a_cache_folder_that_cannot_be_made_is_told(
     weights_from: Callable[[str], Path], published: Path, tmp_path: Path
 ) -> None:
     kept = weights_from(published.as_uri())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from tests.reporting import a_run
-from tune.reporting import ood_charts, pictures
+from tune.reporting import ood_charts
 from tune.reporting.final_charts import reliability
 from tune.reporting.prediction_files import CleanPredictions, OodPredictions, calibration, read_ood, read_test
 from tune.results import RunFolder
-from tune.training import images
 
 
 def predictions(label: list[int], predicted: list[int], probability: list[float]) -> CleanPredictions:
@@ -84,21 +80,6 @@ def test_the_files_come_back_as_finalize_writes_them(tmp_path: Path) -> None:
     assert len(tested.label) == 500
     assert tested.classes[98] == "maple_tree"
     assert len(ood.label) == 19 * 5 * 200
-
-
-def test_pictures_are_the_images_of_their_rows(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    path = tmp_path / "test.arrow"
-    images.write(path, pixels, np.arange(5), {"class_names": ["a"]})
-    found = pictures.data_uris(path, [3, 1], 5)
-    assert found is not None
-    for uri, row in zip(found, (3, 1), strict=True):
-        content = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), pixels[row])
-    assert pictures.data_uris(path, [3], 6) is None, "images of another data set"
-    assert pictures.data_uris(tmp_path / "none.arrow", [3], 5) is None
-    path.write_bytes(b"no Arrow")
-    assert pictures.data_uris(path, [3], 5) is None
 
 
 def test_reading_does_without_pandas(tmp_path: Path) -> None:

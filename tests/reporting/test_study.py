@@ -151,7 +151,7 @@ def test_what_optuna_says_of_itself_is_as_before(run: Run) -> None:
     assert optuna.logging.get_verbosity() == before
 
 
-def test_a_study_that_can_not_be_written_is_told(big: RunFolder, tmp_path: Path) -> None:
+def test_a_study_that_cannot_be_written_is_told(big: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(Unwritable, match=r"study.db cannot be written: .*unable to open"):
         study.write({"big": load(big)}, tmp_path / "gone" / "study.db")
     (tmp_path / "charts").touch()

@@ -267,10 +267,10 @@ def test_a_trial_that_is_trained_again_passes_the_rungs_it_stands_on() -> None:
     assert back.rungs == {1: {"a": 10.0, "b": 30.0}, 2: {"a": 20.0}, 4: {}}
 
 
-def test_one_that_is_spared_goes_on_and_is_a_bar_to_the_others_all_the_same() -> None:
+def test_one_that_is_exempt_goes_on_and_is_a_bar_to_the_others_all_the_same() -> None:
     asha = Asha(2, 1)
     assert asha.report("a", 1, 20.0)
-    assert asha.report("reference", 1, 10.0, spared=True)
+    assert asha.report("reference", 1, 10.0, exempt=True)
     assert not asha.report("b", 1, 9.0)
     assert asha.rungs[1] == {"a": 20.0, "reference": 10.0, "b": 9.0}
-    assert not asha.report("reference", 2, math.nan, spared=True), "but not with a loss that is no number"
+    assert not asha.report("reference", 2, math.nan, exempt=True), "but not with a loss that is no number"

@@ -108,7 +108,7 @@ def test_a_share_that_was_asked_for_is_taken_as_it_is() -> None:
     assert sharing.settle(checked(share, True), make(), TWO_CORES, Console(file=io.StringIO())) == (share, None)
 
 
-def test_what_can_not_be_measured_is_told_and_a_trial_has_the_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_measured_is_told_and_a_trial_has_the_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(self: Calibrator) -> Calibration:
         raise CannotMeasure("no luck")
 

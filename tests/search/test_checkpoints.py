@@ -19,7 +19,7 @@ from tune.search.checkpoint_store import FolderStore, RemoteStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.devices import Share
 from tune.search.trial import Task, Trial
-from tune.training import checkpoint, data
+from tune.training import checkpoint, sources
 from tune.training.config import TrainConfig
 
 TIMED = ("wall_s", "trained_s", "images_per_s", "peak_memory_mb")
@@ -43,7 +43,7 @@ def as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def task(synthetic_root: Path, tmp_path: Path) -> Task:
-    arrow = data.prepare("synthetic", synthetic_root, "train")
+    arrow = sources.prepare("synthetic", synthetic_root, "train")
     return Task(
         arrow=arrow, val_fraction=0.01, split_seed=0, train_subset=100, weights=None, share=Share(1, 0.0),
         checkpoints=FolderStore(tmp_path), checkpoint_every_s=0.0,
@@ -92,7 +92,7 @@ def test_a_trial_does_not_go_on_from_another_configurations_checkpoint(task: Tas
     assert figures(begin(task).step()) == figures(first)
 
 
-def test_a_checkpoint_that_can_not_be_written_is_told_and_does_not_fail_the_trial(task: Task, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_told_and_does_not_fail_the_trial(task: Task, tmp_path: Path) -> None:
     trial = begin(task)
     assert trial.step()["checkpoint_error"] == ""
     (tmp_path / "0007.pt").mkdir()  # nothing can take its place
@@ -172,7 +172,7 @@ def test_only_what_someone_will_go_on_from_is_kept(tmp_path: Path) -> None:
     assert not there.exists()
 
 
-def test_a_checkpoints_folder_that_can_not_be_is_told(tmp_path: Path) -> None:
+def test_a_checkpoints_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     folder = create(tmp_path, "one")
     (folder.path / "checkpoints").write_text("a file")
     with pytest.raises(Unwritable, match="checkpoints cannot be written: File exists"):

@@ -25,7 +25,7 @@ from tune.search.calibrate import Calibration
 from tune.search.checkpoint_store import FolderStore
 from tune.search.devices import Machine, Share, resolve
 from tune.search.trial import Task
-from tune.training import data, images
+from tune.training import images, sources
 
 # What may be wrong.
 
@@ -74,7 +74,7 @@ def test_a_trial_runs_on_one_node() -> None:
 def test_another_node_has_the_images_in_shared_memory_and_the_weights_in_its_own(
     synthetic_root: Path, tmp_path: Path
 ) -> None:
-    arrow, weights = data.prepare("synthetic", synthetic_root, "train"), tmp_path / "weights.pt"
+    arrow, weights = sources.prepare("synthetic", synthetic_root, "train"), tmp_path / "weights.pt"
     weights.write_bytes(b"weights")
     here = broadcast.broadcast(arrow, weights)
     assert (broadcast.images_of(arrow, here), broadcast.weights_of(weights, here)) == (arrow, weights)
@@ -95,7 +95,7 @@ def test_another_node_has_the_images_in_shared_memory_and_the_weights_in_its_own
 
 @pytest.mark.usefixtures("one_ray")
 def test_a_trial_on_a_node_that_does_not_see_the_runs_folder_is_not_kept(synthetic_root: Path, tmp_path: Path) -> None:
-    arrow = data.prepare("synthetic", synthetic_root, "train")
+    arrow = sources.prepare("synthetic", synthetic_root, "train")
     task = Task(arrow=arrow, val_fraction=0.1, split_seed=0, train_subset=None, weights=None, share=Share(1, 0.0),
                 checkpoints=FolderStore(tmp_path / "checkpoints"), checkpoint_every_s=0.0)  # fmt: skip
     assert task.keeps(), "else a full disk would be passed over"
@@ -161,7 +161,7 @@ def test_a_search_runs_on_every_node_and_loses_nothing_with_one(cluster: Cluster
 
 
 @pytest.mark.starts_ray
-def test_what_the_cluster_can_not_give_is_told_before_a_folder_is_made(
+def test_what_the_cluster_cannot_give_is_told_before_a_folder_is_made(
     head: Cluster, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = asked_of(head, synthetic_root, "wide", "--cpus-per-trial", "2")

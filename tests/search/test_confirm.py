@@ -130,7 +130,7 @@ def test_without_a_result_nothing_is_chosen() -> None:
     assert chosen(again(0, [30.0], status="failed"), again(1, [30.0], status="interrupted")) == {}
 
 
-def test_a_single_rerun_each_can_not_tell_anything_apart() -> None:
+def test_a_single_rerun_each_cannot_tell_anything_apart() -> None:
     best = chosen(again(0, [40.0]), again(1, [20.0], wall_s=1.0))
     assert best["tied_with"] == ["0000"]
     assert math.isnan(best["deviation"])

@@ -23,15 +23,15 @@ class Clock:
 
 
 def reference(epoch: int) -> TrialProgress:
-    return TrialProgress(epoch, goes_on=epoch < 27, judged=False)
+    return TrialProgress(epoch, goes_on=epoch < 27, exempt=True)
 
 
 def runs(epoch: int) -> TrialProgress:
-    return TrialProgress(epoch, goes_on=True, judged=True)
+    return TrialProgress(epoch, goes_on=True, exempt=False)
 
 
 def over(epoch: int) -> TrialProgress:
-    return TrialProgress(epoch, goes_on=False, judged=True)
+    return TrialProgress(epoch, goes_on=False, exempt=False)
 
 
 def test_beforehand_it_is_what_a_dry_run_expects() -> None:
@@ -44,7 +44,7 @@ def test_beforehand_it_is_what_a_dry_run_expects() -> None:
 
 def test_without_asha_all_epochs_are_to_be_trained() -> None:
     progress = Progress(4, 10, 2)
-    progress.update([TrialProgress(10, goes_on=False, judged=False), runs(3)])
+    progress.update([TrialProgress(10, goes_on=False, exempt=True), runs(3)])
     assert (progress.trained, progress.expected, progress.fraction) == (13, 40, 13 / 40)
     assert progress.in_words(1) == "1/4 trials, 13 of 40 epochs"
 
@@ -86,10 +86,10 @@ def test_half_way_the_estimate_is_better_than_beforehand_where_the_reference_is_
     for trial in range(trials):
         quality = draw.gauss(0, 1) + 0.05 * trial if trial else -2.0  # ever better, as a searcher learns
         epoch = next(
-            (e for e in asha.rungs if not asha.report(str(trial), e, draw.gauss(quality, 0.3), spared=not trial)),
+            (e for e in asha.rungs if not asha.report(str(trial), e, draw.gauss(quality, 0.3), exempt=not trial)),
             horizon,
         )
-        reached.append(TrialProgress(epoch, goes_on=False, judged=trial > 0))
+        reached.append(TrialProgress(epoch, goes_on=False, exempt=trial == 0))
         progress.update(reached)
         if trial == trials // 2:
             half_way = progress.expected

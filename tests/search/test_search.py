@@ -17,7 +17,7 @@ from tune.search import confirm
 from tune.search.journal import Journal
 from tune.search.proposals import HeadStart, Known, Proposer, score
 from tune.space import load
-from tune.training import data, images
+from tune.training import images, sources
 from tune.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_ray")
@@ -201,7 +201,7 @@ def test_a_warm_start_outlives_the_run_it_came_from(
     space.write_text(SPACE[: SPACE.index("    baselines")] + ")\n")
     earlier = create(tmp_path, "earlier")
     asked = settings(train_subset=500, val_fraction=0.1, max_epochs=1, seed=5)
-    arrow = data.prepare("synthetic", synthetic_root, "train")
+    arrow = sources.prepare("synthetic", synthetic_root, "train")
     about = {"settings": asked.to_dict(), "data_fingerprint": images.read_metadata(arrow)["fingerprint"]}
     earlier.write_json("experiment.json", about)
     rows = []

@@ -57,12 +57,12 @@ def test_a_trial_that_failed_is_handed_out_once_more_before_anything_new() -> No
     first = asked.suggest("a")
     asked.suggest("b")
     asked.on_trial_complete("a", error=True)
-    assert asked.tries_again("0000", for_memory=False)
-    assert not asked.tries_again("0001", for_memory=False)
+    assert asked.note_failure("0000", for_memory=False)
+    assert not asked.note_failure("0001", for_memory=False)
     assert asked.suggest("c") == first
-    assert not asked.tries_again("0000", for_memory=False)
+    assert not asked.note_failure("0000", for_memory=False)
     asked.on_trial_complete("c", result(2, 30.0), error=True)
-    assert not asked.tries_again("0000", for_memory=False), "once"
+    assert not asked.note_failure("0000", for_memory=False), "once"
     assert asked.known[0].score is None
     following = asked.suggest("d")
     assert isinstance(following, dict)
@@ -74,13 +74,13 @@ def test_a_lost_node_is_not_the_trials_failure_until_three_are_lost() -> None:
     for number in range(3):
         asked.suggest(f"a{number}")
         asked.on_trial_complete(f"a{number}", error=True)
-        assert asked.tries_again("0000", for_memory=False, node_lost=True)
+        assert asked.note_failure("0000", for_memory=False, node_lost=True)
     asked.suggest("b")
     asked.on_trial_complete("b", error=True)
-    assert asked.tries_again("0000", for_memory=False, node_lost=True), "the attempt that any failure has"
+    assert asked.note_failure("0000", for_memory=False, node_lost=True), "the attempt that any failure has"
     asked.suggest("c")
     asked.on_trial_complete("c", error=True)
-    assert not asked.tries_again("0000", for_memory=False, node_lost=True)
+    assert not asked.note_failure("0000", for_memory=False, node_lost=True)
 
 
 def test_the_last_trial_too_is_handed_out_again() -> None:

@@ -20,7 +20,7 @@ from tune.training import checkpoint
 def test_a_search_then_its_final_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(final_checks, "EPOCHS", 2)
+    monkeypatch.setattr(final_checks, "FINAL_EPOCHS", 2)
     data_dir, storage = small(tmp_path / "data"), tmp_path / "results"
     (tmp_path / "space.py").write_text(SPACE)
     given = ["--space", str(tmp_path / "space.py"), "--data", "synthetic", "--data-dir", str(data_dir), "--name", "one"]
@@ -53,7 +53,7 @@ def test_a_search_then_its_final_model(
     assert (folder.final / "submission_ood.csv").is_file()
 
 
-def test_a_search_whose_final_model_can_not_be_made_has_failed(tmp_path: Path) -> None:
+def test_a_search_whose_final_model_cannot_be_made_has_failed(tmp_path: Path) -> None:
     folder = searched(tmp_path, small(tmp_path / "data"))
     folder.write_json("best.json", {})
     with pytest.raises(cli.WorkFailed, match=r"the search is complete, but .* No trial of run has a result"):

@@ -13,7 +13,7 @@ from ray import tune
 from tune.search.checkpoint_store import FolderStore
 from tune.search.devices import Share
 from tune.search.trial import Task, Trial
-from tune.training import data
+from tune.training import sources
 from tune.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_ray")
@@ -46,7 +46,7 @@ def trained(actor: Any) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def task(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Task:
     return Task(
-        arrow=data.prepare("synthetic", synthetic_root, "train").absolute(),
+        arrow=sources.prepare("synthetic", synthetic_root, "train").absolute(),
         val_fraction=0.01,
         split_seed=0,
         train_subset=100,

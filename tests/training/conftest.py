@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tune.training import data, images, synthetic
+from tune.training import data, images, sources, synthetic
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
 
@@ -40,13 +40,13 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_root: Path) -> TrainingData:
     """160 images to train on, 40 to validate on."""
-    return data.load_training(data.prepare("synthetic", tiny_root, "train"), 0.2, seed=0)
+    return data.load_training(sources.prepare("synthetic", tiny_root, "train"), 0.2, seed=0)
 
 
 @pytest.fixture(scope="session")
 def tiny_test(tiny_root: Path) -> ImageSet:
     """100 images that no training sees."""
-    return data.load_test(data.prepare("synthetic", tiny_root, "test"))
+    return data.load_test(sources.prepare("synthetic", tiny_root, "test"))
 
 
 @pytest.fixture(scope="module")

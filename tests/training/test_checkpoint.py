@@ -66,9 +66,9 @@ def test_a_model_comes_back_with_the_same_logits(changes: dict[str, Any], tiny: 
     checkpoint.save_model(tmp_path / "model.pt", result.training, tiny.train.class_names)
     classifier = checkpoint.load_model(tmp_path / "model.pt", CPU)
     own = checkpoint.Classifier(result.training.model.eval(), config(**changes), result.training.preprocessing, ())
-    logits = classifier.logits(pixels(8))
-    assert torch.equal(logits, own.logits(pixels(8)))
-    assert torch.equal(logits, classifier.logits(pixels(8)))
+    logits = classifier.log_probabilities(pixels(8))
+    assert torch.equal(logits, own.log_probabilities(pixels(8)))
+    assert torch.equal(logits, classifier.log_probabilities(pixels(8)))
     assert not classifier.model.training
     assert classifier.config == config(**changes)
     assert classifier.class_names == tiny.train.class_names
@@ -108,7 +108,7 @@ def test_the_preprocessing_travels_with_the_model(name: str, side: int, resize: 
     assert (classifier.preprocessing.image_size, classifier.preprocessing.resize) == (side, resize)
     seen = []
     classifier.model.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
-    classifier.logits(pixels(2))
+    classifier.log_probabilities(pixels(2))
     assert torch.equal(seen[0], augment.evaluation_batch(pixels(2), cifar_models.load(name).preprocessing))
     assert seen[0].shape == (2, 3, side, side)
 
@@ -123,7 +123,7 @@ def test_the_files_own_preprocessing_counts_not_todays(model_file: Path) -> None
 
 def test_images_of_another_size_are_classified_too(model_file: Path) -> None:
     classifier = checkpoint.load_model(model_file, CPU)
-    out = classifier.logits(pixels(3, 48, 64))
+    out = classifier.log_probabilities(pixels(3, 48, 64))
     assert (out.shape, out.dtype) == ((3, 100), torch.float32)
     assert not torch.equal(out[0], out[1])
 

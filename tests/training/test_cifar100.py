@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR100
 
-from tune.training import cifar100, data, download, images
+from tune.training import cifar100, download, images, sources
 
 REAL = os.environ.get("CIFAR100_ROOT")
 needs_real = pytest.mark.skipif(REAL is None, reason="CIFAR100_ROOT is not set (a folder with cifar-100-python/)")
@@ -286,7 +286,7 @@ def test_a_server_that_says_nothing_is_given_up(tiny: Path, tmp_path: Path, monk
 def test_a_root_that_is_no_folder_is_said_in_a_sentence(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(ValueError, match=r"cannot be prepared in .*/data .*choose another --data-dir"):
-        data.prepare("cifar100", tmp_path / "data", "train")
+        sources.prepare("cifar100", tmp_path / "data", "train")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -294,6 +294,6 @@ def test_a_root_that_cannot_be_written_is_said_in_a_sentence(tiny: Path) -> None
     tiny.chmod(0o555)
     try:
         with pytest.raises(ValueError, match=r"Permission denied.*choose another --data-dir"):
-            data.prepare("cifar100", tiny, "train")
+            sources.prepare("cifar100", tiny, "train")
     finally:
         tiny.chmod(0o755)

@@ -97,7 +97,7 @@ def test_equal_configurations_hash_alike_and_can_be_counted() -> None:
     assert len({EVERYTHING, again, other}) == 2
 
 
-def test_it_can_not_be_changed() -> None:
+def test_it_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         EVERYTHING.lr = 0.1  # type: ignore[misc]
 

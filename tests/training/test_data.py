@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tune.training import data, images
+from tune.training import data, images, sources
 from tune.training.data import load_training, stratified_split
 
 EACH = 15
@@ -246,7 +246,7 @@ def own_memory() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
-def test_data_that_can_not_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_data_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(ValueError, match=r"cannot be prepared in .*/data .*another --data-dir"):
-        data.prepare("synthetic", tmp_path / "data", "test")
+        sources.prepare("synthetic", tmp_path / "data", "test")

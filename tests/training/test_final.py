@@ -18,7 +18,7 @@ from tune.training import checkpoint, final_evaluation
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.final_folder import FinalFolder
-from tune.training.final_training import FINAL_EPOCHS, Diverged, kept_request, train
+from tune.training.final_training import FINAL_COLUMNS, Diverged, kept_request, train
 from tune.training.images import ImageSet
 from tune.training.loop import fit
 from tune.training.metrics import predict
@@ -98,7 +98,7 @@ def test_an_epochs_row_is_what_was_yielded(final: FinalFolder, asked: Request) -
     results = list(train(final, asked))
     rows = final.folder.read_rows("epochs.parquet")
     for result, row in zip(results, rows, strict=True):
-        assert list(row) == FINAL_EPOCHS.names
+        assert list(row) == FINAL_COLUMNS.names
         assert row["trial_id"] == "0007"
         for name in ("epoch", "train_loss", "train_acc", "lr", "wall_s", "images_per_s"):
             assert row[name] == getattr(result, name)
@@ -201,7 +201,7 @@ def test_the_figures_are_those_of_the_model_on_the_test_images(
     trained: FinalFolder, asked: Request, tiny_test: ImageSet
 ) -> None:
     classifier = checkpoint.load_model(trained.model, CPU)
-    out = classifier.logits(tiny_test.pixels).double()
+    out = classifier.log_probabilities(tiny_test.pixels).double()
     losses = out.logsumexp(1) - out[range(100), tiny_test.labels]
     hits = int((out.argmax(1) == tiny_test.labels).sum())
     metrics = final_evaluation.evaluate(trained, asked)
@@ -228,7 +228,7 @@ def wilson(hits: int, n: int) -> list[float]:
 def test_the_interval_is_wilsons_to_its_ends(hits: int, uninterrupted: Path, tiny_test: ImageSet) -> None:
     """Of 25 images, whose labels are given so that so many are right."""
     classifier = checkpoint.load_model(uninterrupted / "model.pt", CPU)
-    labels = classifier.logits(tiny_test.pixels).argmax(1)
+    labels = classifier.log_probabilities(tiny_test.pixels).argmax(1)
     labels[hits:] = (labels[hits:] + 1) % 100
     images = dataclasses.replace(tiny_test, labels=labels, index=torch.arange(25))
     told = predict(classifier.predictor(), images).metrics()

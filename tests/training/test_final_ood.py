@@ -53,7 +53,7 @@ def test_files_are_predicted_in_their_order(final: FinalFolder, files: list[Path
     assert sum(count for count, _ in told) == 10 * N
     assert {total for _, total in told} == {10 * N}
     classifier = checkpoint.load_model(final.model, CPU)
-    labels = [classifier.logits(torch.from_numpy(np.load(path))).argmax(1).tolist() for path in files]
+    labels = [classifier.log_probabilities(torch.from_numpy(np.load(path))).argmax(1).tolist() for path in files]
     lines = final.submission.read_text().splitlines()[1:]
     assert [int(line.rpartition(",")[2]) for line in lines] == labels[0] + labels[1]
     table = pq.read_table(final.folder.path / "ood_predictions.parquet")

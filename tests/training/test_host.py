@@ -18,7 +18,7 @@ import resource
 import sys
 import torch
 from pathlib import Path
-from tune.training import data
+from tune.training import data, sources
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training import evaluate, loop
@@ -33,7 +33,7 @@ def watched(*given):
 torch.set_num_threads(1)
 seen = [subnormal()]
 loop.evaluate = watched
-images = data.load_training(data.prepare("synthetic", Path({root!r}), "train"), 0.2, seed=0)
+images = data.load_training(sources.prepare("synthetic", Path({root!r}), "train"), 0.2, seed=0)
 train = images.train.select(torch.arange(160).repeat(4))
 config = TrainConfig(model="simple_cnn", lr=0.01, batch_size=128, epochs=3)
 faults = []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tune.training import data
+from tune.training import data, sources
 from tune.training.config import TrainConfig
 from tune.training.loop import fit
 
@@ -45,7 +45,7 @@ print(json.dumps([tight, roomy, state["micro_batches"]]))
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="this system does not tell what a process takes")
 def test_a_batch_that_does_not_fit_is_split_and_teaches_the_same(synthetic_root: Path) -> None:
-    arrow = data.prepare("synthetic", synthetic_root, "train")
+    arrow = sources.prepare("synthetic", synthetic_root, "train")
     done = subprocess.run([sys.executable, "-c", TRAIN, arrow], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     tight, roomy, kept = json.loads(done.stdout)
@@ -59,7 +59,7 @@ def test_a_batch_that_does_not_fit_is_split_and_teaches_the_same(synthetic_root:
 
 @pytest.mark.gpu
 def test_a_batch_that_does_not_fit_on_the_gpu_is_split_too(synthetic_root: Path) -> None:
-    images = data.load_training(data.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 2000)
+    images = data.load_training(sources.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 2000)
     config = TrainConfig(model="resnet18", lr=0.05, batch_size=1000, epochs=1)
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(2 * 2**30 / total)
@@ -73,7 +73,7 @@ def test_a_batch_that_does_not_fit_on_the_gpu_is_split_too(synthetic_root: Path)
 
 def test_each_part_of_a_batch_has_two_images_for_batch_normalisation(synthetic_root: Path) -> None:
     """13 images in 4 parts; torch.chunk would make the last part one image."""
-    images = data.load_training(data.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 100)
+    images = data.load_training(sources.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 100)
     images = replace(images, train=images.train.select(torch.arange(13)), val=None)
     config = TrainConfig(model="resnet18", lr=0.01, batch_size=13, epochs=1, image_size=8)
     (result,) = fit(config, images, torch.device("cpu"), micro_batches=4)

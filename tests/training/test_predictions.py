@@ -100,7 +100,7 @@ def test_a_reader_that_is_gone_is_no_full_disk(tmp_path: Path) -> None:
         write(tmp_path, breaks())
 
 
-def test_a_table_that_can_not_take_its_place_is_told(tmp_path: Path) -> None:
+def test_a_table_that_cannot_take_its_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "ood.parquet").mkdir()
     with pytest.raises(Unwritable, match=r"ood\.parquet cannot be written: Is a directory$"):
         write(tmp_path, iter([a_prediction("distortion00", 1, 10)]))

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterator
 
 from tune import results
-from tune.final_checks import EPOCHS
 from tune.intervals import wilson95
 from tune.reporting.chart import Code, Item, KeyFigure, KeyFigures, Note, Section, Table, percent, setting
 from tune.reporting.distributions import is_active, searched
-from tune.reporting.load import ENDED, Run
-from tune.results import Row
+from tune.reporting.load import Run
+from tune.results import ENDED, Row
+from tune.settings import FINAL_EPOCHS
 from tune.training.config import TrainConfig
 from tune.wording import counted, counts, duration
 
@@ -172,9 +172,9 @@ def _use(run: Run) -> list[Item]:
     if not run.metrics or run.final_of_another:
         option = run.folder.finalize_option
         does = {
-            "": f"Train it for {EPOCHS} epochs, test it once, and predict the distorted images:",
+            "": f"Train it for {FINAL_EPOCHS} epochs, test it once, and predict the distorted images:",
             "--resume": "Resume training the final model:",
-            "--overwrite": f"Train it for {EPOCHS} epochs and test it, replacing the existing final model:",
+            "--overwrite": f"Train it for {FINAL_EPOCHS} epochs and test it, replacing the existing final model:",
         }
         commands.append(Code(does[option], f"python -m tune.finalize {address} {option}".rstrip()))
     if run.metrics:

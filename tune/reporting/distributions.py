@@ -8,10 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune.results import Row
-from tune.training.config import TrainConfig
-
-FIXED = ("model", "epochs", "seed")
-"""Fields set by the search itself."""
+from tune.training.config import SET_BY_SEARCH, TrainConfig
 
 CONDITIONS = {"gamma": ("scheduler", "step"), "momentum": ("optimizer", "sgd"), "nesterov": ("optimizer", "sgd")}
 """Fields that have an effect only under one value of another field."""
@@ -29,7 +26,7 @@ _DEFAULTS = TrainConfig(model="simple_cnn", lr=0.1, batch_size=1, epochs=1).to_d
 
 def searched(trials: Sequence[Row]) -> list[str]:
     """The fields that differ between trials, in TrainConfig's order; lr and batch_size if none does."""
-    names = [name for name in TrainConfig.fields() if name not in FIXED and f"config.{name}" in trials[0]]
+    names = [name for name in TrainConfig.fields() if name not in SET_BY_SEARCH and f"config.{name}" in trials[0]]
     varied = [name for name in names if len({row[f"config.{name}"] for row in trials}) > 1]
     return varied or ["lr", "batch_size"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.reporting.prediction_files import CleanPredictions, OodPredictions, read_ood, read_test
-from tune.results import EPOCHS, TRIALS, Row, RunFolder
+from tune.results import ENDED, EPOCHS, TRIALS, Row, RunFolder
 from tune.training import sources
 from tune.training.config import TrainConfig
 
@@ -18,9 +18,6 @@ METRIC_LABELS = {
     "val_acc": "Validation accuracy (%)",
     "val_robust_acc": "Validation accuracy under corruptions (%)",
 }
-
-ENDED = ("finished", "stopped", "diverged", "failed")
-"""Status of a trial that `--resume` does not continue."""
 
 
 @dataclass(frozen=True)

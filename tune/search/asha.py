@@ -49,12 +49,12 @@ class Asha:
             self.rungs.setdefault(level, {})
             level *= self.reduction
 
-    def report(self, trial_id: str, epoch: int, value: float, *, spared: bool = False) -> bool:
+    def report(self, trial_id: str, epoch: int, value: float, *, exempt: bool = False) -> bool:
         """Records the metric (larger is better) after `epoch`; returns False if the trial must stop.
 
         A trial is recorded at a rung only in exactly that epoch, and only once: retrained after a crash, it passes the
         rungs that have it already. A metric that is not finite counts as the worst, and stops the trial in any epoch.
-        A `spared` trial is recorded for comparison with others and always continues.
+        An `exempt` trial is recorded for comparison with others and always continues.
         """
         if not math.isfinite(value):
             self.record(trial_id, epoch, value)
@@ -64,7 +64,7 @@ class Asha:
             return True
         rung = self.rungs[epoch]
         best_first = sorted(rung.values(), reverse=True)
-        goes_on = spared or value >= best_first[max(1, len(rung) // self.reduction) - 1]
+        goes_on = exempt or value >= best_first[max(1, len(rung) // self.reduction) - 1]
         if not goes_on:
             self.stopped.add(trial_id)
         return goes_on
@@ -114,8 +114,8 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types 
         if result[self.metric] is None:  # val_robust_acc is measured at rungs only
             return str(TrialScheduler.CONTINUE)
         # The reference always runs to its end: the winner is compared with it.
-        spared = trial.config["origin"] == "reference"
-        goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric], spared=spared)
+        exempt = trial.config["origin"] == "reference"
+        goes_on = self.asha.report(trial.config["trial_id"], result["epoch"], result[self.metric], exempt=exempt)
         decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
         return decision
 

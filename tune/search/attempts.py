@@ -50,10 +50,11 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     def ended(self, trial_id: str, result: dict[str, Any] | None) -> None:
         """Called at the end of a trial with its last result; None if it has none, or failed in its second attempt."""
 
-    def tries_again(self, trial_id: str, *, for_memory: bool, node_lost: bool = False) -> bool:
-        """Whether a failed trial gets another attempt; if it ran out of memory, with half of each batch at a time.
+    def note_failure(self, trial_id: str, *, for_memory: bool, node_lost: bool = False) -> bool:
+        """Notes why a trial failed; returns whether it gets another attempt.
 
-        The loss of a node is not the trial's own failure and does not use up its second attempt.
+        After running out of memory that attempt takes half of each batch at a time. The loss of a node is not the
+        trial's own failure and does not use up its second attempt.
         """
         for handed in self._again:
             if handed["trial_id"] == trial_id:

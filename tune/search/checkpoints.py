@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from tune.results import RunFolder, Status
+from tune.results import ENDED, RunFolder, Status
 from tune.search.checkpoint_store import CheckpointStore, FolderStore, RemoteStore
-from tune.search.history import ENDED
 from tune.search.listener import Listener
 
 

@@ -17,11 +17,10 @@ from typing import Any
 import pyarrow as pa
 from scipy import stats
 
-from tune.results import TRIALS, Origin, Row, RunFolder, Status, config_of
+from tune.results import ENDED, TRIALS, Origin, Row, RunFolder, Status, config_of
 from tune.search.attempts import Attempts, TrialSpec
 from tune.search.choose import choose as search_choice
 from tune.search.choose import ranked
-from tune.search.history import ENDED
 from tune.search.journal import add_note
 from tune.search.listener import Listener
 from tune.settings import METRICS, Settings

@@ -12,7 +12,7 @@ from typing import Any
 from ray.tune.search.sample import Domain
 from rich.console import Console
 
-from tune import domains, final_checks, storage
+from tune import domains, storage
 from tune.files import short
 from tune.search import checks, cluster, devices, epoch_time, expectation, sharing, warm_start
 from tune.search.asha import Asha
@@ -20,7 +20,7 @@ from tune.search.checks import Checked
 from tune.search.devices import Machine
 from tune.search.expectation import Expected
 from tune.search.warm_start import Taken
-from tune.settings import Settings
+from tune.settings import FINAL_EPOCHS, Settings
 from tune.space import SearchSpace
 from tune.storage import Storage
 from tune.training import sources
@@ -210,9 +210,9 @@ def _time(
         yield f"  That is within --time-budget, {duration(budget)}"
     if finalizes:
         images = sources.TRAIN_IMAGES[settings.data]
-        final_s = final_checks.EPOCHS * speed.epoch_s(images, 0)
+        final_s = FINAL_EPOCHS * speed.epoch_s(images, 0)
         yield (
-            f"  Then the final training: about {duration(final_s)}, {final_checks.EPOCHS} epochs on all {images:,} "
+            f"  Then the final training: about {duration(final_s)}, {FINAL_EPOCHS} epochs on all {images:,} "
             "images at a trial's speed, or less, as it has the device to itself"
         )
 

@@ -35,13 +35,14 @@ def searched(
                 search(prepared, folder, so_far, console, mirror, extra_options)
     except KeyboardInterrupt:
         claim.release()  # or the report would say that the search is running
-        how_to_go_on = _cut_off(folder, prepared.settings, console, extra_options)
+        how_to_go_on = _shown_or_removed(folder, prepared.settings, console, extra_options)
         wording.printer(console)(f"Interrupted. {how_to_go_on}")
         raise
     except SystemExit as error:  # raised by rich when the output pipe is closed
         raise cli.WorkFailed(f"The output was closed. {summary.resume_hint(folder)}{extra_options}") from error
     except (RayDied, Unwritable) as error:
-        raise cli.WorkFailed(f"{error}. {_cut_off(folder, prepared.settings, console, extra_options)}") from error
+        how_to_go_on = _shown_or_removed(folder, prepared.settings, console, extra_options)
+        raise cli.WorkFailed(f"{error}. {how_to_go_on}") from error
     finally:
         claim.release()
 
@@ -53,16 +54,24 @@ def tell(settings: Settings, folder: RunFolder, console: Console) -> None:
         raise cli.WorkFailed(reason)
 
 
-def _cut_off(folder: RunFolder, settings: Settings, console: Console, extra_options: str) -> str:
-    """Prints the results of a search that ended early; returns a sentence on how to resume it."""
+def _shown_or_removed(folder: RunFolder, settings: Settings, console: Console, extra_options: str) -> str:
+    """Shows the results of a search that ended early; removes its folder if nothing had started.
+
+    Returns a sentence on how to resume it.
+    """
     if not (folder.path / "experiment.json").is_file():  # written last when a search starts
-        shutil.rmtree(folder.path, ignore_errors=True)  # frees its name
-        if folder.remote is not None:
-            with suppress(Unreachable):
-                folder.remote.remove()
+        _remove(folder)
         return "Nothing had started, so nothing was kept."
     report = None
     with suppress(KeyboardInterrupt):  # on a second Ctrl-C the hint is still printed
         report = write.try_write(folder, console)
     summary.show(folder, settings, console, report)
     return summary.resume_hint(folder) + extra_options
+
+
+def _remove(folder: RunFolder) -> None:
+    """Deletes the run's folder, here and at its URI, which frees its name."""
+    shutil.rmtree(folder.path, ignore_errors=True)
+    if folder.remote is not None:
+        with suppress(Unreachable):
+            folder.remote.remove()

@@ -18,8 +18,8 @@ class TrialProgress(NamedTuple):
 
     epoch: int
     goes_on: bool
-    judged: bool
-    """Whether ASHA decides on it: not on the reference, which is exempt, nor on a trial that failed."""
+    exempt: bool
+    """Whether ASHA never stops it: the reference, and a trial that failed."""
 
 
 class Progress:
@@ -68,7 +68,7 @@ class Progress:
         """Updates the estimate from all trials that have started."""
         self.trained = sum(trial.epoch for trial in trials)
         share = self._share(trials)
-        running = [self._rest(t.epoch, share) if t.judged else self.horizon - t.epoch for t in trials if t.goes_on]
+        running = [self.horizon - t.epoch if t.exempt else self._rest(t.epoch, share) for t in trials if t.goes_on]
         waiting = max(0, self.trials - len(trials)) * self._rest(0, share)
         if not trials:  # the first is the reference
             waiting += self.horizon - self._rest(0, share)
@@ -118,9 +118,9 @@ class Progress:
         return (low + high) / 2
 
     def _share(self, trials: Sequence[TrialProgress]) -> float:
-        judged = [trial for trial in trials if trial.judged]
-        passed = sum(rung < t.epoch or (t.goes_on and rung == t.epoch) for t in judged for rung in self._rungs)
-        stopped = sum(not t.goes_on and t.epoch < self.horizon for t in judged)
+        subject = [trial for trial in trials if not trial.exempt]
+        passed = sum(rung < t.epoch or (t.goes_on and rung == t.epoch) for t in subject for rung in self._rungs)
+        stopped = sum(not t.goes_on and t.epoch < self.horizon for t in subject)
         return (PRIOR_DECISIONS * self._prior + passed) / (PRIOR_DECISIONS + passed + stopped)
 
 

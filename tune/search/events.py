@@ -58,7 +58,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         if trial_id not in self._running:  # its actor did not even start
             self.on_trial_start(iteration, trials, trial)
         why = {"for_memory": error == DEATHS[MEMORY], "node_lost": error == DEATHS[NODE]}
-        if self.attempts is not None and self.attempts.tries_again(trial_id, **why):
+        if self.attempts is not None and self.attempts.note_failure(trial_id, **why):
             self._running.discard(trial_id)
             self._tell(lambda listener: listener.trial_failed(trial_id, error))
         else:

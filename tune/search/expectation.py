@@ -70,7 +70,7 @@ def _simulate(trials: int, horizon: int, workers: int, draw: random.Random) -> t
         time, trial, at = heapq.heappop(clock)
         epoch = levels[at]
         value = draw.gauss(quality[trial], NOISE)
-        if epoch < horizon and asha.report(str(trial), epoch, value, spared=trial == 0):
+        if epoch < horizon and asha.report(str(trial), epoch, value, exempt=trial == 0):
             heapq.heappush(clock, (time + levels[at + 1] - epoch, trial, at + 1))
             continue
         trained += epoch

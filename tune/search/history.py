@@ -10,14 +10,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune.results import Origin, Row, RunFolder, check_origin, config_of, now
+from tune.results import ENDED, Origin, Row, RunFolder, check_origin, config_of, now
 from tune.search.asha import Asha
 from tune.search.proposals import HeadStart, Known, score
 from tune.settings import Settings
 from tune.training.config import TrainConfig
-
-ENDED = ("finished", "stopped", "diverged", "failed")
-"""Status of trials that do not resume. Running and interrupted ones resume from their checkpoints."""
 
 KEPT = ("started", "spent_s", "repeats_refused", "used_up")
 """Keys of experiment.json about the search as a whole, not only its current session."""

@@ -48,7 +48,7 @@ def prepare(options: argparse.Namespace, space: SearchSpace, space_sha256: str, 
     machine = devices.this_machine() if options.address is None else cluster.look(options.address)
     checked = checks.check(options, space, space_sha256, name, machine)
     weights = find_weights(space.model, options.weights)
-    arrow = data.prepare(options.data, options.data_dir, "train")
+    arrow = sources.prepare(options.data, options.data_dir, "train")
     images = data.load_training(arrow, options.val_fraction, options.seed, options.train_subset)
     sources.check_split(options.val_fraction, len(images.train), 0 if images.val is None else len(images.val))
     settings, fingerprint = checked.settings, images.train.fingerprint

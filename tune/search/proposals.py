@@ -6,6 +6,7 @@ after a crash, or replayed without training.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ RANDOM_STARTS = 8
 
 ATTEMPTS = 50
 """After so many draws that repeat earlier configurations, the space counts as used up."""
+
+SAMPLERS: dict[Method, tuple[str, str]] = {
+    "hyperopt": ("tune.search.hyperopt_tpe", "HyperOptSampler"),
+    "optuna": ("tune.search.optuna_tpe", "OptunaSampler"),
+    "random": ("tune.search.hyperopt_tpe", "HyperOptSampler"),
+}
+"""Module and class of each method's `Sampler`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Proposer:
         self.used_up = False
         """Whether ATTEMPTS draws in a row found nothing new."""
 
-        self._sampler = sampler_of(method, space)
+        self._sampler = sampler_class(method)(space.parameters)
 
     def propose(self, number: int, known: Sequence[Known]) -> tuple[Origin, TrainConfig] | None:
         """Configuration `number` (from 0), given all earlier ones. None if the space is used up."""
@@ -126,14 +134,11 @@ class Proposer:
         return self.space.config(values, epochs=self.epochs, seed=self.seed)
 
 
-def sampler_of(method: Method, space: SearchSpace) -> Sampler:
-    if method == "optuna":
-        from tune.search.optuna_tpe import OptunaSampler  # half a second to import
-
-        return OptunaSampler(space.parameters)
-    from tune.search.hyperopt_tpe import HyperOptSampler
-
-    return HyperOptSampler(space.parameters)
+def sampler_class(method: Method) -> Callable[[Mapping[str, Any]], Sampler]:
+    """Makes a sampler from a space's parameters. Its library takes up to a second to import."""
+    module, name = SAMPLERS[method]
+    found: Callable[[Mapping[str, Any]], Sampler] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def trial_id_of(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import subprocess
@@ -19,6 +18,7 @@ from ray._private.utils import get_dashboard_dependency_error
 from rich.console import Console
 
 from tune.search import cluster, guard
+from tune.search.proposals import sampler_class
 from tune.search.watchdog import RayDied, death, sigterm_kept
 from tune.settings import Method, Settings
 
@@ -133,4 +133,4 @@ def _set_up() -> None:
 
 def _import_sampler(method: Method) -> None:
     with suppress(Exception):  # the later import in the main thread reports it
-        importlib.import_module("tune.search.optuna_tpe" if method == "optuna" else "tune.search.hyperopt_tpe")
+        sampler_class(method)

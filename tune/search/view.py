@@ -42,8 +42,8 @@ class TrialState:
         return self.val_acc if metric == "val_acc" else self.val_robust_acc
 
     def progress(self) -> TrialProgress:
-        subject_to_asha = self.origin != "reference" and self.status != "failed"
-        return TrialProgress(self.epoch, self.status in ("running", "interrupted"), subject_to_asha)
+        exempt = self.origin == "reference" or self.status == "failed"
+        return TrialProgress(self.epoch, self.status in ("running", "interrupted"), exempt)
 
 
 @dataclass(eq=False)

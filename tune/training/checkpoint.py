@@ -88,13 +88,13 @@ class Classifier:
         return Predictor(self.networks, self.preprocessing, tta=tta, exact=exact).eval()
 
     @torch.inference_mode()
-    def logits(self, pixels: Tensor) -> Tensor:
+    def log_probabilities(self, pixels: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) on the model's device -> log-probabilities, float32 (B, 100)."""
         return cast(Tensor, self.predictor()(pixels))
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) on the model's device -> probabilities, float32 (B, 100)."""
-        return self.logits(pixels).exp()
+        return self.log_probabilities(pixels).exp()
 
 
 def save_model(

@@ -14,7 +14,7 @@ import numpy as np
 
 from tune.files import whole
 from tune.training import images
-from tune.training.download import Unreachable, fetch
+from tune.training.download import DownloadFailed, fetch
 from tune.training.images import Split
 
 # The same values as in torchvision, which a test compares: importing it would cost each trial a second.
@@ -98,7 +98,7 @@ def _unpack_missing(root: Path) -> None:
     try:
         if not archive.exists():
             fetch(URL, archive, "md5", ARCHIVE_MD5)
-    except Unreachable as error:
+    except DownloadFailed as error:
         raise ValueError(
             f"{error}, and {folder.absolute()} lacks files. Put {archive.name}'s files {', '.join(MD5)} there "
             "(or the archive itself beside that folder), or choose another --data-dir, or --data synthetic "

@@ -16,6 +16,9 @@ import cifar_models
 
 MAX_SEED = 2**31 - 1
 
+SET_BY_SEARCH = ("model", "epochs", "seed")
+"""Fields that a search sets itself: they are the same in all its trials."""
+
 Optimizer = Literal["sgd", "adamw"]
 Scheduler = Literal["constant", "step", "cosine", "one_cycle"]
 Augmentation = Literal["none", "standard", "crop_flip", "randaugment", "trivialaugment", "augmix"]

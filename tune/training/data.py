@@ -13,9 +13,7 @@ from torch import Tensor
 
 from tune.training import corruptions, images, sources
 from tune.training.images import ImageSet
-from tune.training.sources import CLASSES, prepare
-
-__all__ = ["TrainingData", "load_test", "load_training", "prepare", "rank_in_class", "stratified_split"]
+from tune.training.sources import CLASSES
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ TIMEOUT_S = 20.0
 """A server that sends nothing for this long is taken to be unreachable."""
 
 
-class Unreachable(Exception):
+class DownloadFailed(Exception):
     """A download failed: no network, no such server, or a broken connection."""
 
 
 def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
     """Downloads `url` to `target`, atomically, provided that its hexadecimal digest is right.
 
-    Unreachable if the network fails, ValueError for a wrong digest, OSError if `target` cannot be written.
+    DownloadFailed if the network fails, ValueError for a wrong digest, OSError if `target` cannot be written.
     """
     hasher = hashlib.new(algorithm, usedforsecurity=False)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +48,6 @@ def _download(url: str) -> Iterator[bytes]:
             while block := response.read(1 << 20):
                 yield block
             if response.length:
-                raise Unreachable(f"{url} could not be fetched (the connection broke off)")
+                raise DownloadFailed(f"{url} could not be fetched (the connection broke off)")
     except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"{url} could not be fetched ({str(error).strip('<>')})") from error
+        raise DownloadFailed(f"{url} could not be fetched ({str(error).strip('<>')})") from error

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tune import results
-from tune.training import checkpoint, data, looks, predictions
+from tune.training import checkpoint, data, looks, predictions, sources
 from tune.training.checkpoint import Classifier
 from tune.training.final_folder import Done, FinalFolder, silent
 from tune.training.images import ImageSet
@@ -26,7 +26,7 @@ def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[
     classifier = checkpoint.load_model(final.model, final.device)
     validation = validate(final, classifier, request)
     opened = looks.look(final.folder, classifier.training_id, request.to_dict())
-    images = data.load_test(data.prepare(request.data, request.data_dir, "test")).to(final.device)
+    images = data.load_test(sources.prepare(request.data, request.data_dir, "test")).to(final.device)
     each = _predict_each(classifier, images, request.tta, done)
     tested = ensemble_mean(each)
     about = {"seeds": [config.seed for config in request.configs()], "tta": request.tta}
@@ -60,7 +60,7 @@ def validate(final: FinalFolder, classifier: Classifier, request: Request) -> di
     """Validation accuracy (%), with `tta` also the augmented one; None if all images were trained on."""
     if request.train_on == "all":
         return None
-    arrow = data.prepare(request.data, request.data_dir, "train")
+    arrow = sources.prepare(request.data, request.data_dir, "train")
     images = data.load_training(arrow, request.val_fraction, request.split_seed).val
     assert images is not None
     images = images.to(final.device)

@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 
 from tune.results import EPOCHS, Row
-from tune.training import checkpoint, data
+from tune.training import checkpoint, data, sources
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.final_folder import FinalFolder
 from tune.training.loop import EpochResult, fit
 from tune.training.request import Request
 
-FINAL_EPOCHS = EPOCHS.append(pa.field("seed", pa.int64()))
+FINAL_COLUMNS = EPOCHS.append(pa.field("seed", pa.int64()))
 """The columns of epochs.parquet in `final/`: one row per epoch and seed."""
 
 
@@ -43,7 +43,7 @@ def train(final: FinalFolder, request: Request) -> Iterator[EpochResult]:
 
     At each yield the checkpoint and epochs.parquet are up to date. Diverged if the loss is no longer finite.
     """
-    arrow = data.prepare(request.data, request.data_dir, "train")
+    arrow = sources.prepare(request.data, request.data_dir, "train")
     fraction = 0.0 if request.train_on == "all" else request.val_fraction
     images = data.load_training(arrow, fraction, request.split_seed)
     final.folder.path.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def _train_seed(
             _save_model(final, request, result, images.train.class_names, progress)
         progress.rows.append(_row(result, request.trial_id, config.seed))
         # Also before the checkpoint: resuming drops surplus rows, but could not make up for a missing one.
-        final.folder.write_table("epochs.parquet", progress.rows, FINAL_EPOCHS)
+        final.folder.write_table("epochs.parquet", progress.rows, FINAL_COLUMNS)
         about = {"request": request.to_dict(), "training_id": progress.training_id, "number": progress.seeds_done}
         checkpoint.save(final.checkpoint, about | {"training": result.training.state_dict()})
         yield result

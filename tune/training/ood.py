@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tune.training import images
-from tune.training.download import Unreachable, fetch
+from tune.training.download import DownloadFailed, fetch
 
 SEVERITIES = 5
 UPSTREAM = "https://media.githubusercontent.com/media/DL4DS/ood-test-files/main/ood-test/{name}.npy"
@@ -97,7 +97,7 @@ def locate(folder: Path, *, download: bool = True) -> list[Path]:
 def _fetch(path: Path, missing: Sequence[Path]) -> None:
     try:
         fetch(UPSTREAM.format(name=path.stem), path, "sha256", SHA256[path.stem])
-    except Unreachable as error:
+    except DownloadFailed as error:
         raise OodMissing(f"{error}. {_describe_missing([path for path in missing if not path.exists()])}") from error
     except OSError as error:
         raise ValueError(

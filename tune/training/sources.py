@@ -34,7 +34,10 @@ class DataSet:
     """How `prepare` will make a file that is missing, in words."""
 
     ood_folder: Callable[[Path], Path]
-    """The folder of out-of-distribution files that go with it. OSError if it has to be made and cannot be."""
+    """The folder of out-of-distribution files that go with it. OSError if it has to be made and cannot be.
+
+    For CIFAR-100 it is `data/ood-test` whatever `--data-dir` says: that is the documented default of `--ood-dir`.
+    """
 
 
 DATA_SETS: dict[Source, DataSet] = {
