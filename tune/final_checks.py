@@ -33,7 +33,8 @@ def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
         if any(training):
             raise ValueError("--ood-only predicts with the existing model; give no options for the training.")
         if not final.model.is_file():
-            raise ValueError(f"{final.model} is not there; run `python -m tune.finalize` without --ood-only first.")
+            command = f"python -m tune.finalize {shlex.quote(final.run.address)}"
+            raise ValueError(f"{final.model} is not there; run `{command}` without --ood-only first.")
     elif options.resume:
         if not final.checkpoint.is_file():
             raise ValueError(f"{final.folder.path} holds no checkpoint to resume from; omit --resume.")

@@ -37,7 +37,7 @@ def test_the_model_of_another_trial_is_told_apart(run: RunFolder) -> None:
     rewrite(run, "final/metrics.json", trial_id="0007")
     text = read(run).text
     assert "not from the trial chosen here" not in text
-    assert f"python -m tune.finalize {run.path}" not in text
+    assert f"python -m tune.finalize {run.path} --overwrite" not in text
     assert f"python -m tune.predict {run.path} IMAGE_OR_FOLDER" in text
 
 

@@ -151,7 +151,10 @@ def test_a_disturbed_measurement_is_used_but_not_kept(monkeypatch: pytest.Monkey
     said = io.StringIO()
     settled = sharing.settle(checked(Share(1, 0.0), False), make(), TWO_CORES, Console(file=said, width=300))
     assert settled == (Share(1, 0.0), found)
-    assert "2: 55.00; other processes kept the cores busy meanwhile" in said.getvalue()
+    assert (
+        "2 at once, measured while other processes kept the cores busy; the next search measures again"
+        in said.getvalue()
+    )
     assert calibrator().kept() is None
 
 

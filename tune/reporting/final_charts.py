@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import shlex
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ PAIRS, EXAMPLES = 6, 5
 def section(run: Run) -> Section:
     items: list[Item] = []
     if not run.final_epochs and not run.metrics:
-        items.append(Note("There is no final model yet; `python -m tune.finalize` trains and tests it."))
+        command = f"python -m tune.finalize {shlex.quote(run.folder.address)}"
+        items.append(Note(f"There is no final model yet; `{command}` trains and tests it."))
         return Section("final", "The final model", items)
     if run.final_epochs:
         items.append(training(run))

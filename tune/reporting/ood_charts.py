@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
@@ -18,7 +20,8 @@ def section(run: Run) -> Section | None:
     if not run.metrics:
         return None
     if (found := run.ood) is None:
-        note = Note("final/ holds no ood_predictions.parquet; `python -m tune.finalize --ood-only` makes it.")
+        command = f"python -m tune.finalize {shlex.quote(run.folder.address)} --ood-only"
+        note = Note(f"final/ holds no ood_predictions.parquet; `{command}` makes it.")
         return Section("ood", HEADING, [note])
     items: list[Item] = [confidence(found, run.tested), spread(found, run.tested)]
     why = "have no labels here" if run.settings["data"] == "synthetic" else "have labels that are not public"

@@ -204,6 +204,8 @@ def critical_range(groups: int, freedom: int) -> float:
 
 
 def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
+    if count == 1:
+        return "the only trial with a mean over other seeds"
     if len(tied) == 1:
         return f"the highest mean over other seeds, among the {count} best trials"
     if best == leader:

@@ -38,6 +38,7 @@ from tune.search.session import started_ray
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
 from tune.search.trial_tracking import tracked
 from tune.search.watchdog import Watchdog, interruptible
+from tune.wording import counted
 
 REMOTE_CHECKPOINT_EVERY_S = 60.0
 """Replaces CHECKPOINT_EVERY_S if checkpoints are sent over a network."""
@@ -112,7 +113,7 @@ def _search(
     searcher = ProposalSearcher(
         proposer, settings.metric, history.known, history.unfinished, journal.trial_proposed, settings.trials
     )
-    title = f"{settings.name}: {settings.model} on {settings.data}, {settings.max_epochs} epochs per trial"
+    title = f"{settings.name}: {settings.model} on {settings.data}, {counted(settings.max_epochs, 'epoch')} per trial"
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
@@ -146,7 +147,7 @@ def _confirm(
     """Reruns the best trials on other seeds."""
     settings = plan.settings
     trials = len({row["trial_id"] for row, _ in planned})
-    title = f"{settings.name}: the best {trials} trials again, on {settings.seeds} other seeds"
+    title = f"{settings.name}: the best {counted(trials, 'trial')} again, on {counted(settings.seeds, 'other seed')}"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
     shown = view_for(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
     with shown:

@@ -91,7 +91,10 @@ def reopened(asked: argparse.Namespace, given: dict[str, Any]) -> tuple[argparse
 def check_agrees(before: Settings, now: Settings) -> None:
     """ValueError if the settings are those of another search, or of a smaller one."""
     if before.space_sha256 != now.space_sha256:
-        raise ValueError(f"{now.space} has changed since the search started; restore it, or start a new search.")
+        raise ValueError(
+            f"{now.space} is not what the search started with, which was {before.space} as it was then; "
+            "restore that file, or start a new search."
+        )
     for field in dataclasses.fields(Settings):
         name = field.name
         old, new = getattr(before, name), getattr(now, name)

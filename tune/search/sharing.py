@@ -34,11 +34,11 @@ def settle(
     if calibration is None:
         alone = calibrator.packings[0]
         return Share(alone.cpus, checked.share.gpus), None
-    if calibration.disturbed:
-        line = "other processes kept the cores busy meanwhile, so the next search measures again"
+    if calibration.disturbed:  # how much faster may be far off then
+        line = f"{calibration.best.trials} at once, measured while other processes kept the cores busy"
+        say(f"{line}; the next search measures again")
     else:
-        line = f"to measure again, remove {short(calibrator.path)}"
-    say(f"{calibration.line()}; {line}")
+        say(f"{calibration.line()}; to measure again, remove {short(calibrator.path)}")
     return share_of(calibration, checked.share), calibration
 
 

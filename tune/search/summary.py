@@ -88,9 +88,12 @@ def _best(rows: list[Row], best: dict[str, Any], settings: Settings) -> Iterator
     row = next(row for row in rows if row["trial_id"] == best["trial_id"])
     _, images = sources.split_sizes(settings.data, settings.val_fraction, settings.train_subset)
     accuracy, confirmed = best[settings.metric], best.get("confirmed", [])
+    kind, clean = "", ""
+    if settings.metric == "val_robust_acc":
+        kind, clean = " under corruption", f", {best['val_acc']:.2f} % on clean images"
     low, high = wilson95(accuracy, images)
     interval = f"95 % interval {low:.1f} to {high:.1f} on {images:,} images"
-    yield f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} % ({interval})"
+    yield f"Best: trial {best['trial_id']} ({best['origin']}), {accuracy:.2f} %{kind} ({interval}){clean}"
     yield f"  with {wording.settings(config_of(row))}"
     yield f"  chosen as {best['chosen']}"
     for item in confirmed[:MAX_CONFIRMED]:
