@@ -101,14 +101,15 @@ class Search:
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"trial (\d+) epoch (\d+)/", line):
-                self.told.append(f"{found[1]} {found[2]}")
-            if found := re.search(r"trial (\d+) \(\w+\) starts", line):
-                self.running = found[1]
-            if found := re.search(r"trial (\d+) failed and is tried once more", line):
-                self.died.add(found[1])
-            self.last_line = line.strip()
+        with process.stdout as said:
+            for line in said:
+                if found := re.search(r"trial (\d+) epoch (\d+)/", line):
+                    self.told.append(f"{found[1]} {found[2]}")
+                if found := re.search(r"trial (\d+) \(\w+\) starts", line):
+                    self.running = found[1]
+                if found := re.search(r"trial (\d+) failed and is tried once more", line):
+                    self.died.add(found[1])
+                self.last_line = line.strip()
 
     def wait(self, seconds: float) -> int | None:
         """The exit code, or None if it is still running after `seconds`."""
