@@ -122,7 +122,7 @@ def test_a_search_by_it(tmp_path: Path, in_turns: None) -> None:
             assert rungs[str(row["epoch"])][row["trial_id"]] == row[METRIC]
     trials = {row["trial_id"]: row for row in folder.read_rows("trials.parquet")}
     best = folder.read_json("best.json")
-    assert best["chosen"].startswith("the highest mean over other seeds")
+    assert best["chosen"].startswith("the only trial with a mean over other seeds")
     finished = {trial_id: row[METRIC] for trial_id, row in trials.items() if row["status"] == "finished"}
     assert best["trial_id"] == max(finished, key=lambda trial_id: finished[trial_id])
     assert all(row[METRIC] is not None for row in folder.read_rows("confirm.parquet"))
