@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,40 +105,6 @@ def test_whatever_is_resolved_lets_a_trial_run() -> None:
                 continue
             share, _ = resolve(machine, gpus, machine.cpus, space_gpus=0.7, space_cpus=1)
             assert machine.at_once(share) >= 1
-
-
-@pytest.mark.parametrize(
-    ("visible", "gpus"),
-    [
-        (None, 2),
-        ("", 0),
-        ("0", 1),
-        ("1,0", 2),
-        ("0,1,2", 2),
-        ("-1", 0),
-        ("0,-1,1", 1),
-        ("GPU-4c1d", 1),
-        ("NoDevFiles", 0),
-    ],
-)
-def test_at_a_glance_there_are_the_gpus_that_the_driver_names_and_cuda_may_see(
-    visible: str | None, gpus: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver = SimpleNamespace(
-        NVMLError=RuntimeError,
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
-        nvmlDeviceGetCount=lambda: 2,
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetName=lambda handle: f"gpu {handle}",
-    )
-    monkeypatch.setattr(devices, "pynvml", driver)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    machine = devices.at_a_glance()
-    assert machine.gpus == gpus
-    assert machine.names[1:] == ("gpu 0", "gpu 1")[:gpus]
 
 
 def test_at_a_glance_it_is_the_machine_that_torch_sees() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ray._private.thirdparty import pynvml  # Ray counts the GPUs with it, too
+from ray._private.thirdparty import pynvml
 from ray._private.utils import get_num_cpus  # as Ray counts them, within a container's limit
 
 from tune import cpu
+from tune.search import nvml
 
 if TYPE_CHECKING:
     import torch
@@ -66,22 +64,11 @@ def this_machine() -> Machine:
 
 def at_a_glance() -> Machine:
     """The same without importing torch: lists the GPUs that the driver reports, whether torch can use them or not."""
-    try:
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        gpus = [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:  # usually because there is no driver
-        gpus = []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:  # numbers or ids; CUDA ignores all after an invalid one, such as -1
-        named = itertools.takewhile(re.compile(r"\s*(\d|GPU|MIG)").match, visible.split(","))
-        gpus = gpus[: len(list(named))]
-    return _machine(gpus)
+    return _machine([str(pynvml.nvmlDeviceGetName(handle)) for handle in nvml.visible()])
 
 
-def _machine(gpus: list[str]) -> Machine:
-    return Machine(get_num_cpus(), len(gpus), (cpu.name(), *gpus))
+def _machine(gpu_names: list[str]) -> Machine:
+    return Machine(get_num_cpus(), len(gpu_names), (cpu.name(), *gpu_names))
 
 
 def resolve(

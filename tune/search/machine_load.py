@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ray._private.thirdparty import pynvml  # Ray counts the GPUs with it, too
+from ray._private.thirdparty import pynvml
 from ray._private.utils import get_num_cpus
+
+from tune.search import nvml
 
 EVERY_S = 2.0
 """A query takes a millisecond, and numbers that change faster are unreadable."""
@@ -18,7 +20,7 @@ class Load:
     """Describes the load in a few words, updated every EVERY_S seconds."""
 
     def __init__(self, on_gpu: bool) -> None:
-        self._gpus = _handles() if on_gpu else []
+        self._gpus = nvml.visible() if on_gpu else []
         self._text, self._looked = "", -EVERY_S
 
     def __call__(self) -> str:
@@ -28,22 +30,6 @@ class Load:
                 _of_gpus(self._gpus) if self._gpus else f"load {os.getloadavg()[0]:.1f} on {get_num_cpus()} cores"
             )
         return self._text
-
-
-def _handles() -> list[Any]:
-    """NVML handles of the GPUs visible to CUDA; [] if NVML does not work."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        pynvml.nvmlInit()
-        if visible is None:
-            return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        names = filter(None, map(str.strip, visible.split(",")))
-        return [
-            pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)
-            for name in names
-        ]
-    except pynvml.NVMLError:
-        return []
 
 
 def _of_gpus(handles: Sequence[Any]) -> str:
