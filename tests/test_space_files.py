@@ -106,8 +106,14 @@ def test_a_directory_is_no_space(tmp_path: Path) -> None:
         ("", ["SPACE = SearchSpace(...)"]),
         ("SPACE = {'model': 'simple_cnn'}\n", ["SPACE = SearchSpace(...)"]),
         ("from tune.space import SearchSpace\nSPACE = SearchSpace\n", ["SPACE = SearchSpace(...)"]),
-        ("from tune.space import SearchSpace\nSPACE = SearchSpace(model='simple_cnn')\n", ["line 2", "reference"]),
-        ("from tune.space import SearchSpace\nSPACE = SearchSpace(modell='simple_cnn')\n", ["line 2", "modell"]),
+        (
+            "from tune.space import SearchSpace\nSPACE = SearchSpace(model='simple_cnn')\n",
+            ["line 2", "missing", "reference"],
+        ),
+        (
+            "from tune.space import SearchSpace\nSPACE = SearchSpace(modell='simple_cnn')\n",
+            ["line 2", "SearchSpace got an unexpected keyword argument 'modell'; it takes model, epochs, trials"],
+        ),
         ("from ray import tune\nLR = tune.loguniform(0, 0.1)\n", ["line 2", "greater than 0"]),
         ("from ray import tune\nLR = tune.uniform('a', 'b')\n", ["line 2", "TypeError"]),
         ("from ray import tune\nLR = tune.uniform(0, float('inf'))\n", ["line 2", "upper"]),

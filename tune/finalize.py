@@ -25,6 +25,7 @@ from tune.files import Claim, Unwritable, sha256
 from tune.final_tracking import FinalRun
 from tune.reporting import write
 from tune.settings import FINAL_EPOCHS, Settings
+from tune.training.config import MAX_EPOCHS
 
 if TYPE_CHECKING:
     from tune.training.final_folder import FinalFolder
@@ -37,7 +38,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = cli.parser("finalize", "Retrain a run's best configuration, test it once, predict the OOD files.")
     parser.add_argument("run", nargs="?", metavar="RUN", help="name or path of a run (default: the newest)")
     parser.add_argument("--trial", metavar="ID", help="use this trial's configuration instead of the best")
-    parser.add_argument("--epochs", type=at_least(1), metavar="E", help=f"epochs to train (default: {FINAL_EPOCHS})")
+    parser.add_argument(
+        "--epochs", type=at_least(1, MAX_EPOCHS), metavar="E", help=f"epochs to train (default: {FINAL_EPOCHS})"
+    )
     parser.add_argument("--seeds", type=at_least(1, MAX_SEEDS), metavar="K",
                         help="train on K seeds; the mean of their probabilities is tested (default: 1)")  # fmt: skip
     parser.add_argument("--train-on", choices=("all", "train"),

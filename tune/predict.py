@@ -12,7 +12,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,12 +115,10 @@ def work(
             print(json.dumps(as_json(answer)))
     else:
         with progress.shown("predict", "images", Console(stderr=True)) as bar:
-            table = as_table(shown(answers, bar, len(places)))
-        console = Console()
-        if not console.is_terminal:  # output to a file or pipe is neither cut off nor wrapped
-            console = Console(width=10_000)
-        if table.row_count:
-            console.print(table)
+            rows = list(shown(answers, bar, len(places)))
+            bar.advance(len(skipped), len(places))
+        if rows:
+            print_table(rows)
     if len(skipped) == len(places):
         raise cli.WorkFailed(describe_skipped(skipped))
     if skipped:
@@ -178,14 +176,25 @@ def as_json(answer: Answer) -> dict[str, object]:
     return {"image": str(answer.path), "top5": top}
 
 
-def as_table(answers: Iterator[Answer]) -> Table:
+def print_table(answers: Sequence[Answer]) -> None:
+    """Prints a row per image, with as many of its classes as fit into the terminal."""
+    console = Console()
+    if not console.is_terminal:  # output to a file or pipe is neither cut off nor wrapped
+        console = Console(width=10_000)
+    unlimited = console.options.update(width=10_000)
+    tables = (as_table(answers, top) for top in range(TOP, 0, -1))
+    fitting = (table for table in tables if console.measure(table, options=unlimited).maximum <= console.width)
+    console.print(next(fitting, as_table(answers, 1)))
+
+
+def as_table(answers: Sequence[Answer], top: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in ("image", *map(str, range(1, TOP + 1))):
-        table.add_column(heading, overflow="fold")
+    table.add_column("image", overflow="fold")
+    for rank in range(1, top + 1):
+        table.add_column(str(rank), no_wrap=True)
     for answer in answers:
-        cells = [
-            f"{label} {100 * share:.1f} %" for label, share in zip(answer.labels, answer.probabilities, strict=True)
-        ]
+        likely = list(zip(answer.labels, answer.probabilities, strict=True))[:top]
+        cells = [f"{label} {100 * share:.1f} %" for label, share in likely]
         table.add_row(*map(Text, [printable(short(answer.path)), *cells]))
     return table
 

@@ -25,6 +25,7 @@ from tune.cli import at_least
 from tune.results import RunFolder
 from tune.search import resume
 from tune.settings import METRICS, EarlyStopping, Method, Settings, Source
+from tune.training.config import MAX_EPOCHS, MAX_SEED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="configurations to try (default: the space's)",
     )
-    add("--max-epochs", type=at_least(1), metavar="E", help="epochs of a full trial (default: the space's)")
+    add("--max-epochs", type=at_least(1, MAX_EPOCHS), metavar="E", help="epochs of a full trial (default: the space's)")
     add("--time-budget", type=seconds, metavar="TIME",
         help="end the search after this time, as in 90s, 30m or 2h (reruns of --confirm are not counted)")  # fmt: skip
     add(
@@ -71,7 +72,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seeds per trial for --confirm (default: 3)",
     )
-    add("--seed", type=at_least(0), default=42, metavar="N", help="seed of proposals, split and training (default: 42)")
+    add(
+        "--seed",
+        type=at_least(0, MAX_SEED),
+        default=42,
+        metavar="N",
+        help="seed of proposals, split and training (default: 42)",
+    )
 
     add = parser.add_argument_group("data and weights").add_argument
     add("--data", choices=get_args(Source), default="cifar100", help="the data set (default: cifar100)")
@@ -115,7 +122,11 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     elif options.space is None:
         raise ValueError("--space is missing: the search-space file, as in --space search_spaces/simple_cnn.py.")
     if not 0 < options.val_fraction < 1:
-        raise ValueError(f"--val-fraction is {options.val_fraction:g}; it must lie between 0 and 1.")
+        raise ValueError(f"--val-fraction is {options.val_fraction}; it must lie between 0 and 1.")
+    if "seeds" in given and not options.confirm:
+        raise ValueError(
+            "--seeds is for the reruns of --confirm, and there are none; add --confirm K, or omit --seeds."
+        )
     search_space, digest = space.load(options.space)
     name, console = default_name(search_space.model), Console()
     if "dry_run" in given:

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -192,11 +192,20 @@ def load(path: Path) -> tuple[SearchSpace, str]:
         raise ValueError(f"{path}, line {error.lineno or 1}: {printable(error.msg)}. {PAGE}") from error
     except (Exception, SystemExit) as error:
         where = next((f.lineno for f in traceback.extract_tb(error.__traceback__)[::-1] if f.filename == str(path)), 1)
-        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}, line {where}: {printable(textwrap.shorten(what, 300))} {PAGE}") from error
+        raise ValueError(f"{path}, line {where}: {printable(textwrap.shorten(_told(error), 300))} {PAGE}") from error
     finally:
         sys.modules.pop(module.__name__, None)
     space = module.__dict__.get("SPACE")
     if not isinstance(space, SearchSpace):
         raise ValueError(f"{path} must define SPACE = SearchSpace(...), from tune.space. {PAGE}")
     return space, hashlib.sha256(source).hexdigest()
+
+
+def _told(error: BaseException) -> str:
+    """What an exception says, for someone who writes a space file."""
+    if isinstance(error, ValueError):
+        return str(error)
+    own, wrong = "SearchSpace.__init__() ", str(error)
+    if isinstance(error, TypeError) and wrong.startswith(own):
+        return f"SearchSpace {wrong.removeprefix(own)}; it takes {', '.join(f.name for f in fields(SearchSpace))}."
+    return f"{type(error).__name__}: {error}"

@@ -45,7 +45,7 @@ def test_finalize_without_any_run_says_how_to_start_one(told: Told) -> None:
         (["--epochs", "0"], ["--epochs", "0 is less than 1"]),
         (["--epochs", "x"], ["--epochs", "'x'"]),
         (["--epochs", "1.5"], ["--epochs", "'1.5'"]),
-        (["--epochs", "10001"], ["epochs is 10001"]),
+        (["--epochs", "10001"], ["--epochs", "more than 10000"]),
         (["--train-on", "val"], ["--train-on", "all", "train"]),
         (["--train_on", "all"], ["--train_on"]),
         (["--over"], ["--over"]),

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.text import Text
 
 from tests.commands.asking import HERE, Told
 from tests.training.test_checkpoint import NAMES, config, untrained
@@ -75,6 +77,23 @@ def test_a_table_without_control_codes(trained: Path, folder: Path, capsys: pyte
     assert [row.split()[0] for row in rows] == [f"pictures/{name}.png" for name in ("01", "00", "01")]
     assert all(row.count(" %") == 5 for row in rows)
     assert "\x1b" not in "".join([head, *rows])
+
+
+@pytest.mark.parametrize(("width", "classes"), [(120, 5), (80, 4), (50, 2), (30, 1), (20, 1)])
+def test_a_narrow_terminal_shows_fewer_classes(
+    width: int,
+    classes: int,
+    trained: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Console(force_terminal=True, width=width)
+    monkeypatch.setattr(predict, "Console", lambda **settings: Console(stderr=True) if settings else terminal)
+    head, row, *rest = lines(capsys, str(trained), str(folder / "00.png"))
+    assert Text.from_ansi(head).plain.split() == ["image", *map(str, range(1, classes + 1))]
+    assert Text.from_ansi(row).plain.count(" %") == classes
+    assert bool(rest) == (width == 20), "only the path is folded, and only if nothing else helps"
 
 
 def test_views_give_a_mirror_image_the_same_answer(

@@ -165,7 +165,7 @@ def test_a_final_training_is_counted_where_a_pace_is_known(tmp_path: Path) -> No
 
 def test_without_a_measurement_the_budget_is_told_and_the_name_is_not_taken_twice(tmp_path: Path) -> None:
     lines = told(tmp_path, arguments=("--dry-run", "--name=next", "--space", "a b.py"), time_budget_s=7200.0)
-    short = "--name=next --space 'a b.py' --trials 4 --max-epochs 1 --name next-speed"
+    short = "--space 'a b.py' --trials 4 --max-epochs 1 --name next-speed"
     assert lines[-3] == f"  To measure it: python -m tune.run {short}"
     assert lines[-2] == "  --time-budget ends the search after 2.0 h"
 

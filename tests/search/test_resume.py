@@ -40,7 +40,7 @@ def test_the_settings_take_the_place_of_what_is_not_given(tmp_path: Path) -> Non
         ({"scheduler": "none"}, "--scheduler is none"),
         ({"train_subset": 500}, "--train-subset is 500, but the search was started with None"),
         ({"trials": 1}, "--trials is 1, but the search was started with 2; it can only be raised"),
-        ({"time_budget_s": 30.0}, "--time-budget is 30, but the search was started with 60; it can only be raised"),
+        ({"time_budget_s": 30.0}, "--time-budget is 30.0, but the search was started with 60.0; it can only be raised"),
         ({"space_sha256": "1"}, "space.py is not what the search started with"),
     ],
 )

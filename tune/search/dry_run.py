@@ -202,7 +202,7 @@ def _time(
     more = "" if confirm is None else f", {duration(confirm.span * epoch_s)} for --confirm"
     yield (
         f"Time: about {duration(seconds)}{more} and the start of Ray, estimated from {epoch_s:.3g} s per epoch, "
-        f"the mean of {speed.epochs} epochs in run {speed.run}, scaled to these images"
+        f"the mean of {speed.epochs} epochs in run {shlex.quote(speed.run)}, scaled to these images"
     )
     if budget is not None and seconds > budget:
         yield f"  That exceeds --time-budget: the search will end after {duration(budget)} with the results it has"
@@ -218,8 +218,13 @@ def _time(
 
 
 def _short_run(settings: Settings, arguments: Sequence[str]) -> list[str]:
-    """Arguments for a short run of the same kind. Of repeated options the last counts."""
-    again = [argument for argument in arguments if argument not in ("--dry-run", "--then-finalize")]
-    again += ["--trials", "4", "--max-epochs", "1", *(["--confirm", "0"] if settings.confirm else [])]
+    """Arguments for a short run of the same kind."""
+    kept, last = [], ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            last = argument.split("=")[0]
+        if last not in ("--dry-run", "--then-finalize", "--trials", "--max-epochs", "--confirm", "--seeds", "--name"):
+            kept.append(argument)
     named = any(argument.split("=")[0] == "--name" for argument in arguments)
-    return [*again, "--name", f"{settings.name}-speed"] if named else again
+    name = ["--name", f"{settings.name}-speed"] if named else []
+    return [*kept, "--trials", "4", "--max-epochs", "1", *name]

@@ -106,8 +106,8 @@ def check_agrees(before: Settings, now: Settings) -> None:
                 f"{option} is {new}, but the search was started with {old}; omit it, or start a new search."
             )
         if old is None or new < old:
-            had = f"no {EXTEND[name]}" if old is None else f"{old:g}"
-            raise ValueError(f"{option} is {new:g}, but the search was started with {had}; it can only be raised.")
+            had = f"no {EXTEND[name]}" if old is None else old
+            raise ValueError(f"{option} is {new}, but the search was started with {had}; it can only be raised.")
 
 
 def given_options(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:

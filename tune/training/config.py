@@ -15,6 +15,7 @@ import numpy as np
 import cifar_models
 
 MAX_SEED = 2**31 - 1
+MAX_EPOCHS = 10_000
 
 SET_BY_SEARCH = ("model", "epochs", "seed")
 """Fields that a search sets itself: they are the same in all its trials."""
@@ -169,7 +170,7 @@ _KINDS: dict[str, Any] = get_type_hints(TrainConfig)
 _RANGES: dict[str, tuple[float, float]] = {
     "lr": (1e-8, 100.0),
     "batch_size": (1, 65_536),
-    "epochs": (1, 10_000),
+    "epochs": (1, MAX_EPOCHS),
     "momentum": (0.0, 0.9999),
     "weight_decay": (0.0, 10.0),
     "gamma": (1e-6, 1.0),
@@ -183,7 +184,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0.0, 0.99),
     "ema": (0.0, 0.99999),
     "backbone_lr": (0.001, 1.0),
-    "freeze_epochs": (0, 10_000),
+    "freeze_epochs": (0, MAX_EPOCHS),
     "image_size": (0, 1024),
     "initial_scale": (0.25, 1.0),
     "seed": (0, MAX_SEED),

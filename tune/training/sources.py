@@ -58,8 +58,11 @@ def split_sizes(source: Source, val_fraction: float, train_subset: int | None) -
     """The numbers of training and validation images. ValueError if the subset does not fit."""
     total = TRAIN_IMAGES[source]
     val = CLASSES * held_out(total // CLASSES, val_fraction)
-    check_subset(train_subset, total - val)
-    return train_subset or total - val, val
+    train = total - val
+    if train_subset is None or train < CLASSES:  # in the latter case the split itself is wrong, which check_split tells
+        return train, val
+    check_subset(train_subset, train)
+    return train_subset, val
 
 
 def held_out(images: int, val_fraction: float) -> int:
@@ -79,9 +82,9 @@ def check_subset(train_subset: int | None, images: int) -> None:
 def check_split(val_fraction: float, train: int, val: int) -> None:
     """ValueError if a split of `train` and `val` images is too small to search on."""
     if train < CLASSES:
-        raise ValueError(f"--val-fraction {val_fraction:g} leaves no training image per class; lower it.")
+        raise ValueError(f"--val-fraction {val_fraction} leaves no training image per class; lower it.")
     if not val:
-        raise ValueError(f"--val-fraction {val_fraction:g} leaves no validation image per class; raise it.")
+        raise ValueError(f"--val-fraction {val_fraction} leaves no validation image per class; raise it.")
 
 
 def prepare(source: Source, root: Path, split: Split) -> Path:
