@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tune import cli, final_checks, final_tracking, finalizing, results, storage, wandb_mode, wording
+from tune import cli, final_checks, final_steps, final_tracking, results, storage, wandb_mode, wording
 from tune.cli import at_least
 from tune.files import Claim, Unwritable, sha256
 from tune.final_tracking import FinalRun
@@ -100,9 +100,9 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         with tracked() as run:
             run.start(request)
             with host.at_full_speed():  # already here, so that the threads that torch starts for the data inherit it
-                finalizing.train(final, request, folder, console, run)
+                final_steps.train(final, request, folder, console, run)
             if files:
-                finalizing.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
+                final_steps.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
 
@@ -125,7 +125,7 @@ def only_predict(
     def work() -> None:
         with tracked() as run:
             run.reopen()
-            finalizing.predict(final, files, tta, options.adapt_batch_norm, console, run)
+            final_steps.predict(final, files, tta, options.adapt_batch_norm, console, run)
 
     return lambda: resumable(work, final, arguments, console, claim)
 

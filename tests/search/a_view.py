@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from tune.search.asha import Asha
-from tune.search.console import view_for
 from tune.search.eta import Progress
 from tune.search.live import LiveView
+from tune.search.plain import view_for
 from tune.search.view import View
 from tune.training.config import TrainConfig
 

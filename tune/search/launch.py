@@ -23,7 +23,6 @@ from tune.search.broadcast import broadcast
 from tune.search.checkpoint_store import FolderStore
 from tune.search.checkpoints import Checkpoints
 from tune.search.cluster import head_watched
-from tune.search.console import view_for
 from tune.search.devices import Machine, Share
 from tune.search.eta import Progress
 from tune.search.events import Events
@@ -32,6 +31,7 @@ from tune.search.history import History, nothing_to_do
 from tune.search.journal import Journal
 from tune.search.listener import Listener
 from tune.search.machine_load import Load
+from tune.search.plain import view_for
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.session import started_ray

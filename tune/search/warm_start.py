@@ -16,8 +16,8 @@ from typing import Any, get_args
 import pyarrow as pa
 
 from tune.results import TRIALS, Row, RunFolder, config_of
+from tune.search import transfer
 from tune.search.choose import choose
-from tune.search.fitting import fit
 from tune.search.history import score_of
 from tune.search.proposals import HeadStart, Known
 from tune.settings import Settings, Source
@@ -204,7 +204,7 @@ def _sort(earlier: EarlierRun, space: SearchSpace, settings: Settings) -> tuple[
             continue
         values = {name: row[f"config.{name}"] for name in TrainConfig.fields()}
         try:
-            config = fit(values, space, epochs=settings.max_epochs, seed=settings.seed)
+            config = transfer.to_space(values, space, epochs=settings.max_epochs, seed=settings.seed)
         except ValueError as misfit:
             misfits[str(misfit).rstrip(".")] += 1
             continue

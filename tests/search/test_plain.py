@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.search.a_view import TITLE, config, log, metrics, one_of_each, progress, terminal, text_of
-from tune.search.console import PlainView, view_for
 from tune.search.live import LiveView
+from tune.search.plain import PlainView, view_for
 
 
 def test_a_terminal_gets_the_picture_and_a_log_gets_lines() -> None:

@@ -1,4 +1,4 @@
-"""Whether a trial of another search lies in this search's space, and if not, why not."""
+"""Transfers a trial of another search into the space of this one, or says why it does not fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tune.space import SearchSpace
 from tune.training.config import TrainConfig
 
 
-def fit(values: Mapping[str, Any], space: SearchSpace, *, epochs: int, seed: int) -> TrainConfig:
+def to_space(values: Mapping[str, Any], space: SearchSpace, *, epochs: int, seed: int) -> TrainConfig:
     """A trial's configuration with the epochs and seed of this search. ValueError names what lies outside its space.
 
     A field that is None did not exist in the version that trained the trial, so it takes its default.
