@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tune import results
 from tune.intervals import wilson95
-from tune.reporting.chart import Code, Item, KeyFigure, KeyFigures, Note, Section, Table, percent, setting
+from tune.reporting.chart import Code, Item, KeyFigure, KeyFigures, Note, Section, Table, between, percent, setting
 from tune.reporting.distributions import is_active, searched
 from tune.reporting.load import Run
 from tune.results import ENDED, Row
@@ -38,43 +38,9 @@ def section(run: Run) -> Section:
     return Section("answer", "The best configuration", items, _sentence(run, row))
 
 
-def between(low: float, high: float) -> str:
-    return f"95 % interval {low:.2f} to {high:.2f}"
-
-
-def validation(run: Run) -> float | None:
-    """The chosen trial's accuracy on the validation images, in percent; the choice was made by it."""
-    value = run.best.get(run.metric)
-    return float(value) if isinstance(value, int | float) else None
-
-
-def test_accuracy(run: Run) -> tuple[float, float, float] | None:
-    """Of the final model, with the bounds of its 95 % interval, in percent."""
-    value, ends = run.metrics.get("test_acc"), run.metrics.get("test_acc_interval95")
-    if not isinstance(value, int | float) or not isinstance(ends, list) or len(ends) != 2:
-        return None
-    return float(value), float(ends[0]), float(ends[1])
-
-
-def search_s(run: Run) -> float:
-    """Duration of the search so far, in seconds."""
-    value = run.about.get("spent_s")
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def epochs_trained(run: Run) -> int:
-    """Over all trials of the search, without reruns."""
-    return sum(row["epochs"] or 0 for row in run.trials)
-
-
-def rerun_s(run: Run) -> float:
-    """Seconds of training in all reruns on other seeds, which `search_s` does not include."""
-    return sum(row["wall_s"] or 0.0 for row in run.confirm)
-
-
 def _figures(run: Run, row: Row) -> list[KeyFigure]:
     found = [*_tested(run)]
-    if (value := validation(run)) is not None:
+    if (value := run.validation) is not None:
         detail = f"{between(*wilson95(value, run.val_images))}; {run.val_images:,} images"
         if seeds := run.best.get("seeds"):
             detail += f"; mean over {seeds} other seeds"
@@ -83,19 +49,19 @@ def _figures(run: Run, row: Row) -> list[KeyFigure]:
                 f"; the best of {len(run.trials):,} trials is partly luck, which --confirm averages out over seeds"
             )
         found.append(KeyFigure(run.metric_label.removesuffix(" (%)"), percent(value), detail))
-    own, total = row["epochs"] or 0, epochs_trained(run)
+    own, total = row["epochs"] or 0, run.epochs_trained
     share = f"; {100 * own / total:.0f} % of the search's {total:,} epochs" if total else ""
     found.append(KeyFigure("Training of this trial", counted(own, "epoch"), f"{duration(row['wall_s'] or 0)}{share}"))
     ended = f"{counted(len(run.trials), 'trial')}: {counts(run.trials)}"
     if run.confirm:
-        ended += f"; then {counted(len(run.confirm), 'rerun')}, {duration(rerun_s(run))} of training"
-    found.append(KeyFigure("The whole search", duration(search_s(run)), ended))
+        ended += f"; then {counted(len(run.confirm), 'rerun')}, {duration(run.rerun_s)} of training"
+    found.append(KeyFigure("The whole search", duration(run.search_s), ended))
     return found
 
 
 def _tested(run: Run) -> Iterator[KeyFigure]:
     """The accuracy of the final model, and of a single seed if it combines several."""
-    if (tested := test_accuracy(run)) is None:
+    if (tested := run.test_accuracy) is None:
         return
     accuracy, low, high = tested
     metrics = run.metrics

@@ -164,6 +164,11 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f} %"
 
 
+def between(low: float, high: float) -> str:
+    """A 95 % interval, in percent."""
+    return f"95 % interval {low:.2f} to {high:.2f}"
+
+
 def setting(value: Any) -> str:
     """A value of a TrainConfig; floats have four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,8 +11,7 @@ from optuna.trial import TrialState
 
 from tune.intervals import wilson95
 from tune.reporting import study
-from tune.reporting.answer import between, epochs_trained, rerun_s, search_s, test_accuracy, validation
-from tune.reporting.chart import COLOURS, Chart, Item, Note, Section, Table, percent, restyle
+from tune.reporting.chart import COLOURS, Chart, Item, Note, Section, Table, between, percent, restyle
 from tune.reporting.load import Run
 from tune.wording import duration
 
@@ -30,24 +29,24 @@ def section(runs: Mapping[str, Run]) -> Section:
 
 def _accuracy(run: Run) -> tuple[float, float, float] | None:
     """Test accuracy if there is one, else validation accuracy, with its 95 % interval, in percent."""
-    if (tested := test_accuracy(run)) is not None:
+    if (tested := run.test_accuracy) is not None:
         return tested
-    value = validation(run)
+    value = run.validation
     return None if value is None else (value, *wilson95(value, run.val_images))
 
 
 def _kind(run: Run) -> str:
-    if test_accuracy(run) is None:
+    if run.test_accuracy is None:
         return "validation"
     return f"test of trial {run.final_of_another}" if run.final_of_another else "test"
 
 
 def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float, float]]]:
     """What ranks the runs, and its values with intervals: test accuracy if all have one, else validation accuracy."""
-    tested = {label: found for label, run in known.items() if (found := test_accuracy(run)) is not None}
+    tested = {label: found for label, run in known.items() if (found := run.test_accuracy) is not None}
     if len(tested) == len(known):
         return "test", tested
-    values = {label: (validation(run), run.val_images) for label, run in known.items()}
+    values = {label: (run.validation, run.val_images) for label, run in known.items()}
     validated = {label: (value, *wilson95(value, n)) for label, (value, n) in values.items() if value is not None}
     return "validation", validated
 
@@ -76,13 +75,13 @@ def _table(runs: Mapping[str, Run]) -> Table:
     columns = ("run", "model", "trials", "validation", "test", "epochs trained", "search", "final training")
     rows = []
     for label, run in runs.items():
-        tested, train_s = test_accuracy(run), run.metrics.get("train_s")
+        tested, train_s = run.test_accuracy, run.metrics.get("train_s")
         rows.append(
             (
-                label, run.model, str(len(run.trials)), percent(validation(run)),
+                label, run.model, str(len(run.trials)), percent(run.validation),
                 percent(tested[0] if tested else None)
                 + (f" (trial {run.final_of_another})" if run.final_of_another else ""),
-                f"{epochs_trained(run):,} of {run.horizon * len(run.trials):,}", duration(search_s(run)),
+                f"{run.epochs_trained:,} of {run.horizon * len(run.trials):,}", duration(run.search_s),
                 duration(train_s) if isinstance(train_s, int | float) else "–",
             )
         )  # fmt: skip
@@ -107,9 +106,9 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
     costs = [_cost(run) for run in known.values()]
     if min(costs) > 0 and max(costs) / min(costs) > 20:
         figure.update_xaxes(type="log")
-    cheapest = min(known, key=lambda label: search_s(known[label]))
+    cheapest = min(known, key=lambda label: known[label].search_s)
     caption = (
-        f"The search of {cheapest} was the cheapest ({duration(search_s(known[cheapest]))} before final training). "
+        f"The search of {cheapest} was the cheapest ({duration(known[cheapest].search_s)} before final training). "
         "Error bars are 95 % intervals over images. Each run's time was measured on its own machine."
     )
     if any(run.confirm for run in known.values()):
@@ -121,7 +120,7 @@ def accuracy_and_cost(known: Mapping[str, Run]) -> Chart:
 
 def _cost(run: Run) -> float:
     train_s = run.metrics.get("train_s")
-    return search_s(run) + rerun_s(run) + (float(train_s) if isinstance(train_s, int | float) else 0.0)
+    return run.search_s + run.rerun_s + (float(train_s) if isinstance(train_s, int | float) else 0.0)
 
 
 def _progress(runs: Mapping[str, Run]) -> Chart | None:

@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 
 from tune.intervals import wilson95
 from tune.reporting import pictures
-from tune.reporting.answer import between, test_accuracy
 from tune.reporting.chart import (
     BLUE,
     GREY,
@@ -23,6 +22,7 @@ from tune.reporting.chart import (
     Picture,
     Section,
     Table,
+    between,
     percent,
     restyle,
 )
@@ -51,7 +51,7 @@ def section(run: Run) -> Section:
 
 
 def _sentence(run: Run) -> str:
-    if (tested := test_accuracy(run)) is None:
+    if (tested := run.test_accuracy) is None:
         return "The final model has not been tested yet."
     value, low, high = tested
     metrics = run.metrics

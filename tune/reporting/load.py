@@ -103,6 +103,34 @@ class Run:
         return sum(row["status"] in ENDED for row in self.trials) < int(self.settings["trials"])
 
     @property
+    def validation(self) -> float | None:
+        """The chosen trial's accuracy on the validation images, in percent; the choice was made by it."""
+        return _number(self.best.get(self.metric))
+
+    @property
+    def search_s(self) -> float:
+        """Duration of the search so far, in seconds."""
+        return _number(self.about.get("spent_s")) or 0.0
+
+    @property
+    def epochs_trained(self) -> int:
+        """Over all trials of the search, without reruns."""
+        return sum(row["epochs"] or 0 for row in self.trials)
+
+    @property
+    def rerun_s(self) -> float:
+        """Seconds of training in all reruns on other seeds, which `search_s` does not include."""
+        return sum(row["wall_s"] or 0.0 for row in self.confirm)
+
+    @property
+    def test_accuracy(self) -> tuple[float, float, float] | None:
+        """Of the final model, with the bounds of its 95 % interval, in percent."""
+        value, ends = _number(self.metrics.get("test_acc")), self.metrics.get("test_acc_interval95")
+        if value is None or not isinstance(ends, list) or len(ends) != 2:
+            return None
+        return value, float(ends[0]), float(ends[1])
+
+    @property
     def final_of_another(self) -> str | None:
         """The trial that the final model was trained from, if it is not the chosen one."""
         trial_id = self.metrics.get("trial_id")
@@ -148,6 +176,10 @@ def load(folder: RunFolder) -> Run:
         tested=read_test(folder.final),
         ood=read_ood(folder.final),
     )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _exists(folder: RunFolder, name: str) -> bool:

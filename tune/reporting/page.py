@@ -60,7 +60,7 @@ def about(run: Run) -> str:
     settings = run.settings
     subset = settings.get("train_subset")
     images = f"{subset:,} images of {settings['data']}" if isinstance(subset, int) else str(settings["data"])
-    state = "in progress" if run.about.get("ended") is None else f"{duration(answer.search_s(run))} of search"
+    state = "in progress" if run.about.get("ended") is None else f"{duration(run.search_s)} of search"
     if run.in_progress and run.about.get("ended") is not None:
         state += ", interrupted"
     started = str(run.about.get("started", ""))[:16].replace("T", " ")

@@ -8,7 +8,6 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tune.reporting import outcomes
-from tune.reporting.answer import epochs_trained
 from tune.reporting.chart import BLUE, GREY, ORANGE, Chart, Item, Note, Section, Table, percent, restyle
 from tune.reporting.load import Run
 from tune.reporting.outcomes import WINNER, Outcome, by_outcome
@@ -128,13 +127,13 @@ def rungs(run: Run) -> list[Item]:
     caption = f"{counted(stopped, 'trial')} stopped, {first} of them at the first rung. "
     caption += "The first trial at a rung always continues."
     table = Table(columns, rows, "The rungs", caption)
-    return [table, saved(run)] if epochs_trained(run) else [table]
+    return [table, saved(run)] if run.epochs_trained else [table]
 
 
 def saved(run: Run) -> Chart:
     """Epochs trained, by outcome, and epochs saved by stopping. What unfinished trials still lack is no saving."""
     figure = go.Figure()
-    trained, unspent = epochs_trained(run), saved_epochs(run.trials, run.horizon)
+    trained, unspent = run.epochs_trained, saved_epochs(run.trials, run.horizon)
     total = trained + unspent
     rows = []
     for outcome, trials in reversed(by_outcome(run)):
