@@ -14,6 +14,7 @@ from tune import finalize, predict, report, run, space
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+CODE = ("tune", "cifar_models", "search_spaces", "benchmarks", "tests")
 HISTORY = ROOT / "docs" / "log.md"
 """It tells what was true on its days."""
 
@@ -67,6 +68,8 @@ def test_files_that_are_named_are_there(page: Path) -> None:
         if page.name == "new-architecture.md" and name.endswith("/wide_cnn.py"):
             continue  # what the reader is to write
         assert "NAME" in name or any((ROOT / folder / name).is_file() for folder in (".", "tune")), name
+    modules = {path.name for folder in CODE for path in (ROOT / folder).rglob("*.py")} | {"mine.py"}  # the reader's own
+    assert set(re.findall(r"`(\w+\.py)`", page.read_text())) <= modules
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))
