@@ -24,6 +24,8 @@ from tune.training.config import TrainConfig
 if TYPE_CHECKING:
     from tune.remote import RemoteFolder
 
+PAGE = "(docs/troubleshooting.md)"
+
 LONGEST_NAME = 200
 """In bytes. A file name may have 255, and some names extend that of the run."""
 
@@ -119,31 +121,35 @@ class RunFolder:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Reads a JSON object. ValueError if the file is missing or anything else."""
+        content = self._read(name)
         try:
-            content = json.loads((self.path / name).read_text())
-        except FileNotFoundError:
-            raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except (OSError, ValueError) as error:  # unreadable, not text, or not JSON
-            raise ValueError(f"{self.path / name} is damaged: {error}") from error
-        if not isinstance(content, dict):
-            raise ValueError(f"{self.path / name} is damaged: it does not hold a JSON object.")
-        return content
+            found = json.loads(content)
+        except ValueError as error:  # neither text nor JSON
+            raise ValueError(f"{self.path / name} is damaged: {error} {PAGE}") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{self.path / name} is damaged: it does not hold a JSON object. {PAGE}")
+        return found
 
     def write_table(self, name: str, rows: Iterable[Row], schema: pa.Schema) -> None:
         write_table(self.path / name, rows, schema)
 
     def read_rows(self, name: str) -> list[Row]:
         """A Parquet file as a list of dicts. ValueError if it is missing or damaged."""
+        # Given a path, pyarrow opens the file twice, and it may be replaced in between.
+        content = pa.BufferReader(self._read(name))
         try:
-            # Read at once: given a path, pyarrow opens it twice, and the file may be replaced in between.
-            content = (self.path / name).read_bytes()
-            # Not with `read_table`, which imports pandas.
-            rows: list[Row] = pq.ParquetFile(pa.BufferReader(content)).read().to_pylist()
+            rows: list[Row] = pq.ParquetFile(content).read().to_pylist()  # `read_table` imports pandas
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{self.path / name} is damaged: {error} {PAGE}") from error
+        return rows
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
         except FileNotFoundError:
             raise ValueError(f"{self.path} holds no {name}; is it the folder of a run?") from None
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{self.path / name} is damaged: {error}") from error
-        return rows
+        except OSError as error:
+            raise ValueError(f"{self.path / name} cannot be read: {error.strerror}.") from error
 
 
 def saved_epochs(trials: Iterable[Row], max_epochs: int) -> int:
