@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from tune.training import batches, data, evaluate, host, sources
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.loop import fit
 
 CPU = torch.device("cpu")

@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader
 import cifar_models
 from benchmarks.peers import plain_loop
 from tune.training import batches, data, host, sources
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.loop import fit
 
 CPU = torch.device("cpu")

@@ -1,7 +1,7 @@
 """The architectures that a search can train, one per file, each with its own preprocessing.
 
 To add one, write a file here that defines `ARCHITECTURE`, and add its name to `NAMES` below.
-Nothing here that the checks before a search read imports torch, so they are quick.
+Architecture files import torch only when a network is built, so the checks before a search stay quick.
 """
 
 from importlib import import_module

@@ -34,9 +34,7 @@ class Preprocessing:
     """Evaluation resizes the shorter side to this many pixels, then crops the centre; None means to `image_size`."""
 
     def at(self, image_size: int) -> Preprocessing:
-        """The same preprocessing for another input size, with `resize` in proportion; 0 keeps the size."""
-        if image_size in (0, self.image_size):
-            return self
+        """The same preprocessing for another input size, with `resize` in proportion."""
         resize = None if self.resize is None else round(self.resize * image_size / self.image_size)
         return replace(self, image_size=image_size, resize=resize)
 

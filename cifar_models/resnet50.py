@@ -23,26 +23,23 @@ def build(weights: Path | None = None) -> ResNet:
 
     model = resnet50(weights=None)
     if weights is not None:
-        _load_imagenet(model, weights)
+        _load_backbone(model, weights)
     model.fc = nn.Linear(model.fc.in_features, 100)
     return model
 
 
-def _load_imagenet(model: ResNet, path: Path) -> None:
+def _load_backbone(model: ResNet, path: Path) -> None:
     """Loads a state dict with torchvision's keys. The classifier may be missing, as it is replaced afterwards."""
     from torch import Tensor
 
-    from cifar_models.weights import read_tensors
+    from cifar_models.tensor_files import read_tensors
 
-    try:
-        given = read_tensors(path)
-    except ValueError as error:
-        raise ValueError(f"--weights: {error}") from error
+    given = read_tensors(path)
     own = model.state_dict()
     if not isinstance(given, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in given.items()
     ):
-        raise ValueError(f"--weights {path} does not hold a state_dict (a dict of tensors with torchvision's keys).")
+        raise ValueError(f"{path} does not hold a state_dict (a dict of tensors with torchvision's keys).")
     given = {key: value for key, value in given.items() if not key.startswith("fc.")}
     wanted = {key for key in own if not key.startswith("fc.") and not key.endswith("num_batches_tracked")}
     wrong = [f"missing {key}" for key in sorted(wanted - given.keys())]
@@ -54,7 +51,7 @@ def _load_imagenet(model: ResNet, path: Path) -> None:
     ]
     if wrong:
         shown = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-        raise ValueError(f"--weights {path} does not fit torchvision's resnet50: {shown}.")
+        raise ValueError(f"{path} does not fit torchvision's resnet50: {shown}.")
     model.load_state_dict(given, strict=False)
 
 

@@ -27,9 +27,9 @@ from tune import domains, space
 from tune.search.proposals import Known, Proposer, sampler_class
 from tune.settings import Method
 from tune.space import SearchSpace
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.images import ImageSet
 from tune.training.loop import fit
 

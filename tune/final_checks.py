@@ -14,7 +14,7 @@ from tune.files import obstacle
 from tune.results import RunFolder, config_of
 from tune.settings import FINAL_EPOCHS, Settings
 from tune.training import looks
-from tune.training.config import TrainConfig
+from tune.training.config import TrainConfig, at_horizon
 
 if TYPE_CHECKING:
     from tune.training.checkpoint import Classifier
@@ -87,7 +87,7 @@ def make_request(
 ) -> Request:
     """What to train, for how long, on which data. ValueError if a checkpoint to resume was made for something else."""
     from tune.training.final_training import kept_request
-    from tune.training.request import Request, at_horizon
+    from tune.training.request import Request
 
     trial_id, config = pick(folder, options.trial)
     request = Request(

@@ -74,8 +74,8 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     import torch
 
     from tune.training import host, images, sources
-    from tune.training.architecture import find_weights
     from tune.training.final_folder import FinalFolder
+    from tune.training.initial_weights import find_weights
 
     final = FinalFolder(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     storage.fetch_final(folder)

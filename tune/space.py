@@ -21,8 +21,8 @@ import cifar_models
 import search_spaces
 from tune import domains
 from tune.files import printable
-from tune.training.architecture import preprocessing_of
 from tune.training.config import SET_BY_SEARCH, TrainConfig
+from tune.training.image_size import preprocessing_of
 
 MOST_TRIALS = 1_000_000
 

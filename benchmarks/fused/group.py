@@ -14,8 +14,8 @@ from torch import Generator, Tensor, nn
 
 from benchmarks.fused.networks import Forward
 from tune.training import augment, evaluate, loop, mixing
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
+from tune.training.image_size import preprocessing_of
 from tune.training.images import ImageSet
 from tune.training.model import build_model, build_schedule
 from tune.training.optimizers import SGD

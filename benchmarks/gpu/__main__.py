@@ -53,9 +53,9 @@ from benchmarks.gpu.session import (
 from benchmarks.gpu.sharing import measure_sharing
 from benchmarks.provenance import commit
 from tune.training import data, loop, sources
-from tune.training.architecture import find_weights
 from tune.training.data import TrainingData
 from tune.training.images import ImageSet
+from tune.training.initial_weights import find_weights
 from tune.training.state import Training
 
 EPOCH_GOALS = {("simple_cnn", 512): 0.15, ("resnet18", 512): 1.0, ("resnet50", 128): 15.0, ("resnet50", 64): 15.0}

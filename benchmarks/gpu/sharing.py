@@ -18,7 +18,7 @@ import torch
 from benchmarks.gpu.session import Goal, Session
 from tune.search import packing
 from tune.search.packing import Measured, Packing
-from tune.training.side_by_side import CannotMeasure, Trials, of_ours
+from tune.training.side_by_side import CannotMeasure, TrainingProcesses, training_command
 
 SECONDS = 4.0
 """Seconds of training per packing."""
@@ -33,7 +33,7 @@ def measure_sharing(session: Session) -> None:
         torch.cuda.empty_cache()  # this process keeps only its images there
     for batch_size in session.batch_sizes():
         config = replace(session.config(batch_size=batch_size), lr=1e-6, epochs=10_000)
-        command = of_ours(config, session.device.type)
+        command = training_command(config, session.device.type)
         plain_command = [sys.executable, "-m", "benchmarks.gpu.plain_beside", command[-1]]
         ours = measured(session, f"batch {batch_size}: ours", command, lambda trials: 1)
         # The plain loop loads images in workers; each trial has as many as its share of the cores.
@@ -59,7 +59,7 @@ def measured(session: Session, what: str, command: list[str], threads: Callable[
     """Images per second and memory for each packing, until one does not fit into memory."""
     found: list[Measured] = []
     packings = [Packing(1, 1), Packing(2, 1)] if session.tiny else packing.on_gpu(cores(), 1)
-    with tempfile.TemporaryFile() as errors, Trials(command, errors) as trials:
+    with tempfile.TemporaryFile() as errors, TrainingProcesses(command, errors) as trials:
         for item in packings:
             try:
                 answers = trials.run(item.trials, threads(item.trials), session.size(SECONDS, 0.1))

@@ -15,9 +15,9 @@ import torch
 from benchmarks.robust.configurations import draws, parts
 from tune.search.asha import Asha
 from tune.training import corruptions, host
-from tune.training.architecture import preprocessing_of
 from tune.training.data import TrainingData
 from tune.training.evaluate import evaluate
+from tune.training.image_size import preprocessing_of
 from tune.training.loop import fit
 from tune.training.model import build_model
 

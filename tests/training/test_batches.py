@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from tune.training import batches
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.images import ImageSet
 
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ from torch import Tensor
 
 import cifar_models
 from tune.training import augment, checkpoint
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.loop import fit
 from tune.training.model import build_model, build_optimizer, build_schedule
 from tune.training.state import Training

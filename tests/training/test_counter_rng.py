@@ -39,4 +39,9 @@ def test_uniform_numbers_are_uniform_and_independent() -> None:
 def test_normal_numbers_are_normal() -> None:
     found = counter_rng.normal(1, 1, IMAGES, 100).flatten().numpy()
     assert stats.kstest(found, "norm").pvalue > 0.001
-    assert np.isfinite(counter_rng.normal(3, 1, torch.arange(2000), 1000).numpy()).all()
+
+
+def test_the_largest_uniform_number_has_a_finite_quantile() -> None:
+    images = torch.tensor([3901, 5467])
+    assert counter_rng.uniform(20_000, 1, images, 3072).max().item() == 1 - 2**-24
+    assert counter_rng.normal(20_000, 1, images, 3072).isfinite().all()

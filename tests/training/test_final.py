@@ -15,14 +15,14 @@ import torch
 
 from tune.results import RunFolder
 from tune.training import checkpoint, final_evaluation
-from tune.training.config import TrainConfig
+from tune.training.config import TrainConfig, at_horizon
 from tune.training.data import TrainingData
 from tune.training.final_folder import FinalFolder
 from tune.training.final_training import FINAL_COLUMNS, Diverged, kept_request, train
 from tune.training.images import ImageSet
 from tune.training.loop import fit
 from tune.training.metrics import predict
-from tune.training.request import Request, at_horizon
+from tune.training.request import Request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tests.training.trainings import AVERAGED, CPU, LEARNS, RANDOM, beginning, config, run, without_validation
 from tune.training import evaluate
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.loop import fit
 from tune.training.model import build_model
 

@@ -13,9 +13,9 @@ from torch import Generator
 
 import cifar_models
 from tune.training import batches, loop
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
+from tune.training.image_size import preprocessing_of
 from tune.training.loop import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")

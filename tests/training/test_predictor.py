@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tune.training import batch_norm, evaluate
-from tune.training.architecture import preprocessing_of
 from tune.training.config import TrainConfig
+from tune.training.image_size import preprocessing_of
 from tune.training.model import build_model
 from tune.training.predictor import SHIFTS, Predictor, views
 

@@ -15,13 +15,13 @@ from tune.training import cifar100, data, images, sources, synthetic
 @pytest.mark.parametrize("source", ["cifar100", "synthetic"])
 @pytest.mark.parametrize("fraction", [0.2, 0.0, 0.001, 0.125, 0.251, 1 / 3, 0.999])
 def test_the_sizes_are_those_of_the_split(source: Source, fraction: float) -> None:
-    labels = torch.arange(sources.TRAIN_IMAGES[source]) % sources.CLASSES
+    labels = torch.arange(sources.DATA_SETS[source].train_images) % sources.CLASSES
     parts = data.stratified_split(labels, fraction, seed=0)
     assert sources.split_sizes(source, fraction, None) == tuple(len(part) for part in parts)
 
 
 def test_the_drawn_images_are_as_many_as_that() -> None:
-    assert sources.TRAIN_IMAGES["synthetic"] == synthetic.TRAIN_IMAGES
+    assert sources.DATA_SETS["synthetic"].train_images == synthetic.TRAIN_IMAGES
 
 
 def test_a_subset_is_of_the_training_side() -> None:

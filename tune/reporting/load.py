@@ -200,7 +200,7 @@ def _impossible(settings: Mapping[str, Any]) -> str:
     """The first setting with an impossible value; empty if there is none."""
     fraction = settings["val_fraction"]
     possible = {
-        "data": settings["data"] in sources.TRAIN_IMAGES,
+        "data": settings["data"] in sources.DATA_SETS,
         "metric": settings["metric"] in METRIC_LABELS,
         "max_epochs": settings["max_epochs"] >= 1,
         "trials": settings["trials"] >= 1,

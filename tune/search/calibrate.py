@@ -25,9 +25,9 @@ from tune.search import packing
 from tune.search.devices import Machine
 from tune.search.packing import Measured, Packing
 from tune.space import SearchSpace
-from tune.training.architecture import preprocessing_of
 from tune.training.config import Augmentation, TrainConfig
-from tune.training.side_by_side import CannotMeasure, Trials, of_ours
+from tune.training.image_size import preprocessing_of
+from tune.training.side_by_side import CannotMeasure, TrainingProcesses, training_command
 
 SECONDS = 3.0
 """Training time per packing."""
@@ -114,7 +114,8 @@ class Calibrator:
         measured: list[Measured] = []
         total_mb = (get_system_memory() - get_used_memory()) / 2**20
         device = "cuda" if self.on_gpu else "cpu"
-        with tempfile.TemporaryFile() as errors, Trials(of_ours(self.config, device), errors) as trials:
+        command = training_command(self.config, device)
+        with tempfile.TemporaryFile() as errors, TrainingProcesses(command, errors) as trials:
             for item in self.packings:
                 if measured and not packing.fits(_expected_mb(measured[-1], item.trials), total_mb):
                     break

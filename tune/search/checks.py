@@ -16,8 +16,8 @@ from tune.search.warm_start import EarlierRun
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import sources
-from tune.training.architecture import weights_path
 from tune.training.config import MAX_SEED
+from tune.training.initial_weights import weights_path
 
 RESNET50_IMAGES_PER_S = 3.0
 """Training images per second and CPU core at 224 px: a rough figure for cores with bf16; others are slower."""

@@ -209,7 +209,7 @@ def _time(
     elif budget is not None:
         yield f"  That is within --time-budget, {duration(budget)}"
     if finalizes:
-        images = sources.TRAIN_IMAGES[settings.data]
+        images = sources.DATA_SETS[settings.data].train_images
         final_s = FINAL_EPOCHS * speed.epoch_s(images, 0)
         yield (
             f"  Then the final training: about {duration(final_s)}, {FINAL_EPOCHS} epochs on all {images:,} "

@@ -16,7 +16,7 @@ from tune.search.warm_start import Taken
 from tune.settings import Settings
 from tune.space import SearchSpace
 from tune.training import data, sources
-from tune.training.architecture import find_weights
+from tune.training.initial_weights import find_weights
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ MAX_IMAGES = 10_000
 
 
 def has_batch_norm(network: nn.Module) -> bool:
+    """Whether any layer of the network is a batch norm."""
     return any(isinstance(module, _BatchNorm) for module in network.modules())
 
 
@@ -29,9 +30,8 @@ def adapted(predictor: Predictor, pixels: NDArray[np.uint8], batch_size: int, de
     On leaving it, the statistics from training are restored. No labels are used.
     """
     before = {name: buffer.clone() for name, buffer in predictor.named_buffers()}
-    plain = Predictor(
-        list(predictor.networks), predictor.preprocessing
-    ).eval()  # the same networks, without test-time augmentation
+    # The same networks, without test-time augmentation.
+    plain = Predictor(list(predictor.networks), predictor.preprocessing).eval()
     try:
         with torch.no_grad():
             update_bn(spread(pixels, batch_size, device), plain)

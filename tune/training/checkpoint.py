@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from cifar_models import Preprocessing
-from cifar_models.weights import read_tensors
+from cifar_models.tensor_files import read_tensors
 from tune.files import written
+from tune.training import host
 from tune.training.config import TrainConfig
 from tune.training.model import build_model
 from tune.training.predictor import Predictor
@@ -130,5 +131,8 @@ def load_model(path: Path | str, device: torch.device = CPU) -> Classifier:
             tta=bool(content.get("tta", False)),
             training_id=content.get("training_id", ""),
         )
-    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a model that tune.finalize wrote: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if host.out_of_memory(error):
+            raise
+        why = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a model that tune.finalize wrote: {why}") from error

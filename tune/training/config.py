@@ -156,7 +156,8 @@ class TrainConfig:
         unknown = sorted(str(name) for name in set(values) - set(cls.fields()))
         if unknown:
             raise ValueError(f"TrainConfig has no parameter {', '.join(unknown)}; it has {', '.join(cls.fields())}.")
-        missing = [name for name in ("model", "lr", "batch_size", "epochs") if name not in values]
+        required = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+        missing = [name for name in required if name not in values]
         if missing:
             raise ValueError(f"TrainConfig needs {', '.join(missing)}.")
         return cls(**values)
@@ -218,3 +219,17 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
     if kind is int and number != int(number):
         raise ValueError(f"{name} is {value!r}; it must be a whole number.")
     return kind(number)
+
+
+def at_horizon(config: TrainConfig, epochs: int) -> TrainConfig:
+    """The same configuration for another number of epochs:
+
+    - `cosine` and `one_cycle` span all epochs, and `warmup` is a share of all steps: they need no change.
+    - `step`: gamma becomes gamma^(old/new), so that the learning rate falls by the same factor over the whole training.
+    - `freeze_epochs` keeps its fraction of the epochs, rounded, but at least one.
+    - Everything else stays as it is.
+    """
+    ratio = epochs / config.epochs
+    gamma = max(_RANGES["gamma"][0], config.gamma ** (1 / ratio)) if config.scheduler == "step" else config.gamma
+    frozen = max(1, round(config.freeze_epochs * ratio)) if config.freeze_epochs else 0
+    return dataclasses.replace(config, epochs=epochs, gamma=gamma, freeze_epochs=frozen)

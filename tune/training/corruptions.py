@@ -1,9 +1,9 @@
 """Validation images under corruption, on which `val_robust_acc` is measured.
 
 Each image has one corruption at one severity, drawn from its index in the data set and a fixed seed, so that all trials
-of all searches on all devices are evaluated on the same images. Training never applies these operators: its own are a
-disjoint list (docs/robust.md), since accuracy under corruptions trained on would say nothing of others. They are plain
-image operations, with severities of our own choice.
+of all searches are evaluated on the same images (on another device up to a float's rounding). Training never applies
+these operators: its own are a disjoint list (docs/robust.md), since accuracy under corruptions trained on would say
+nothing of others. They are plain image operations, with severities of our own choice.
 """
 
 from __future__ import annotations
@@ -48,35 +48,35 @@ BATCH = 256
 """Images per call of an operator, so that they stay in a CPU's cache."""
 
 
-def draw(image: Tensor, seed: int = SEED) -> tuple[Tensor, Tensor]:
+def draw(image: Tensor) -> tuple[Tensor, Tensor]:
     """The corruption, an index into CORRUPTIONS, and the severity, 0 to 2, of images int64 (B,): int64 (B,) each."""
-    numbers = counter_rng.uniform(seed, 0, image, 1).squeeze(1)
+    numbers = counter_rng.uniform(SEED, 0, image, 1).squeeze(1)
     number = (numbers * len(CORRUPTIONS) * SEVERITIES).long()
     return number // SEVERITIES, number % SEVERITIES
 
 
-def corrupt(pixels: Tensor, image: Tensor, seed: int = SEED) -> Tensor:
+def corrupt(pixels: Tensor, image: Tensor) -> Tensor:
     """uint8 (B, H, W, 3) and their indices int64 (B,) -> uint8 (B, H, W, 3), each image under its own corruption."""
-    kind, severity = draw(image, seed)
+    kinds, severities = draw(image)
     result = torch.empty_like(pixels)
     for number, name in enumerate(CORRUPTIONS):
-        for level in range(SEVERITIES):
-            rows = ((kind == number) & (severity == level)).nonzero().squeeze(1)
+        for severity in range(SEVERITIES):
+            rows = ((kinds == number) & (severities == severity)).nonzero().squeeze(1)
             for some in torch.split(rows, BATCH) if len(rows) else ():
-                result[some] = apply(name, level, pixels[some], image[some], seed)
+                result[some] = apply(name, severity, pixels[some], image[some])
     return result
 
 
-def apply(name: str, level: int, pixels: Tensor, image: Tensor, seed: int = SEED) -> Tensor:
-    """One corruption for a whole batch: uint8 (B, H, W, 3) -> same."""
-    operator, severities = CORRUPTIONS[name]
+def apply(name: str, severity: int, pixels: Tensor, image: Tensor) -> Tensor:
+    """One corruption at one severity, 0 to 2, for a whole batch: uint8 (B, H, W, 3) -> same."""
+    operator, strengths = CORRUPTIONS[name]
     images = pixels.permute(0, 3, 1, 2).float() / 255
-    changed = operator(images, severities[level], ImageRng(image, seed))
+    changed = operator(images, strengths[severity], ImageRng(image, SEED))
     return (changed.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def corrupted(data: ImageSet, seed: int = SEED) -> ImageSet:
+def corrupted(data: ImageSet) -> ImageSet:
     """The images of a set in the same order, each under its own corruption."""
-    pixels = corrupt(data.pixels[data.index], data.index, seed)
+    pixels = corrupt(data.pixels[data.index], data.index)
     index = torch.arange(len(data), device=data.index.device)
     return replace(data, pixels=pixels, labels=data.labels[data.index], index=index)

@@ -23,9 +23,8 @@ def uniform(seed: int, stream: int, image: Tensor, count: int) -> Tensor:
 
 def normal(seed: int, stream: int, image: Tensor, count: int) -> Tensor:
     """The same, standard normal. These agree across devices only up to the rounding of `erfinv`."""
-    open_unit = (
-        uniform(seed, stream, image, count) + 2.0**-25
-    )  # in the open interval, as the quantiles of 0 and 1 are infinite
+    # In the open interval, as the quantiles of 0 and 1 are infinite; the largest sum would round to 1.
+    open_unit = (uniform(seed, stream, image, count) + 2.0**-25).clamp(max=1 - 2.0**-24)
     return math.sqrt(2) * torch.erfinv(2 * open_unit - 1)
 
 

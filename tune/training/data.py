@@ -32,9 +32,9 @@ class TrainingData:
 
     def to(self, device: torch.device) -> TrainingData:
         """The same data on `device`. Both sets view one table, so it is copied only once."""
-        if self.train.pixels.device == device:
-            return self
         pixels, labels = self.train.pixels.to(device), self.train.labels.to(device)
+        if pixels is self.train.pixels:  # already there; "cuda" and "cuda:0" would not compare as equal
+            return self
 
         def moved(part: ImageSet) -> ImageSet:
             return ImageSet(pixels, labels, part.index.to(device), part.class_names, part.fingerprint)
@@ -43,14 +43,15 @@ class TrainingData:
 
 
 def load_training(
-    path: Path | NDArray[np.uint8], val_fraction: float, seed: int, train_subset: int | None = None
+    arrow: Path | NDArray[np.uint8], val_fraction: float, seed: int, train_subset: int | None = None
 ) -> TrainingData:
-    """Reads the training part from its file, or from the file's bytes, and splits it. 0 holds out no validation images.
+    """Reads the training part from its Arrow file, or from the file's bytes, and splits it.
 
-    `train_subset` keeps that many training images, spread as evenly over the classes as possible. It does not touch the
-    validation images, so accuracies with different subsets can be compared. ValueError if it is too large or too small.
+    `val_fraction` 0 holds out no validation images. `train_subset` keeps that many training images, spread as evenly
+    over the classes as possible. It does not touch the validation images, so accuracies with different subsets can be
+    compared. ValueError if it is too large or too small.
     """
-    table = images.read(path)
+    table = images.read(arrow)
     train_rows, val_rows = stratified_split(table.labels, val_fraction, seed)
     sources.check_subset(train_subset, len(train_rows))
     train_rows = train_rows[:train_subset]

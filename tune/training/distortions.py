@@ -2,7 +2,7 @@
 
 They are disjoint from the corruptions of the validation images (`val_robust_acc`), and a test keeps them so: accuracy
 under corruptions that were trained on would say nothing of others. Images are uint8 (B, H, W, 3), strengths float32
-(B,) from 0, almost invisible, to 1.
+(B,) from 0, which changes (almost) nothing, to 1.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from tune.training.images import ImageSet
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
     """Autocast to bfloat16 if the hardware multiplies it; otherwise everything stays in float32."""
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(host.bf16_instructions())
+    on_gpu = device.type == "cuda"
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else bool(host.bf16_instructions())
     context: AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16, enabled=fast)
     return context
 

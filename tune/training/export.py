@@ -16,7 +16,7 @@ from tune.training.checkpoint import Classifier
 from tune.training.images import SIDE
 from tune.training.predictor import Predictor
 
-CLASSES = "classes.json"
+CLASSES_FILE = "classes.json"
 """The extra file inside the export that lists the class names."""
 
 
@@ -48,6 +48,6 @@ def export(path: Path, classifier: Classifier, *, tta: bool | None = None) -> No
     with warnings.catch_warnings():
         # torch warns about non-contiguous weights, such as channels-last ones, but writes them correctly.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
-        torch.export.save(program, content, extra_files={CLASSES: json.dumps(classifier.class_names)})
+        torch.export.save(program, content, extra_files={CLASSES_FILE: json.dumps(classifier.class_names)})
     with written(path) as file:
         file.write(content.getbuffer())

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tune import results
-from tune.training import checkpoint, data, looks, predictions, sources
+from tune.training import checkpoint, data, looks, prediction_files, sources
 from tune.training.checkpoint import Classifier
 from tune.training.final_folder import Done, FinalFolder, silent
 from tune.training.images import ImageSet
@@ -21,7 +21,7 @@ def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[
     """Opens the test images, writes metrics.json and test_predictions.parquet, and returns the metrics.
 
     The result decides nothing: what is tested was fixed before, the one training or the mean of all seeds'
-    probabilities.
+    probabilities. Then the checkpoint and the models of single seeds are removed, as nothing is left to resume.
     """
     classifier = checkpoint.load_model(final.model, final.device)
     validation = validate(final, classifier, request)
@@ -48,7 +48,7 @@ def evaluate(final: FinalFolder, request: Request, done: Done = silent) -> dict[
         "finished": results.now(),
         "config": request.config.to_dict(),
     }
-    predictions.write_test(final.folder.path / "test_predictions.parquet", tested, classifier.class_names, about)
+    prediction_files.write_test(final.folder.path / "test_predictions.parquet", tested, classifier.class_names, about)
     final.folder.write_json("metrics.json", metrics)
     final.checkpoint.unlink(missing_ok=True)
     for config in request.configs():

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tune.training import batch_norm, checkpoint, ood, predictions
+from tune.training import batch_norm, checkpoint, ood, prediction_files
 from tune.training.evaluate import batch_size_at
 from tune.training.final_folder import Done, FinalFolder, silent
 from tune.training.predictor import Predictor
@@ -25,7 +25,7 @@ def predict(final: FinalFolder, files: list[Path], *, tta: bool, adapt: bool, do
     about = {"seeds": classifier.seeds, "tta": tta, "adapt_batch_norm": adapt}
     found = _predictions(classifier.predictor(tta=tta), files, adapt, final.device, done)
     table = final.folder.path / "ood_predictions.parquet"
-    images = predictions.write_ood(final.submission, table, found, classifier.class_names, about)
+    images = prediction_files.write_ood(final.submission, table, found, classifier.class_names, about)
     if (final.folder.path / "metrics.json").is_file():
         metrics = final.folder.read_json("metrics.json")
         final.folder.write_json("metrics.json", metrics | {"ood": {"images": images, **about}})

@@ -56,7 +56,7 @@ def train(final: FinalFolder, request: Request) -> Iterator[EpochResult]:
 
 def _resumed(final: FinalFolder, request: Request) -> _Progress:
     kept = checkpoint.load(final.checkpoint)
-    done, state = kept["number"], kept["training"]
+    done, state = kept["seeds_done"], kept["training"]
     trained = [config.seed for config in request.configs()[:done]]
     rows = [
         row
@@ -79,7 +79,7 @@ def _train_seed(
         progress.rows.append(_row(result, request.trial_id, config.seed))
         # Also before the checkpoint: resuming drops surplus rows, but could not make up for a missing one.
         final.folder.write_table("epochs.parquet", progress.rows, FINAL_COLUMNS)
-        about = {"request": request.to_dict(), "training_id": progress.training_id, "number": progress.seeds_done}
+        about = {"request": request.to_dict(), "training_id": progress.training_id, "seeds_done": progress.seeds_done}
         checkpoint.save(final.checkpoint, about | {"training": result.training.state_dict()})
         yield result
 
@@ -98,11 +98,11 @@ def _save_model(
 
 def _row(result: EpochResult, trial_id: str, seed: int) -> Row:
     own = {"trial_id": trial_id, "seed": seed}
-    return own | {name: getattr(result, name, None) for name in EPOCHS.names if name != "trial_id"}
+    return own | {name: getattr(result, name) for name in EPOCHS.names if name != "trial_id"}
 
 
 def kept_request(final: FinalFolder) -> dict[str, Any]:
     """The request that the checkpoint was written for. KeyError if another version wrote it."""
     kept = checkpoint.load(final.checkpoint)
-    request, *_ = (kept[name] for name in ("request", "training_id", "number", "training"))
+    request, *_ = (kept[name] for name in ("request", "training_id", "seeds_done", "training"))
     return dict(request)

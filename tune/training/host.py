@@ -1,4 +1,4 @@
-"""What the engine asks of the machine: full speed on a CPU, and memory: its peak, and what to do when it runs out."""
+"""What training asks of the machine: CPU settings for speed, bfloat16, peak memory, recovery when memory runs out."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ def give_back_memory() -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of this process in MB. CUDA: allocated tensors, since torch's last reset. CPU: the resident set.
+    """Peak memory of this process, in MB of 2**20 bytes.
 
-    The resident set counts from the start of the process and includes pages shared with others, such as the images.
+    CUDA: allocated tensors, since torch's last reset. CPU: the resident set, from the start of the process and with
+    pages that are shared with others, such as the images.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20

@@ -82,29 +82,31 @@ def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata:
         writer.write_batch(batch)
 
 
-def read_metadata(path: Path | NDArray[np.uint8]) -> dict[str, Any]:
+def read_metadata(arrow: Path | NDArray[np.uint8]) -> dict[str, Any]:
     """The metadata given to `write`, plus `fingerprint`. ValueError if the file is damaged."""
     try:
-        with _opened(path) as source:
+        with _opened(arrow) as source:
             schema = pa.ipc.open_file(source).schema
             about: dict[str, Any] = json.loads(schema.metadata[b"about"])
             if missing := {"image", "label"} - {*schema.names} | {"fingerprint", "class_names"} - about.keys():
                 raise KeyError(*sorted(missing))
             return about
     except (pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it, and it is made anew.") from error
+        if isinstance(arrow, Path):
+            raise ValueError(f"{arrow} is damaged ({error}); delete it, and it is made anew.") from error
+        raise ValueError(f"The images sent to this process are damaged ({error}).") from error
 
 
-def _opened(path: Path | NDArray[np.uint8]) -> pa.NativeFile:
-    return pa.memory_map(str(path)) if isinstance(path, Path) else pa.BufferReader(pa.py_buffer(path))
+def _opened(arrow: Path | NDArray[np.uint8]) -> pa.NativeFile:
+    return pa.memory_map(str(arrow)) if isinstance(arrow, Path) else pa.BufferReader(pa.py_buffer(arrow))
 
 
-def read(path: Path | NDArray[np.uint8]) -> ImageSet:
+def read(arrow: Path | NDArray[np.uint8]) -> ImageSet:
     """All images of a file, memory-mapped, or of its bytes; only the labels are copied. ValueError if damaged."""
     import torch
 
-    about = read_metadata(path)
-    batch = pa.ipc.open_file(_opened(path)).get_batch(0)
+    about = read_metadata(arrow)
+    batch = pa.ipc.open_file(_opened(arrow)).get_batch(0)
     flat = batch.column("image").flatten().to_numpy(zero_copy_only=True)
     with warnings.catch_warnings():
         # torch warns that the map is read-only. Nothing writes to it, and the system would not allow it.

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tune.training import batches, host, mixing
-from tune.training.architecture import at_epoch, preprocessing_of
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
 from tune.training.evaluate import evaluate, mixed_precision
+from tune.training.image_size import at_epoch, preprocessing_of
 from tune.training.images import ImageSet
 from tune.training.losses import training_loss
 from tune.training.model import (
@@ -91,9 +91,9 @@ def fit(
 
     `start` is a `Training.state_dict()` to resume from. What follows equals an uninterrupted training: on a CPU with
     the same number of threads, bit for bit. `weights` is a file with the initial state dict. Each batch is split into
-    at least `micro_batches` parts. After the epochs in `robust_at`, counted from 1, the model is also evaluated on the
-    corrupted validation images. ValueError if `start` belongs to another configuration, or if the architecture cannot
-    train at the configured image size.
+    at least `micro_batches` parts, if each then has two images. After the epochs in `robust_at`, counted from 1, the
+    model is also evaluated on the corrupted validation images. ValueError if `start` belongs to another configuration,
+    or if the architecture cannot train at the configured image size.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # an earlier training in this process would count
@@ -106,7 +106,8 @@ def fit(
     if start is not None:
         training.load_state_dict(start)
         start = None  # or it would keep a second copy of the weights alive
-    training.micro_batches = max(training.micro_batches, micro_batches)
+    # Batch norm needs two images in each part.
+    training.micro_batches = max(training.micro_batches, min(micro_batches, max(1, batch_size // 2)))
     while training.epoch < config.epochs:
         with host.at_full_speed():
             result = _epoch(training, data, batch_size, robust=training.epoch + 1 in robust_at)
@@ -164,19 +165,19 @@ def _train_one_epoch(training: Training, data: ImageSet, batch_size: int) -> tup
     generator = _seed(config.seed, training.epoch, device)
     set_training_mode(training.model, config, training.epoch)
     # Nothing in the loop waits for the device: correct predictions are counted after the last step.
-    losses, hits = [], []
+    losses, outcomes = [], []
     preprocessing = at_epoch(config, training.preprocessing, training.epoch)
     for images, labels in batches.shuffled(data, config, preprocessing, batch_size, generator):
         images, partner, share = mixing.mix(images, labels, config, generator)
         lr = float(training.optimizer.param_groups[0]["lr"])
-        loss, guess = step(training, images, labels, partner, share)
+        loss, predicted = step(training, images, labels, partner, share)
         if training.average is not None:
             training.average.update()
         training.schedule.step()
         losses.append(loss)
-        hits.append((guess, labels, partner, share))
-    guess, labels, partner, share = (torch.cat(parts) for parts in zip(*hits, strict=True))
-    correct = share * (guess == labels) + (1 - share) * (guess == partner)
+        outcomes.append((predicted, labels, partner, share))
+    predicted, labels, partner, share = (torch.cat(parts) for parts in zip(*outcomes, strict=True))
+    correct = share * (predicted == labels) + (1 - share) * (predicted == partner)
     return torch.stack(losses), 100 * correct.double().mean().item(), lr
 
 
@@ -188,7 +189,7 @@ def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, sh
     """
     while True:
         try:
-            loss, guess = _backward(training, images, labels, partner, share)
+            loss, predicted = _backward(training, images, labels, partner, share)
             break
         except (RuntimeError, MemoryError) as error:
             if not host.out_of_memory(error) or len(images) < 4 * training.micro_batches:
@@ -197,7 +198,7 @@ def step(training: Training, images: Tensor, labels: Tensor, partner: Tensor, sh
         training.micro_batches *= 2
         host.give_back_memory()
     training.optimizer.step()
-    return loss, guess
+    return loss, predicted
 
 
 def _backward(
@@ -205,7 +206,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """Computes the gradient of a batch -> its loss, (), and the predicted classes, (B,)."""
     training.optimizer.zero_grad(set_to_none=True)
-    losses, guesses = [], []
+    losses, predicted = [], []
     parts = (torch.tensor_split(whole, training.micro_batches) for whole in (images, labels, partner, share))
     for some, own, other, own_share in zip(*parts, strict=True):
         with mixed_precision(images.device):
@@ -216,8 +217,8 @@ def _backward(
             loss = loss * (len(out) / len(images))
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-        guesses.append(out.detach().argmax(-1).view(len(some), -1)[:, 0])
-    return (losses[0], guesses[0]) if len(losses) == 1 else (torch.stack(losses).sum(), torch.cat(guesses))
+        predicted.append(out.detach().argmax(-1).view(len(some), -1)[:, 0])
+    return (losses[0], predicted[0]) if len(losses) == 1 else (torch.stack(losses).sum(), torch.cat(predicted))
 
 
 def _all_finite(model: nn.Module) -> bool:
@@ -227,6 +228,6 @@ def _all_finite(model: nn.Module) -> bool:
 
 def _seed(seed: int, epoch: int, device: torch.device) -> torch.Generator:
     """Seeds torch's global generator, for dropout, and returns one for the order of the images and augmentation."""
-    mixed = (seed * 1_000_003 + epoch) % 2**63
+    mixed = seed * 1_000_003 + epoch
     torch.manual_seed(mixed)
     return torch.Generator(device).manual_seed(mixed)

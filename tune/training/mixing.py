@@ -23,11 +23,8 @@ def mix(images: Tensor, labels: Tensor, config: TrainConfig, generator: Generato
         return images, labels, _all_their_own(batch, device)
     partner = torch.randperm(batch, generator=generator, device=device)
     # The image's share of its target, (B,), and of each pixel, (B, 1, 1, 1) or (B, S, S, 1).
-    share = torch.ones(batch, device=device)
+    share = _beta(config.mixup, batch, generator) if config.mixup > 0 else torch.ones(batch, device=device)
     own = share[:, None, None, None]
-    if config.mixup > 0:
-        share = _beta(config.mixup, batch, generator)
-        own = share[:, None, None, None]
     if config.cutmix > 0:
         cut = _cutmix_boxes(_beta(config.cutmix, batch, generator), side, generator)
         cuts = torch.rand(batch, generator=generator, device=device) < (0.5 if config.mixup > 0 else 1.0)

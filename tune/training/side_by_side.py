@@ -15,7 +15,7 @@ import tune
 from tune.training.config import TrainConfig
 
 
-def of_ours(config: TrainConfig, device: str) -> list[str]:
+def training_command(config: TrainConfig, device: str) -> list[str]:
     """The command that trains a configuration the way a trial does (`throughput`)."""
     return [
         sys.executable,
@@ -29,7 +29,7 @@ class CannotMeasure(Exception):
     """A measured process failed; the message is one line that says why."""
 
 
-class Trials:
+class TrainingProcesses:
     """Processes that train at the same time; more are started as needed."""
 
     def __init__(self, command: Sequence[str], errors: IO[bytes]) -> None:

@@ -51,15 +51,13 @@ DATA_SETS: dict[Source, DataSet] = {
     ),
 }  # fmt: skip
 
-TRAIN_IMAGES: dict[Source, int] = {name: each.train_images for name, each in DATA_SETS.items()}
-
 
 def split_sizes(source: Source, val_fraction: float, train_subset: int | None) -> tuple[int, int]:
     """The numbers of training and validation images. ValueError if the subset does not fit."""
-    total = TRAIN_IMAGES[source]
+    total = DATA_SETS[source].train_images
     val = CLASSES * held_out(total // CLASSES, val_fraction)
     train = total - val
-    if train_subset is None or train < CLASSES:  # in the latter case the split itself is wrong, which check_split tells
+    if train_subset is None or train < CLASSES:  # with less than one image per class, check_split refuses the split
         return train, val
     check_subset(train_subset, train)
     return train_subset, val
@@ -88,11 +86,11 @@ def check_split(val_fraction: float, train: int, val: int) -> None:
 
 
 def prepare(source: Source, root: Path, split: Split) -> Path:
-    """The Arrow file of one split, made if it is missing. ValueError if that fails."""
+    """The Arrow file of one split, made if it is missing or damaged. ValueError if that fails."""
     try:
         return DATA_SETS[source].prepare(root, split)
     except OSError as error:
-        raise unusable(root, str(error)) from error
+        raise unusable(root, error.strerror or str(error)) from error
 
 
 def ood_folder(source: Source, root: Path) -> Path:

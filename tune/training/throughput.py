@@ -76,7 +76,7 @@ class NoiseTraining:
 
 
 def memory(device: torch.device) -> dict[str, float]:
-    """In MB. GPU: what all processes on it use, and its total memory. CPU: the peak of this process."""
+    """In MB of 2**20 bytes. GPU: what all processes on it use, and its total memory. CPU: the peak of this process."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return {"memory_mb": (total - free) / 2**20, "total_mb": total / 2**20}

@@ -1,8 +1,6 @@
-"""Image sizes and initial weights of the architectures. Only `find_weights` imports torch."""
+"""The size of the images that a network is trained on: as configured, and as it grows with progressive resizing."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import cifar_models
 from cifar_models import Preprocessing
@@ -40,8 +38,8 @@ def preprocessing_of(config: TrainConfig) -> Preprocessing:
 def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> Preprocessing:
     """The preprocessing of training images in `epoch`, counted from 1. Images grow if `initial_scale` is below 1.
 
-    Progressive resizing (Howard 2018, Tan & Le 2021). Sizes are multiples of 8, and large enough that the last feature
-    map has more than one pixel.
+    Progressive resizing (Howard 2018, Tan & Le 2021). Sizes below the full one are multiples of 8, and large
+    enough that the last feature map has more than one pixel.
     """
     smallest = cifar_models.load(config.model).smallest_image_size
     whole = preprocessing.image_size
@@ -50,29 +48,3 @@ def at_epoch(config: TrainConfig, preprocessing: Preprocessing, epoch: int) -> P
     grown = min(1.0, (epoch - 1) / (FULL_SIZE_FROM * config.epochs))
     side = 8 * round(whole * (config.initial_scale + (1 - config.initial_scale) * grown) / 8)
     return preprocessing.at(min(whole, max(side, smallest + 8)))
-
-
-def weights_path(model: str, given: Path | None) -> Path | None:
-    """The file of the initial weights: `given`, or the architecture's own, which may not be downloaded yet.
-
-    None for random weights. ValueError if `given` is not a file, or if the model takes no weights.
-    """
-    pretrained = cifar_models.load(model).pretrained
-    if given is None:
-        return None if pretrained is None else pretrained.path()
-    if not given.is_file():
-        raise ValueError(f"--weights {given} is not a file.")
-    if pretrained is None:
-        raise ValueError(f"{model} starts from random weights; omit --weights.")
-    return given.absolute()
-
-
-def find_weights(model: str, given: Path | None) -> Path | None:
-    """Like `weights_path`, but downloads the file if need be, and loads it once. ValueError also if it does not fit."""
-    path = weights_path(model, given)
-    architecture = cifar_models.load(model)
-    if given is None and architecture.pretrained is not None:
-        path = architecture.pretrained.fetch()
-    if path is not None:
-        architecture.build(path)
-    return path

@@ -16,7 +16,7 @@ import torch
 
 from tests.training.test_ood import by_first_value, marked
 from tune.files import Unwritable
-from tune.training import ood, predictions
+from tune.training import ood, prediction_files
 from tune.training.metrics import Predictions
 
 CLASSES = [f"class {n}" for n in range(100)]
@@ -24,7 +24,7 @@ ABOUT = {"seeds": [42], "tta": False, "adapt_batch_norm": False}
 
 
 def write(folder: Path, answers: Any) -> int:
-    return predictions.write_ood(folder / "submission.csv", folder / "ood.parquet", answers, CLASSES, ABOUT)
+    return prediction_files.write_ood(folder / "submission.csv", folder / "ood.parquet", answers, CLASSES, ABOUT)
 
 
 def a_prediction(name: str, severity: int, n: int) -> ood.Prediction:
@@ -50,7 +50,7 @@ def test_submission_to_the_letter(tmp_path: Path) -> None:
     assert rows == 15
 
     table = pq.read_table(tmp_path / "new" / "ood.parquet")
-    assert table.schema.equals(predictions.OOD)
+    assert table.schema.equals(prediction_files.OOD)
     assert json.loads(table.schema.metadata[b"classes"]) == CLASSES
     assert json.loads(table.schema.metadata[b"about"]) == ABOUT
     assert table["id"].to_pylist()[:3] == ["distortion00_1_0", "distortion00_1_1", "distortion00_2_0"]
@@ -131,9 +131,9 @@ def test_predictions_of_full_size_take_seconds(tmp_path: Path) -> None:
 def test_the_test_images_in_their_order(tmp_path: Path) -> None:
     shares = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.25, 0.5, 0.25]])
     judged = Predictions(torch.tensor([0, 1, 1]), shares.log())
-    predictions.write_test(tmp_path / "test.parquet", judged, ["a", "b", "c"], {"seeds": [42], "tta": False})
+    prediction_files.write_test(tmp_path / "test.parquet", judged, ["a", "b", "c"], {"seeds": [42], "tta": False})
     table = pq.read_table(tmp_path / "test.parquet")
-    assert table.schema.equals(predictions.TEST)
+    assert table.schema.equals(prediction_files.TEST)
     assert table.schema.field("index").type == pa.int32()
     assert json.loads(table.schema.metadata[b"classes"]) == ["a", "b", "c"]
     assert table["index"].to_pylist() == [0, 1, 2]

@@ -1,16 +1,14 @@
-"""What an architecture takes, told before it is built: image sizes, and files of weights."""
+"""Which image sizes an architecture takes, and how they grow with progressive resizing."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cifar_models
-from cifar_models import resnet50
-from tune.training.architecture import at_epoch, find_weights, preprocessing_of, weights_path
 from tune.training.config import TrainConfig
+from tune.training.image_size import at_epoch, preprocessing_of
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -80,31 +78,3 @@ def test_without_a_scale_images_have_their_size_at_once(model: str) -> None:
 def test_simple_cnn_refuses_growing_images() -> None:
     with pytest.raises(ValueError, match=r"^initial_scale is 0\.5, but simple_cnn takes 32 px only; leave it at 1\.$"):
         preprocessing_of(config(initial_scale=0.5))
-
-
-# Weights
-
-
-@pytest.mark.parametrize("find", [weights_path, find_weights])
-@pytest.mark.parametrize("name", ["simple_cnn", "resnet18"])
-def test_a_network_without_pretrained_weights_refuses_a_file(name: str, find: Any, tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    path.touch()
-    with pytest.raises(ValueError, match=rf"^{name} starts from random weights; omit --weights\.$"):
-        find(name, path)
-    assert find(name, None) is None
-
-
-@pytest.mark.parametrize("find", [weights_path, find_weights])
-def test_a_file_that_is_not_there_is_refused(find: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.pth is not a file\.$"):
-        find("resnet50", tmp_path / "nowhere.pth")
-
-
-def test_the_path_is_told_whether_the_weights_are_there_or_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    assert weights_path("resnet50", None) == resnet50.pretrained_path()
-    assert not (tmp_path / "cache").exists()
-    (tmp_path / "mine.pth").touch()
-    monkeypatch.chdir(tmp_path)
-    assert weights_path("resnet50", Path("mine.pth")) == tmp_path / "mine.pth"  # trials run elsewhere

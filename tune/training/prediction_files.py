@@ -89,10 +89,10 @@ def write_ood(
 def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
     n = len(ids)
     # All lists have five elements, but the schema promises lists of any length.
-    top5, shares = (
-        pa.ListArray.from_arrays(np.arange(0, values.size + 1, values.shape[1], dtype=np.int32), pa.array(flat))
+    offsets = np.arange(0, prediction.top5.size + 1, prediction.top5.shape[1], dtype=np.int32)
+    top5, probabilities = (
+        pa.ListArray.from_arrays(offsets, values.reshape(-1))
         for values in (prediction.top5.astype(np.int16), prediction.top5_probability)
-        for flat in [values.reshape(-1)]
     )
     number = NAMES.index(prediction.name)
     return pa.record_batch(
@@ -104,7 +104,7 @@ def _rows(prediction: Prediction, ids: list[str]) -> pa.RecordBatch:
             pa.array(prediction.labels.astype(np.int16)),
             pa.array(prediction.probability),
             top5,
-            shares,
+            probabilities,
         ],
         schema=OOD,
     )
