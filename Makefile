@@ -44,6 +44,6 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Ours and the plain scripts side by side, on CIFAR-100: about an hour; BENCH=--quick proves that it runs.
+# Ours and the plain scripts side by side, on CIFAR-100: about an hour and a half; BENCH=--quick proves that it runs.
 bench: install
 	$(BIN)/python -m benchmarks $(BENCH)

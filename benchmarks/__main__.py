@@ -1,9 +1,9 @@
 """Measures the engine against the code people usually write: python -m benchmarks --data-dir DIR
 
 The two sides of a comparison alternate, so that both see the machine in the same state, and the median of the pairs'
-ratios is reported. All of it takes about an hour on two cores. `--only` selects measurements; `--quick` only shows that
-they run. Results go to a JSON file, and as a table to the screen. Linux only, as it pins cores and reads memory from
-/proc.
+ratios is reported. All of it takes about an hour and a half on two cores. `--only` selects measurements; `--quick` only
+shows that they run. Results go to a JSON file, and as a table to the screen. Linux only, as it pins cores and reads
+memory from /proc.
 """
 
 from __future__ import annotations

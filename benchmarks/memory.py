@@ -17,12 +17,10 @@ import ray
 
 from benchmarks.compare import ROOT, Options
 from benchmarks.searches import SPACE
+from benchmarks.survival.life import TRIAL
 from tune.results import RunFolder
 
 READ_EVERY_S = 0.5
-
-TRIAL = re.compile("ray::(Trial|ResourceTrainable)")
-"""Title of a trial's process: Ray's name of the class or, while it trains, of `tune.with_resources`' wrapper."""
 
 
 def trial_mb(options: Options) -> dict[str, Any]:

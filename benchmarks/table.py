@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.compare import ratios
 from benchmarks.searches import PEERS
+from tune.wording import counted
 
 Runs = list[dict[str, Any]]
 
@@ -34,11 +35,13 @@ def render(found: dict[str, Any]) -> str:
 
 def _comparison(row: dict[str, Any]) -> str:
     engine, plain, unit, goal = row["engine"], row["plain"], row["unit"], row["goal"]
+    what = row["what"]
     if unit == "%":
+        what += f", {counted(len(engine), 'seed')}"
         middle, shown, wanted = statistics.mean, _points(engine, plain), f"at least -{goal:g} points"
     else:
         middle, shown, wanted = statistics.median, _times(ratios(engine, plain, unit)), _at_least(goal)
-    return f"| {row['what']} | {_figure(middle(plain), unit)} | {_figure(middle(engine), unit)} | {shown} | {wanted} |"
+    return f"| {what} | {_figure(middle(plain), unit)} | {_figure(middle(engine), unit)} | {shown} | {wanted} |"
 
 
 def _against(name: str, ours: Runs, theirs: Runs, workers: int) -> list[str]:
@@ -53,9 +56,9 @@ def _against(name: str, ours: Runs, theirs: Runs, workers: int) -> list[str]:
         f"| a search against plain {name}: 16 trials, 4 epochs, 10,000 images, {workers} workers "
         f"| {wall[0]:.0f} s | {wall[1]:.0f} s | {_times(times)} | {goals[0]} |",
         f"| the epochs it trained, of 64 | {epochs[0]:.0f} | {epochs[1]:.0f} | | |",
-        f"| its best validation accuracy, {len(ours)} {'seed' if len(ours) == 1 else 'seeds'} "
-        f"| {statistics.mean(best[0]):.2f} % | {statistics.mean(best[1]):.2f} % | {_points(best[1], best[0])} "
-        f"| {goals[1]} |",
+        f"| its best validation accuracy, {counted(len(ours), 'seed')} "
+        f"| {statistics.mean(best[0]):.2f} % | {statistics.mean(best[1]):.2f} % "
+        f"| {_points(best[1], best[0]) if len(ours) > 1 else ''} | {goals[1]} |",
     ]
 
 

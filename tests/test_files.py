@@ -81,3 +81,5 @@ def test_a_place_to_write_to_is_checked_before_there_is_anything(tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"cannot be written \(Not a directory\); give another --out"):
         check_out(tmp_path / "file" / "report.html", "--out")
+    with pytest.raises(ValueError, match=r"cannot be written \(File name too long\); give another --out"):
+        check_out(tmp_path / ("a" * 300), "--out")

@@ -26,6 +26,17 @@ def test_a_shipped_space_can_be_named_anywhere(model: str, tmp_path: Path, monke
     assert space.find(model) == Path(model), "a file of the user's own comes first"
 
 
+def test_every_shipped_space_can_be_named_beside_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in SPACES.glob("[!_]*.py"):
+        (tmp_path / path.stem).mkdir()
+        assert space.find(path.stem) == path
+    assert space.find("no_such_space") == Path("no_such_space")
+    assert "cannot be read: File name too long" in load_refusal(space.find("a" * 300))
+
+
 @pytest.mark.parametrize("model", NAMES)
 def test_a_shipped_space_loads(model: str) -> None:
     path = SPACES / f"{model}.py"

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 
 class Unwritable(OSError):
-    """A file could not be written, usually because the disk is full. The message is complete for the user."""
+    """The disk or the store refused, usually as it is full or unreachable. The message is complete for the user."""
 
 
 class Claim:
@@ -98,9 +98,15 @@ def obstacle(folder: Path) -> str:
 
 def check_out(out: Path, option: str) -> None:
     """ValueError if the file cannot be written; `option` is the option that named it."""
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder; give {option} the name of a file.")
-    if why := obstacle(out.parent):
+    why = obstacle(out.parent)
+    try:
+        if stat.S_ISDIR(out.stat().st_mode):
+            raise ValueError(f"{out} is a folder; give {option} the name of a file.")
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # its name is too long, or its folder unreadable
+        why = error.strerror or str(error)
+    if why:
         raise ValueError(f"{short(out.absolute())} cannot be written ({why}); give another {option}.")
 
 

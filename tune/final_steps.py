@@ -54,7 +54,7 @@ def _train(final: FinalFolder, request: Request, console: Console, run: FinalRun
             accuracy = "" if result.val_acc is None else f", val_acc {result.val_acc:.2f} %"
             rate = f"{result.images_per_s:,.0f} images/s"
             line = f"epoch {result.epoch}: train_loss {result.train_loss:.4f}, train_acc {result.train_acc:.2f} %"
-            shown = "" if console.is_terminal else f", {rate}"  # else the bar shows it
+            shown = "" if console.is_terminal else f", {rate}"  # in a terminal the bar shows it
             work.say(f"{which}{line}{accuracy}, {result.wall_s:.1f} s{shown}")
             work.reached(configs.index(config) * epochs + result.epoch, len(configs) * epochs, rate)
 

@@ -150,11 +150,11 @@ def resumable(
 def how_to_continue(final: FinalFolder, arguments: list[str]) -> str:
     """The command to type after an interruption."""
     options = parse(arguments)
-    places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir))
+    places = (("--data-dir", options.data_dir), ("--ood-dir", options.ood_dir), ("--wandb", options.wandb))
     again = [final.run.address, *(str(part) for place in places if place[1] for part in place)]
     again += ["--adapt-batch-norm"] if options.adapt_batch_norm else []
     if final.checkpoint.is_file():
-        again += ["--resume"]
+        again += ["--resume", *(["--trial", options.trial] if options.trial else [])]
     elif final.model.is_file():
         again += ["--ood-only", *(["--tta"] if options.tta else [])]
     else:  # no epoch is complete

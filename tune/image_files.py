@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +25,9 @@ def find(places: Sequence[Path]) -> list[tuple[Path, bool]]:
     """
     found: list[tuple[Path, bool]] = []
     for place in places:
-        if place.is_dir():
+        if os.path.isdir(place):  # Path.is_dir raises where a name is too long
             found += [(path, False) for path in sorted(place.rglob("*")) if path.is_file() and not _hidden(path, place)]
-        elif place.is_file():
+        elif os.path.isfile(place):
             found.append((place, True))
         else:
             raise ValueError(f"{place} is not there; give an image, or a folder of images.")

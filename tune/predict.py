@@ -10,6 +10,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
 
 def find_model(given: str, where: str) -> Path:
     """The model file: `given` itself, or that of the run it names. ValueError if there is none."""
-    if Path(given).is_file():
+    if os.path.isfile(given):
         return Path(given)
     try:
         folder = storage.resolve(where).find(given)

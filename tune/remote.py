@@ -1,6 +1,7 @@
 """Folders in an object store, through pyarrow.fs: S3, Google Cloud Storage, Azure. No torch, no Ray.
 
-Every call can fail, but within seconds: Unreachable if the store or the network does not answer.
+On S3 and Google Cloud Storage every call fails within seconds, with Unreachable, if the store or the network does not
+answer. For Azure no limit is set.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ class RemoteFolder:
             missing = kind == fs.FileType.NotFound and not self._has_bucket(bucket)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(
-                f"--storage {self.uri} cannot be used ({_why(error)}); "
+                f"{self.uri} cannot be used ({_why(error)}); "
                 "check the address, the network, and the credentials in the environment."
             ) from error
         if missing:
-            raise ValueError(f"--storage {self.uri} cannot be used: there is no bucket {bucket}; create it first.")
+            raise ValueError(f"{self.uri} cannot be used: there is no bucket {bucket}; create it first.")
         if kind == fs.FileType.File:
-            raise ValueError(f"--storage {self.uri} is a file; give a folder.")
+            raise ValueError(f"{self.uri} is a file; give a folder.")
 
     def _has_bucket(self, bucket: str) -> bool:
         with suppress(OSError):  # without the right to see the bucket, a folder in it may still be usable
@@ -137,7 +138,7 @@ def connect(uri: str) -> RemoteFolder:
         filesystem, path = fs.FileSystem.from_uri(uri)
         return RemoteFolder(uri, path.rstrip("/"), _bounded(filesystem))
     except (OSError, pa.ArrowException, TypeError) as error:
-        raise ValueError(f"--storage {uri} cannot be used ({_why(error)}).") from error
+        raise ValueError(f"{uri} cannot be used ({_why(error)}).") from error
 
 
 def join(uri: str, name: str) -> str:
@@ -161,7 +162,7 @@ def _check_no_secret(uri: str) -> None:
     named = [name for name in parse_qs(parameters, keep_blank_values=True) if any(s in name.lower() for s in SECRETS)]
     if (at and (":" in user or scheme == "s3")) or named:
         raise ValueError(
-            "the address holds credentials, which would be kept in experiment.json; "
+            "The address holds credentials, which would be kept in experiment.json; "
             "omit them, and set them in the environment, as in AWS_ACCESS_KEY_ID."
         )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tune.remote import RemoteFolder
 
 PAGE = "(docs/troubleshooting.md)"
+"""The page that says what to do with a damaged file."""
 
 LONGEST_NAME = 200
 """In bytes. A file name may have 255, and some names extend that of the run."""
@@ -135,13 +136,17 @@ class RunFolder:
 
     def read_rows(self, name: str) -> list[Row]:
         """A Parquet file as a list of dicts. ValueError if it is missing or damaged."""
+        rows: list[Row] = self.read_table(name).to_pylist()
+        return rows
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, or some of its columns. ValueError if it is missing or damaged."""
         # Given a path, pyarrow opens the file twice, and it may be replaced in between.
         content = pa.BufferReader(self._read(name))
         try:
-            rows: list[Row] = pq.ParquetFile(content).read().to_pylist()  # `read_table` imports pandas
+            return pq.ParquetFile(content).read(columns)  # pq.read_table imports pandas
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{self.path / name} is damaged: {error} {PAGE}") from error
-        return rows
 
     def _read(self, name: str) -> bytes:
         try:

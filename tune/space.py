@@ -6,6 +6,7 @@ A search-space file is Python code, and loading executes it: load only files tha
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import textwrap
 import traceback
@@ -172,8 +173,10 @@ def _always_set(parameters: Mapping[str, Any]) -> set[str]:
 
 def find(given: str) -> Path:
     """The file that `--space` names: a path, or a shipped space such as `simple_cnn`, for users without a checkout."""
-    if given in cifar_models.NAMES and not Path(given).exists():
-        return Path(str(search_spaces.__file__)).with_name(f"{given}.py")
+    if given.isidentifier() and not os.path.isfile(given):  # Path.is_file raises where a name is too long
+        shipped = Path(str(search_spaces.__file__)).with_name(f"{given}.py")
+        if os.path.isfile(shipped):
+            return shipped
     return Path(given)
 
 

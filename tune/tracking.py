@@ -101,7 +101,7 @@ class Wandb(Tracker):
         folder.write_json(KEPT_ID, {"id": run})
 
     def close(self, say: Callable[[str], None], interrupted: Callable[[], bool]) -> str:
-        """Waits for the logger, at most a minute, or seconds after Ctrl-C. Returns what went wrong, or nothing: ''."""
+        """Waits for the logger, at most a minute, or seconds after Ctrl-C. Returns what went wrong, if anything."""
         assert self._logger.stdin is not None
         assert self._logger.stdout is not None
         with suppress(OSError):

@@ -30,7 +30,7 @@ def of_run(settings: Settings, asked: Asked | None) -> Mode:
 
 
 def resolve(mode: Asked) -> Mode:
-    """Resolves `auto`: WANDB_MODE if set, else online if there is a key, else offline.
+    """Resolves `auto`: WANDB_MODE if it is offline or disabled, else online if there is a key, else offline.
 
     ValueError if online is asked for without a key.
     """
@@ -39,9 +39,8 @@ def resolve(mode: Asked) -> Mode:
     if mode in ("offline", "disabled"):
         return mode
     if mode == "online":
-        os.environ.pop(
-            "WANDB_MODE", None
-        )  # the option wins over the variable; with it set to offline, login finds no key
+        # The option wins over the variable: with that at offline, login finds no key.
+        os.environ.pop("WANDB_MODE", None)
     import wandb  # takes half a second
 
     os.environ["WANDB_SILENT"] = "true"

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cifar100c import FAMILIES, SEVERITIES, corrupted
-from benchmarks.robust.configurations import parts
 from tune.files import whole
 from tune.training import data, sources
 from tune.training.images import ImageSet
@@ -24,18 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     assert __doc__
     parser = argparse.ArgumentParser("python -m benchmarks.cifar100c", description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds cifar-100-python/")
-    parser.add_argument("--split", choices=("test", "held-out"), default="test",
-                        help="held-out: training images that benchmarks.robust holds out (default: test)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
-    write(images_of(options.split, options.data_dir), options.out)
+    write(data.load_test(sources.prepare("cifar100", options.data_dir, "test")), options.out)
     return 0
-
-
-def images_of(split: str, data_dir: Path) -> ImageSet:
-    if split == "held-out":
-        return parts(data_dir).truth
-    return data.load_test(sources.prepare("cifar100", data_dir, "test"))
 
 
 def write(images: ImageSet, folder: Path) -> None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import shlex
 import sys
@@ -40,6 +39,7 @@ from benchmarks.fused.check import LIMIT, apart
 from benchmarks.fused.networks import METHODS
 from benchmarks.fused.table import render
 from benchmarks.fused.ways import Job, Way, measure, ways
+from benchmarks.gpu.session import cores
 from benchmarks.provenance import commit
 from tune import cpu
 from tune.files import whole
@@ -79,11 +79,6 @@ def add(path: Path | None, entry: dict[str, Any]) -> list[dict[str, Any]]:
         with whole(path) as unfinished:
             unfinished.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
     return runs
-
-
-def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def circumstances(device: str, given: Sequence[str]) -> dict[str, Any]:

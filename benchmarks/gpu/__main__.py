@@ -1,4 +1,4 @@
-"""Measures the training engine on one GPU: one call per architecture, each under ten minutes on an H100.
+"""Measures the training engine on one GPU: one call per architecture, of nine minutes at most.
 
     python -m benchmarks.gpu --model simple_cnn --data-dir DIR --out simple_cnn.json
     python -m benchmarks.gpu --model resnet18 --data-dir DIR --out resnet18.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 import traceback
 import warnings
@@ -236,3 +237,8 @@ def waits(run: Callable[[], object]) -> Counter[str]:
             torch.cuda.set_sync_debug_mode("default")
     found = (each for each in caught if "synchronizing" in str(each.message) and "prototype" not in str(each.message))
     return Counter(f"{Path(each.filename).name}:{each.lineno}" for each in found)
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

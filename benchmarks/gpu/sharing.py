@@ -6,7 +6,6 @@ plain loop with its DataLoader. Trials per hour are proportional to images per s
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.gpu.session import Goal, Session
+from benchmarks.gpu.session import Goal, Session, cores
 from tune.search import packing
 from tune.search.packing import Measured, Packing
 from tune.training.side_by_side import CannotMeasure, TrainingProcesses, training_command
@@ -49,10 +48,6 @@ def measure_sharing(session: Session) -> None:
         add(f"batch {batch_size}: auto / best share", chosen.images_per_s / fastest, "times")
         goal: Goal | None = None if session.tiny else (">=", AN_HOUR_GOALS[session.model])
         add(f"batch {batch_size}: auto / plain at its best", chosen.images_per_s / best_plain, "times", goal)
-
-
-def cores() -> int:
-    return os.cpu_count() or 1
 
 
 def measured(session: Session, what: str, command: list[str], threads: Callable[[int], int]) -> list[Measured]:

@@ -1,1 +1,1 @@
-"""The scripts that people write today, as well as they are usually written. The engine is measured against them."""
+"""The scripts that people write today, as well as people usually write them. The engine is measured against them."""

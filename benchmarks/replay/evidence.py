@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.replay import methods, promotion
 from benchmarks.replay.curves import Curve
@@ -141,13 +141,3 @@ def interval(values: Sequence[float]) -> list[float]:
     draw = random.Random(0)
     medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(2000))
     return [statistics.median(values), medians[50], medians[-51]]
-
-
-def without_points(space: SearchSpace) -> SearchSpace:
-    """The space without its reference and baselines, for a comparison without a head start."""
-    return _Bare(**{name: getattr(space, name) for name in space.__dataclass_fields__})
-
-
-class _Bare(SearchSpace):
-    def points(self) -> list[Any]:
-        return []

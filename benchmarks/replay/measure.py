@@ -52,7 +52,7 @@ def _ground(head_start: bool) -> tuple[SearchSpace, Answer]:
     """The space, and a function to the curve of a configuration: the recorded one if any, else the surrogate's."""
     searched, _ = space.load(ROOT / "benchmarks" / "space.py")
     answer = functools.cache(surrogate.load(CURVES))
-    return searched if head_start else evidence.without_points(searched), answer
+    return searched if head_start else _without_points(searched), answer
 
 
 def courses(seed: int, *, head_start: bool, trials: int) -> dict[str, Course]:
@@ -126,3 +126,13 @@ def crashed(seed: int) -> bool:
         mortal = Mortal(proposer, History(asha=Asha(HORIZON)), RunFolder(Path(folder)), deaths)
         died = replay(mortal, answer, workers=evidence.WORKERS, trials=SEARCH)
     return died == whole
+
+
+def _without_points(space: SearchSpace) -> SearchSpace:
+    """The space without its reference and baselines, for a comparison without a head start."""
+    return _Bare(**{name: getattr(space, name) for name in space.__dataclass_fields__})
+
+
+class _Bare(SearchSpace):
+    def points(self) -> list[Any]:
+        return []

@@ -11,7 +11,7 @@ COMMAND = "python -m benchmarks.replay"
 def render(found: dict[str, Any]) -> str:
     """All generated Markdown, which docs/evidence.md holds between two marks."""
     parts = [
-        f"Written by `{found['command']}` at commit {found['commit'][:12]}: {found['workers']} workers, a horizon of\n"
+        f"Written by `{found['command']}` at commit {found['commit']}: {found['workers']} workers, a horizon of\n"
         f"{found['horizon']} epochs, {found['seeds']} seeds. In brackets: 95 % intervals of the median, by bootstrap.",
         *(searches(item) for item in found["searches"]),
         "## Does a search of 32 trials choose the best of its own?",

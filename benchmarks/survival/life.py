@@ -53,6 +53,7 @@ GONE_WITHIN_S = 5.0
 """After a kill, all processes of the search must be gone within this time."""
 
 TRIAL = re.compile("ray::(Trial|ResourceTrainable)")
+"""Title of a trial's process: Ray's name of the class or, while it trains, of `tune.with_resources`' wrapper."""
 
 
 @dataclass

@@ -104,7 +104,7 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
         (["--weights", "."], ["--weights . is not a file"]),
         (["--weights", "mine.py"], ["simple_cnn starts from random weights", "--weights"]),
         (["--storage", "mine.py"], ["mine.py/one", "--storage"]),
-        (["--storage", "nope://bucket/runs"], ["--storage nope://bucket/runs", "Unrecognized filesystem type"]),
+        (["--storage", "nope://bucket/runs"], ["nope://bucket/runs", "Unrecognized filesystem type"]),
         (["--storage", "s3://me:hunter2@bucket/runs"], ["holds credentials", "in the environment"]),
         (["--warm-start", "s3://me:hunter2@bucket/runs/one"], ["holds credentials", "in the environment"]),
         (["--resume", "one", "--dry-run"], ["--dry-run", "new search", "--resume"]),

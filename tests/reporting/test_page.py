@@ -13,9 +13,9 @@ from rich.console import Console
 
 from tests.reporting import a_run
 from tune import report, results
-from tune.reporting import compare, page, search_charts, write
+from tune.reporting import compare, page, write
 from tune.reporting.load import load
-from tune.results import EPOCHS, TRIALS, RunFolder
+from tune.results import EPOCHS, RunFolder
 
 
 class Reader(HTMLParser):
@@ -196,20 +196,6 @@ def test_charts_hold_what_the_files_hold(big: RunFolder, page: Path) -> None:
     rows = [row for row in big.read_rows("epochs.parquet") if row["val_acc"] is not None]
     chosen = sum(row["trial_id"] == big.read_json("best.json")["trial_id"] for row in rows)
     assert points == len(rows) + chosen
-
-
-def test_the_chosen_curve_is_a_line_though_corruption_is_judged_at_rungs_only(tmp_path: Path) -> None:
-    folder = a_run.searched(tmp_path / "robust", trials=6, horizon=10, metric="val_robust_acc")
-    rungs = {1, 2, 4, 8, 10}
-    for name, schema in (("epochs.parquet", EPOCHS), ("trials.parquet", TRIALS)):
-        rows = folder.read_rows(name)
-        for row in rows:
-            row["val_robust_acc"] = row["val_acc"] if row.get("epoch", 1) in rungs else None
-        folder.write_table(name, rows, schema)
-    figure = search_charts.learning_curves(load(folder)).figure
-    (chosen,) = [trace for trace in figure.data if trace.name.startswith("chosen")]
-    assert list(chosen.x) == sorted(rungs), "with gaps no line would be drawn"
-    assert None not in chosen.y
 
 
 def test_the_report_after_a_search_never_fails_it(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

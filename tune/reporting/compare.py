@@ -37,15 +37,20 @@ def _accuracy(run: Run) -> tuple[float, float, float] | None:
 
 def _kind(run: Run) -> str:
     if run.test_accuracy is None:
-        return "validation"
+        return "validation" if run.metric == "val_acc" else "validation under corruptions"
     return f"test of trial {run.final_of_another}" if run.final_of_another else "test"
 
 
 def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float, float]]]:
-    """What ranks the runs, and its values with intervals: test accuracy if all have one, else validation accuracy."""
+    """What ranks the runs, and its values with intervals: test accuracy if all have one, else validation accuracy.
+
+    Validation accuracies on clean and on corrupted images are not comparable; then there are no values.
+    """
     tested = {label: found for label, run in known.items() if (found := run.test_accuracy) is not None}
     if len(tested) == len(known):
         return "test", tested
+    if len({run.metric for run in known.values()}) > 1:
+        return "validation", {}
     values = {label: (run.validation, run.val_images) for label, run in known.items()}
     validated = {label: (value, *wilson95(value, n)) for label, (value, n) in values.items() if value is not None}
     return "validation", validated
@@ -78,7 +83,8 @@ def _table(runs: Mapping[str, Run]) -> Table:
         tested, train_s = run.test_accuracy, run.metrics.get("train_s")
         rows.append(
             (
-                label, run.model, str(len(run.trials)), percent(run.validation),
+                label, run.model, str(len(run.trials)),
+                percent(run.validation) + ("" if run.metric == "val_acc" else " under corruptions"),
                 percent(tested[0] if tested else None)
                 + (f" (trial {run.final_of_another})" if run.final_of_another else ""),
                 f"{run.epochs_trained:,} of {run.horizon * len(run.trials):,}", duration(run.search_s),
@@ -124,7 +130,9 @@ def _cost(run: Run) -> float:
 
 
 def _progress(runs: Mapping[str, Run]) -> Chart | None:
-    """Optuna's optimisation history, one line per run with a finished trial."""
+    """Optuna's optimisation history, one line per run with a finished trial; None if the runs' metrics differ."""
+    if len({run.metric for run in runs.values()}) > 1:
+        return None
     studies = {label: study.whole_trials(run, name=html.escape(label)) for label, run in runs.items()}
     done = [found for found in studies.values() if found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     if len(done) < 2:

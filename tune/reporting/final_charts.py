@@ -60,8 +60,8 @@ def _sentence(run: Run) -> str:
     of = f" of trial {run.final_of_another}" if run.final_of_another else ""
     seeds = f" on each of {len(run.final_seeds)} seeds" if len(run.final_seeds) > 1 else ""
     return (
-        f"The model{of} was trained for {metrics.get('epochs')} epochs on {metrics.get('train_on')} images"
-        f"{seeds}{time}. "
+        f"The model{of} was trained for {counted(metrics.get('epochs', 0), 'epoch')} on {metrics.get('train_on')} "
+        f"images{seeds}{time}. "
         f"Its test accuracy is {percent(value)} ({between(low, high)})." + _tta_effect(metrics.get("validation"))
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.reporting.prediction_files import CleanPredictions, OodPredictions, read_ood, read_test
-from tune.results import ENDED, EPOCHS, TRIALS, Row, RunFolder
+from tune.results import ENDED, EPOCHS, PAGE, TRIALS, Row, RunFolder
 from tune.training import sources
 from tune.training.config import TrainConfig
 
@@ -159,10 +159,10 @@ def load(folder: RunFolder) -> Run:
     _check_columns(folder, "trials.parquet", trials, TRIALS.names)
     _check_columns(folder, "epochs.parquet", epochs, EPOCHS.names)
     if best and best.get("trial_id") not in {row["trial_id"] for row in trials}:
-        raise ValueError(f"{folder.path / 'best.json'} is damaged: it names no trial of this run.")
+        raise ValueError(f"{folder.path / 'best.json'} is damaged: it names no trial of this run. {PAGE}")
     rungs = folder.read_json("rungs.json") if _exists(folder, "rungs.json") else {}
     if rungs and not _is_table(rungs.get("rungs")):
-        raise ValueError(f"{folder.path / 'rungs.json'} is damaged: it holds no table of rungs.")
+        raise ValueError(f"{folder.path / 'rungs.json'} is damaged: it holds no table of rungs. {PAGE}")
     return Run(
         folder=folder,
         about=about,
@@ -188,12 +188,13 @@ def _exists(folder: RunFolder, name: str) -> bool:
 
 def _check_settings(folder: RunFolder, settings: Any) -> None:
     """Checks only the settings that the report needs, so that it can show runs of older versions."""
+    file = folder.path / "experiment.json"
     kinds = {"model": str, "data": str, "data_dir": str, "metric": str, "max_epochs": int, "trials": int}
     whole = isinstance(settings, dict) and all(isinstance(settings.get(name), kind) for name, kind in kinds.items())
     if not whole or not isinstance(settings.get("val_fraction"), float | int):
-        raise ValueError(f"{folder.path / 'experiment.json'} is damaged: it does not hold the settings of a search.")
+        raise ValueError(f"{file} is damaged: it does not hold the settings of a search. {PAGE}")
     if wrong := _impossible(settings):
-        raise ValueError(f"{folder.path / 'experiment.json'} is damaged: {wrong} is {settings[wrong]!r}.")
+        raise ValueError(f"{file} is damaged: {wrong} is {settings[wrong]!r}. {PAGE}")
 
 
 def _impossible(settings: Mapping[str, Any]) -> str:

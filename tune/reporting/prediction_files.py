@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from tune.results import PAGE, RunFolder
 
 BINS = 15
 """Confidence bins, as in Guo et al. (2017), arXiv:1706.04599."""
@@ -77,13 +79,13 @@ def read_test(final: Path) -> CleanPredictions | None:
     try:
         classes = tuple(str(name) for name in _metadata(table)["classes"])
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: its metadata lack the class names.") from error
+        raise ValueError(f"{path} is damaged: its metadata lack the class names. {PAGE}") from error
     found = CleanPredictions(
         _integers(table, "label"), _integers(table, "predicted"), _floats(table, "probability"), classes
     )
     both = np.concatenate([found.label, found.predicted])
     if not len(both) or both.min() < 0 or both.max() >= len(classes):
-        raise ValueError(f"{path} is damaged: it is empty, or holds labels without a class.")
+        raise ValueError(f"{path} is damaged: it is empty, or holds labels without a class. {PAGE}")
     return found
 
 
@@ -93,27 +95,21 @@ def read_ood(final: Path) -> OodPredictions | None:
     if (table := _read(path, ["distortion", "severity", "label", "probability"])) is None:
         return None
     if not len(table):
-        raise ValueError(f"{path} is damaged: it is empty.")
+        raise ValueError(f"{path} is damaged: it is empty. {PAGE}")
     distortion, severity, label = (_integers(table, name) for name in ("distortion", "severity", "label"))
     try:
         metadata = _metadata(table)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: its metadata are not JSON.") from error
+        raise ValueError(f"{path} is damaged: its metadata are not JSON. {PAGE}") from error
     classes = tuple(str(name) for name in metadata.get("classes", ()))
     about = metadata.get("about", {})
     if label.min() < 0 or (classes and label.max() >= len(classes)) or not isinstance(about, dict):
-        raise ValueError(f"{path} is damaged: it holds labels without a class, or its metadata are wrong.")
+        raise ValueError(f"{path} is damaged: it holds labels without a class, or its metadata are wrong. {PAGE}")
     return OodPredictions(distortion, severity, label, _floats(table, "probability"), classes, about)
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table | None:
-    try:
-        with pq.ParquetFile(path) as file:  # `read_table` imports pandas
-            return file.read(columns)
-    except FileNotFoundError:
-        return None
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    return RunFolder(path.parent).read_table(path.name, columns) if os.path.lexists(path) else None
 
 
 def _metadata(table: pa.Table) -> dict[str, Any]:

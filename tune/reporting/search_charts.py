@@ -103,7 +103,8 @@ def _outcomes_in_words(run: Run) -> str:
 
 def _trial(run: Run, row: Row) -> tuple[str, ...]:
     end = outcomes.outcome_of(row, run.levels).name + (f" ({row['error']})" if row["error"] else "")
-    figures = (percent(row[run.metric]), percent(row["best_val_acc"]), duration(row["wall_s"] or 0))
+    best = max((epoch[run.metric] for epoch in _measured(run, row)), default=None)
+    figures = (percent(row[run.metric]), percent(best), duration(row["wall_s"] or 0))
     return (row["trial_id"], row["origin"], end, str(row["epochs"] or 0), *figures)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tune.files import short
 from tune.results import RunFolder, replace_file
+from tune.wording import printer
 
 if TYPE_CHECKING:
     from tune.reporting.chart import Chart
@@ -39,7 +40,7 @@ def write(runs: Mapping[str, Run], path: Path) -> list[tuple[str, Chart]]:
 def write_and_announce(folder: RunFolder, console: Console) -> None:
     """As `try_write`, and prints where the report lies."""
     if (place := try_write(folder, console)) is not None:
-        console.print(f"Report: {place}", highlight=False, markup=False, soft_wrap=True)
+        printer(console)(f"Report: {place}")
 
 
 def try_write(folder: RunFolder, console: Console) -> str | None:
@@ -53,7 +54,7 @@ def try_write(folder: RunFolder, console: Console) -> str | None:
     except Exception as error:
         why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         text = f"No report was written ({why}). To try again: `python -m tune.report {shlex.quote(folder.address)}`."
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        printer(console)(text)
         return None
     return short(folder.path / NAME) if folder.remote is None else folder.remote.inside(NAME).uri
 
