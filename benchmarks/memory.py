@@ -17,7 +17,7 @@ import ray
 
 from benchmarks.compare import ROOT, Options
 from benchmarks.searches import SPACE
-from benchmarks.survival.life import TRIAL
+from benchmarks.survival.search_process import TRIAL
 from tune.results import RunFolder
 
 READ_EVERY_S = 0.5

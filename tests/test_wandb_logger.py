@@ -17,7 +17,7 @@ def test_five_thousand_problems_do_not_fill_its_pipe(tmp_path: Path) -> None:
     with opened("offline", settings(name="run"), folder, said.append) as tracker:
         tracker.start("one", "0000", "trial", {})
         for number in range(5000):
-            tracker.keep("one", "model", "model", [tmp_path / f"not there {number}.pt"])
+            tracker.log_artifact("one", "model", "model", [tmp_path / f"not there {number}.pt"])
         tracker.log("one", [{"epoch": 1, "val_acc": 10.0}])
         tracker.end("one", "finished")
         began = time.monotonic()

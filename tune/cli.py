@@ -8,9 +8,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from tune.files import Unwritable, printable
+from tune.settings import WandbMode
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -38,8 +39,9 @@ def add_storage(group: argparse._ActionsContainer) -> None:
 
 def add_wandb(group: argparse._ActionsContainer, default: str | None, about: str) -> None:
     """Adds --wandb, which the commands that train have; `about` describes the default."""
-    modes = ("auto", "online", "offline", "disabled")
-    group.add_argument("--wandb", choices=modes, default=default, help=f"Weights & Biases (default: {about})")
+    group.add_argument(
+        "--wandb", choices=("auto", *get_args(WandbMode)), default=default, help=f"Weights & Biases (default: {about})"
+    )
 
 
 def at_least(low: int, high: int | None = None) -> Callable[[str], int]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tune import tracking
 from tune.results import RunFolder
-from tune.settings import Settings
+from tune.settings import Settings, WandbMode
 from tune.tracking import BATCH_LOSS_POINTS, LOGGED, Tracker
-from tune.wandb_mode import Mode
 
 if TYPE_CHECKING:
     from tune.training.loop import EpochResult
@@ -82,11 +81,11 @@ class FinalRun:
         for row in metrics.get("each_seed", ()):
             own = {name: value for name, value in row.items() if name.startswith("test_")}
             self._tracker.summarise(self._run_of(row["seed"]), own)
-        self._tracker.keep(self._run, f"{self._folder.name}-model", "model", [model])
+        self._tracker.log_artifact(self._run, f"{self._folder.name}-model", "model", [model])
 
     def log_predictions(self, submission: Path) -> None:
         """Also logs how it was predicted, from metrics.json, if that exists."""
-        self._tracker.keep(self._run, f"{self._folder.name}-ood", "predictions", [submission])
+        self._tracker.log_artifact(self._run, f"{self._folder.name}-ood", "predictions", [submission])
         if (self._final.path / "metrics.json").is_file():
             self._tracker.summarise(self._run, {"ood": self._final.read_json("metrics.json").get("ood")})
 
@@ -97,7 +96,7 @@ class FinalRun:
 
 
 @contextmanager
-def tracked(mode: Mode, settings: Settings, folder: RunFolder, say: Callable[[str], None]) -> Iterator[FinalRun]:
+def tracked(mode: WandbMode, settings: Settings, folder: RunFolder, say: Callable[[str], None]) -> Iterator[FinalRun]:
     """Logs the final training in the block, and ends its runs with a tag for how the block ended."""
     with tracking.opened(mode, settings, folder, say) as tracker:
         run = FinalRun(tracker, folder)

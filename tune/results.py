@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 PAGE = "(docs/troubleshooting.md)"
 """The page that says what to do with a damaged file."""
 
-LONGEST_NAME = 200
-"""In bytes. A file name may have 255, and some names extend that of the run."""
+MAX_NAME_BYTES = 200
+"""A file name may have 255, and some names extend that of the run."""
 
 Status = Literal["running", "finished", "stopped", "diverged", "failed", "interrupted"]
 
@@ -169,8 +169,8 @@ def check_name(name: str) -> None:
         raise ValueError(
             f"--name is {name!r}; it must be a plain name without slashes or control characters, and not begin with -."
         )
-    if len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"--name has {len(name.encode())} bytes; it must have at most {LONGEST_NAME}.")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"--name has {len(name.encode())} bytes; it must have at most {MAX_NAME_BYTES}.")
 
 
 def check_place(storage: Path, name: str) -> Path:

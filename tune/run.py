@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add("--warm-start", metavar="RUN", help="learn from an earlier run as far as it fits, by name, path or URI")
     add(
         "--trials",
-        type=at_least(1, space.MOST_TRIALS),
+        type=at_least(1, space.MAX_TRIALS),
         metavar="N",
         help="configurations to try (default: the space's)",
     )
@@ -63,11 +63,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--metric", choices=METRICS, default="val_acc",
         help="what is maximised: accuracy on clean or on corrupted validation images (default: val_acc)")  # fmt: skip
-    add("--confirm", type=at_least(0, space.MOST_TRIALS), default=0, metavar="K",
+    add("--confirm", type=at_least(0, space.MAX_TRIALS), default=0, metavar="K",
         help="retrain the K best trials on other seeds before choosing one (default: 0)")  # fmt: skip
     add(
         "--seeds",
-        type=at_least(2, space.MOST_TRIALS),
+        type=at_least(2, space.MAX_TRIALS),
         default=3,
         metavar="S",
         help="seeds per trial for --confirm (default: 3)",
@@ -198,16 +198,16 @@ def seconds(text: str) -> float:
 
 
 def gpu_share(text: str) -> float | None:
-    """An argparse type: None for `auto`, else 0, or LEAST_GPUS to 1."""
+    """An argparse type: None for `auto`, else 0, or MIN_GPU_SHARE to 1."""
     if text == "auto":
         return None
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value != 0 and not space.LEAST_GPUS <= value <= 1:
+    if value != 0 and not space.MIN_GPU_SHARE <= value <= 1:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither auto, nor 0, nor between {space.LEAST_GPUS} and 1; a trial uses one device"
+            f"{text!r} is neither auto, nor 0, nor between {space.MIN_GPU_SHARE} and 1; a trial uses one device"
         )
     return value
 

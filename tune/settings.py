@@ -10,6 +10,8 @@ Source = Literal["cifar100", "synthetic"]
 Method = Literal["hyperopt", "optuna", "random"]
 EarlyStopping = Literal["asha", "none"]
 
+WandbMode = Literal["online", "offline", "disabled"]
+
 Metric = Literal["val_acc", "val_robust_acc"]
 """Accuracy on the validation images, clean or under corruption."""
 
@@ -49,7 +51,7 @@ class Settings:
     seed: int
     name: str
     storage: str
-    wandb: Literal["online", "offline", "disabled"]
+    wandb: WandbMode
     wandb_project: str
     weights: str | None
     warm_start: str | None

@@ -25,9 +25,9 @@ from tune.files import printable
 from tune.training.config import SET_BY_SEARCH, TrainConfig
 from tune.training.image_size import preprocessing_of
 
-MOST_TRIALS = 1_000_000
+MAX_TRIALS = 1_000_000
 
-LEAST_GPUS = 0.001
+MIN_GPU_SHARE = 0.001
 """The smallest share of a GPU. Ray rounds shares to ten thousandths, and smaller ones to zero."""
 
 PAGE = "(docs/search-space.md)"
@@ -58,8 +58,8 @@ class SearchSpace:
     """Further points of the space to compare with. They run next."""
 
     gpus_per_trial: float | None = None
-    """Share of a GPU per trial, LEAST_GPUS to 1; without a GPU, trials run on CPU cores. None: the share that gives the
-    highest measured throughput."""
+    """Share of a GPU per trial, MIN_GPU_SHARE to 1; without a GPU, trials run on CPU cores. None: the share that gives
+    the highest measured throughput."""
 
     cpus_per_trial: int | None = None
     """CPU cores per trial. None: one with a GPU; without, the number that gives the highest measured throughput."""
@@ -74,11 +74,11 @@ class SearchSpace:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
         TrainConfig(model=self.model, lr=0.1, batch_size=1, epochs=self.epochs)  # ValueError if the horizon is too long
-        if self.trials > MOST_TRIALS:
-            raise ValueError(f"trials is {self.trials}; it must be at most {MOST_TRIALS}.")
+        if self.trials > MAX_TRIALS:
+            raise ValueError(f"trials is {self.trials}; it must be at most {MAX_TRIALS}.")
         gpus = self.gpus_per_trial
-        if gpus is not None and (not domains.is_number(gpus) or not LEAST_GPUS <= gpus <= 1):
-            raise ValueError(f"gpus_per_trial is {gpus!r}; it must lie between {LEAST_GPUS} and 1.")
+        if gpus is not None and (not domains.is_number(gpus) or not MIN_GPU_SHARE <= gpus <= 1):
+            raise ValueError(f"gpus_per_trial is {gpus!r}; it must lie between {MIN_GPU_SHARE} and 1.")
         if not isinstance(self.parameters, Mapping) or not self.parameters:
             raise ValueError("parameters must be a dict with at least one parameter.")
         points = [self.reference, *self.baselines] if isinstance(self.baselines, list | tuple) else [None]

@@ -17,8 +17,7 @@ from typing import Any
 
 from tune.files import short
 from tune.results import EPOCHS, RunFolder
-from tune.settings import Settings
-from tune.wandb_mode import Mode
+from tune.settings import Settings, WandbMode
 
 LOGGED = (*(name for name in EPOCHS.names if name != "trial_id"), "peak_memory_mb")
 """The metrics logged per epoch; `batch_loss` is logged per step besides."""
@@ -50,7 +49,7 @@ class Tracker:
     def summarise(self, run: str, values: Mapping[str, Any]) -> None:
         """Sets values of the run's summary."""
 
-    def keep(self, run: str, name: str, kind: str, files: Sequence[Path]) -> None:
+    def log_artifact(self, run: str, name: str, kind: str, files: Sequence[Path]) -> None:
         """Uploads complete files as an artifact of the run."""
 
     def end(self, run: str, tag: str) -> None:
@@ -63,7 +62,7 @@ class Tracker:
 class Wandb(Tracker):
     """Forwards everything to the logger. Before `close`, nothing here waits for W&B or fails because of it."""
 
-    def __init__(self, mode: Mode, settings: Settings, folder: RunFolder) -> None:
+    def __init__(self, mode: WandbMode, settings: Settings, folder: RunFolder) -> None:
         command = [sys.executable, "-P", str(Path(__file__).with_name("wandb_logger.py"))]
         self._logger = subprocess.Popen(
             command,
@@ -91,8 +90,10 @@ class Wandb(Tracker):
     def summarise(self, run: str, values: Mapping[str, Any]) -> None:
         self._send(do="summarise", run=run, values=dict(values))
 
-    def keep(self, run: str, name: str, kind: str, files: Sequence[Path]) -> None:
-        self._send(do="keep", run=run, name=plain(name), kind=kind, files=[str(file.absolute()) for file in files])
+    def log_artifact(self, run: str, name: str, kind: str, files: Sequence[Path]) -> None:
+        self._send(
+            do="log_artifact", run=run, name=plain(name), kind=kind, files=[str(file.absolute()) for file in files]
+        )
 
     def end(self, run: str, tag: str) -> None:
         self._send(do="end", run=run, tag=tag)
@@ -130,7 +131,7 @@ class Wandb(Tracker):
 
 @contextmanager
 def opened(
-    mode: Mode,
+    mode: WandbMode,
     settings: Settings,
     folder: RunFolder,
     say: Callable[[str], None],

@@ -91,7 +91,7 @@ class Runs:
     def summarise(self, run: str, values: dict[str, Any]) -> None:
         self._open[run].summary.update(values)
 
-    def keep(self, run: str, name: str, kind: str, files: list[str]) -> None:
+    def log_artifact(self, run: str, name: str, kind: str, files: list[str]) -> None:
         artifact = wandb.Artifact(name, type=kind)
         for file in files:
             # In place, or W&B copies it to the user's home and keeps it there.
@@ -140,8 +140,12 @@ def work(messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:
         return
     runs = Runs(**first)
     does: dict[str, Callable[..., None]] = {
-        "start": runs.start, "log": runs.log, "summarise": runs.summarise, "keep": runs.keep, "end": runs.end,
-    }  # fmt: skip
+        "start": runs.start,
+        "log": runs.log,
+        "summarise": runs.summarise,
+        "log_artifact": runs.log_artifact,
+        "end": runs.end,
+    }
     while (message := messages.get()) is not None:
         do = message.pop("do")
         if do != "start" and message["run"] not in runs:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from tune.settings import Settings
+from tune.settings import Settings, WandbMode
 
-Mode = Literal["online", "offline", "disabled"]
 Asked = Literal["auto", "online", "offline", "disabled"]
 
 
@@ -19,7 +18,7 @@ def check_project(name: str) -> None:
         )
 
 
-def of_run(settings: Settings, asked: Asked | None) -> Mode:
+def of_run(settings: Settings, asked: Asked | None) -> WandbMode:
     """The mode for a run whose search had these settings: by default the search's own.
 
     Online only if there is a key here as well. ValueError as in `resolve`.
@@ -29,7 +28,7 @@ def of_run(settings: Settings, asked: Asked | None) -> Mode:
     return resolve(asked)
 
 
-def resolve(mode: Asked) -> Mode:
+def resolve(mode: Asked) -> WandbMode:
     """Resolves `auto`: WANDB_MODE if it is offline or disabled, else online if there is a key, else offline.
 
     ValueError if online is asked for without a key.

@@ -18,7 +18,7 @@ from benchmarks.compare import ROOT, machine, write
 from benchmarks.provenance import commit
 from benchmarks.survival import endings, table
 from benchmarks.survival.endings import Ending
-from benchmarks.survival.life import Search, Victim
+from benchmarks.survival.search_process import Search, Victim
 from benchmarks.survival.torture import left_alone, torture
 from tune.results import now
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.survival.life import Search, left_behind
+from benchmarks.survival.search_process import Search, left_behind
 from tune.results import RunFolder
 
 Ending = Literal["Ctrl-C", "SIGTERM", "Ctrl-C twice"]
@@ -32,8 +32,8 @@ def interrupt(ending: Ending, times: int, storage: Path, data_dir: Path) -> dict
     found: dict[str, Any] = {"times": times, "seconds": [], "wrong": 0, "left": 0}
     for number in range(times):
         search = Search.of(storage, data_dir, f"{ending.replace(' ', '-').lower()}-{number}")
-        search.live()
-        while not search.told and search.wait(0.05) is None:
+        search.start()
+        while not search.reported and search.wait(0.05) is None:
             pass
         search.wait(rng.uniform(0, 3))
         assert search.process is not None
@@ -87,7 +87,7 @@ def on_disk(storage: Path, data_dir: Path, trials: int = 100) -> dict[str, Any]:
     """The size (MB) of a search's folder: the peak of its checkpoints while it ran, and everything at the end."""
     search = Search.of(storage, data_dir, "large")
     search.arguments += ["--trials", str(trials), "--max-epochs", "2", "--train-subset", "200"]
-    search.live()
+    search.start()
     kept, files = 0.0, 0
     while search.wait(0.05) is None:
         now = list((search.folder.path / "checkpoints").glob("*.pt"))

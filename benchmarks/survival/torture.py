@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from benchmarks.survival.life import Search, Victim, left_behind, read_all_the_while
+from benchmarks.survival.search_process import Search, Victim, left_behind, read_all_the_while
 from tune import tracking
 from tune.results import RunFolder
 
@@ -20,7 +20,7 @@ PATIENCE_S = 300.0
 
 def left_alone(search: Search) -> RunFolder:
     """The same search, never killed."""
-    search.live()
+    search.start()
     if search.wait(PATIENCE_S) != 0:
         raise RuntimeError(f"the search that was left alone failed: {search.last_line}")
     return search.folder
@@ -49,7 +49,7 @@ def torture(victim: Victim, kills: int, whole: RunFolder, storage: Path, data_di
 def _live_and_die(search: Search, victim: Victim, kills: int, found: Found, rng: random.Random) -> None:
     """Kills and resumes a search until it ends by itself."""
     while True:
-        search.live()
+        search.start()
         while found["kills"] < kills and search.wait(_moment(rng)) is None:
             if victim == "worker" and search.running in search.died:
                 continue
@@ -93,7 +93,7 @@ def _compare(search: Search, whole: RunFolder, found: Found) -> None:
     found["differ"] += sum(a != b for a, b in zip_longest(trials(search.folder), trials(whole)))
     for name in ("rungs.json", "best.json"):
         found["differ"] += search.folder.read_json(name) != whole.read_json(name)
-    found["again"] += len(search.told) - len(set(search.told))
+    found["again"] += len(search.reported) - len(set(search.reported))
     runs = {path.name.split("-", 3)[3] for path in search.folder.path.glob("wandb/offline-run-*")}
     expected = {tracking.run_ids(search.folder)(row["trial_id"]) for row in trials(whole)}
     found["runs_lost"] += len(expected - runs)

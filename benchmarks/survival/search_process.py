@@ -62,7 +62,7 @@ class Search:
 
     folder: RunFolder
     arguments: list[str]
-    told: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     """Each reported epoch, such as `0003 5`, as often as it was trained."""
 
     running: str = ""
@@ -73,11 +73,11 @@ class Search:
 
     last_line: str = ""
     process: subprocess.Popen[str] | None = None
-    _ear: threading.Thread | None = None
+    _reader: threading.Thread | None = None
 
     @classmethod
     def of(cls, storage: Path, data_dir: Path, name: str) -> Search:
-        """A search on synthetic data, with W&B offline. `live` starts it."""
+        """A search on synthetic data, with W&B offline. `start` starts it."""
         storage.mkdir(parents=True, exist_ok=True)
         space = storage / "space.py"
         space.write_text(SPACE)
@@ -86,7 +86,7 @@ class Search:
         arguments += ["--cpus-per-trial", "1", "--wandb", "offline"]
         return cls(RunFolder(storage / name), [*arguments, "--storage", str(storage), "--name", name])
 
-    def live(self) -> None:
+    def start(self) -> None:
         """Starts or resumes it."""
         begun = (self.folder.path / "experiment.json").is_file()
         arguments = ["--resume", str(self.folder.path)] if begun else self.arguments
@@ -97,15 +97,15 @@ class Search:
             text=True,
             env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "SEARCH": str(self.folder.path)},
         )
-        self._ear = threading.Thread(target=self._listen, args=[self.process])
-        self._ear.start()
+        self._reader = threading.Thread(target=self._read, args=[self.process])
+        self._reader.start()
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         with process.stdout as said:
             for line in said:
                 if found := re.search(r"trial (\d+) epoch (\d+)/", line):
-                    self.told.append(f"{found[1]} {found[2]}")
+                    self.reported.append(f"{found[1]} {found[2]}")
                 if found := re.search(r"trial (\d+) \(\w+\) starts", line):
                     self.running = found[1]
                 if found := re.search(r"trial (\d+) failed and is tried once more", line):
@@ -115,10 +115,10 @@ class Search:
     def wait(self, seconds: float) -> int | None:
         """The exit code, or None if it is still running after `seconds`."""
         assert self.process is not None
-        assert self._ear is not None
+        assert self._reader is not None
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-            self._ear.join()
+            self._reader.join()
         return self.process.returncode
 
     def kill(self, victim: Victim) -> bool:
