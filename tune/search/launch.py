@@ -18,7 +18,6 @@ from tune.remote import Unreachable
 from tune.results import Row, RunFolder, now
 from tune.search import confirm, summary
 from tune.search.asha import Asha, AshaScheduler
-from tune.search.attempts import Attempts
 from tune.search.broadcast import broadcast
 from tune.search.checkpoint_store import FolderStore
 from tune.search.checkpoints import Checkpoints
@@ -34,6 +33,7 @@ from tune.search.machine_load import Load
 from tune.search.plain import view_for
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
+from tune.search.retrying_searcher import RetryingSearcher
 from tune.search.session import started_ray
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
 from tune.search.trial_tracking import tracked
@@ -167,7 +167,7 @@ def _train(
     folder: RunFolder,
     checkpoints: Checkpoints,
     *,
-    searcher: Attempts,
+    searcher: RetryingSearcher,
     scheduler: TrialScheduler,
     listeners: list[Listener],
     time_budget_s: float | None,
