@@ -29,8 +29,9 @@ from tune.search.experiment import Experiment
 from tune.search.history import History, nothing_to_do
 from tune.search.journal import Journal
 from tune.search.listener import Listener
+from tune.search.live import LiveView
 from tune.search.machine_load import Load
-from tune.search.plain import view_for
+from tune.search.plain import PlainView
 from tune.search.plan import Plan
 from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
 from tune.search.retrying_searcher import RetryingSearcher
@@ -117,7 +118,7 @@ def _search(
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
-    shown = view_for(console)(title, progress, console, settings.metric, history.trials, load=_load(plan))
+    shown = _view(console)(title, progress, console, settings.metric, history.trials, load=_load(plan))
     with shown:
         try:
             _train(
@@ -149,7 +150,7 @@ def _confirm(
     trials = len({row["trial_id"] for row, _ in planned})
     title = f"{settings.name}: the best {counted(trials, 'trial')} again, on {counted(settings.seeds, 'other seed')}"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
-    shown = view_for(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
+    shown = _view(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
     with shown:
         _train(
             plan,
@@ -160,6 +161,10 @@ def _confirm(
             listeners=[Watchdog(), confirm.RerunJournal(folder), checkpoints, shown, *also],
             time_budget_s=None,
         )
+
+
+def _view(console: Console) -> type[PlainView] | type[LiveView]:
+    return LiveView if console.is_terminal else PlainView
 
 
 def _train(
