@@ -15,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from tune.remote import Unreachable
-from tune.results import Row, RunFolder, now
+from tune.results import ENDED, Row, RunFolder, now
 from tune.search import confirm, summary
 from tune.search.asha import Asha, AshaScheduler
 from tune.search.broadcast import broadcast
@@ -33,12 +33,13 @@ from tune.search.live import LiveView
 from tune.search.machine_load import Load
 from tune.search.plain import PlainView
 from tune.search.plan import Plan
-from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
+from tune.search.proposals import ProposalSearcher, Proposer
 from tune.search.retrying_searcher import RetryingSearcher
 from tune.search.session import started_ray
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
 from tune.search.trial_tracking import tracked
 from tune.search.watchdog import Watchdog, interruptible
+from tune.settings import Settings
 from tune.wording import counted
 
 REMOTE_CHECKPOINT_EVERY_S = 60.0
@@ -53,10 +54,11 @@ def search(
     also: Sequence[Listener] = (),
     extra_options: str = "",
 ) -> None:
-    """Runs all trials that have not ended in `history`. The folder is consistent at any moment.
+    """Resumes the unfinished trials of `history`, runs new ones, then the reruns of --confirm.
 
-    KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; the results so far are in the
-    folder. `also`: more listeners, called after the journal. `extra_options`: to resume with, besides --resume.
+    The folder is consistent at any moment. KeyboardInterrupt if the user ended it, Unwritable or RayDied if something
+    else did; the results so far are in the folder. `also`: more listeners, called after the journal. `extra_options`:
+    to resume with, besides --resume.
     """
     settings = plan.settings
     # All files are written before Ray starts: that takes seconds, in which the user may interrupt.
@@ -66,7 +68,7 @@ def search(
         experiment.stop()
     experiment.write()  # last: a folder that has it can be resumed
     checkpoints = Checkpoints(folder)
-    checkpoints.keep_only([*map(trial_id_of, history.unfinished), *_reruns(confirm.todo(folder, settings))])
+    checkpoints.keep_only(_resumable(folder, settings))
     checkpoints.drop_ahead(history.known_epochs())
     try:
         resume_hint = summary.resume_hint(folder) + extra_options
@@ -81,7 +83,7 @@ def search(
                 _search(plan, history, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
                 with suppress(Unreachable):  # only a clean-up
-                    checkpoints.keep_only(_reruns(planned))
+                    checkpoints.keep_only(_resumable(folder, settings))
                 _confirm(plan, folder, planned, checkpoints, console, also)
         confirm.decide(folder, settings)
     finally:
@@ -89,8 +91,10 @@ def search(
         experiment.write(ended=now())
 
 
-def _reruns(planned: list[tuple[Row, int]]) -> list[str]:
-    return [confirm.rerun_id(row, seed) for row, seed in planned]
+def _resumable(folder: RunFolder, settings: Settings) -> list[str]:
+    """Ids of the trials and reruns that have not ended, so that their checkpoints are needed."""
+    trials = [row["trial_id"] for row in folder.read_rows("trials.parquet") if row["status"] not in ENDED]
+    return [*trials, *(confirm.rerun_id(row, seed) for row, seed in confirm.todo(folder, settings))]
 
 
 def _search(
