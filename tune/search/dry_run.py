@@ -57,7 +57,7 @@ def show(
 
     `finalizes`: whether a final training follows.
     """
-    calibration = sharing.kept(checked, space, machine)
+    calibration = sharing.cached(checked, space, machine)
     if calibration is not None:
         share = sharing.share_of(calibration, checked.share)
         settings = replace(checked.settings, gpus_per_trial=share.gpus, cpus_per_trial=share.cpus)
