@@ -215,4 +215,4 @@ def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
 
 
 def _left_out(unstable: set[str]) -> str:
-    return f"; {', '.join(sorted(unstable))} diverged on another seed and is excluded" if unstable else ""
+    return f"; excluded, having diverged on another seed: {', '.join(sorted(unstable))}" if unstable else ""
