@@ -145,7 +145,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         claim = results.claim(folder)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
-        so_far = history.nothing(prepared.settings)
+        so_far = history.empty(prepared.settings)
     else:
         folder = options.storage.folder(options.name)
         resume.check_agrees(before, prepared.settings)

@@ -10,7 +10,6 @@ from rich.console import Console
 from tune.search.asha import Asha
 from tune.search.eta import Progress
 from tune.search.live import LiveView
-from tune.search.plain import view_for
 from tune.search.view import View
 from tune.training.config import TrainConfig
 
@@ -64,9 +63,7 @@ def text_of(console: Console) -> str:
 
 
 def live(console: Console, title: str = TITLE, **more: Any) -> LiveView:
-    made = view_for(console)(title, more.pop("progress", progress()), console, **more)
-    assert isinstance(made, LiveView)
-    return made
+    return LiveView(title, more.pop("progress", progress()), console, **more)
 
 
 def frame(shown: LiveView) -> list[str]:

@@ -21,6 +21,7 @@ from tune import cli, run
 from tune.results import RunFolder
 from tune.search import calibrate, checks, packing, sharing
 from tune.search.calibrate import Calibration, Calibrator
+from tune.search.cluster import Cluster
 from tune.search.devices import Machine, Share
 from tune.search.packing import Measured, Packing
 from tune.training.side_by_side import CannotMeasure
@@ -40,20 +41,20 @@ def calibrator(machine: Machine = TWO_CORES, **changes: Any) -> Calibrator:
 
 def test_one_and_two_trials_are_measured_and_kept_for_the_same_question_alone() -> None:
     asked = calibrator()
-    assert asked.kept() is None
+    assert asked.cached() is None
     found = asked.measure()
-    asked.keep(found)
+    asked.cache(found)
     assert [(item.packing.trials, item.packing.cpus) for item in found.measured] == [(1, 2), (2, 1)]
     one, two = found.measured
     assert one.images_per_s > 0
     assert two.images_per_s > 0
     assert 100 < one.memory_mb < two.memory_mb < found.total_mb
-    assert calibrator().kept() == found
-    assert calibrator(epochs=4, trials=9).kept() == found  # neither changes the work
+    assert calibrator().cached() == found
+    assert calibrator(epochs=4, trials=9).cached() == found  # neither changes the work
     larger = {"lr": ray_tune.loguniform(1e-3, 0.3), "batch_size": ray_tune.choice([8, 64])}
-    assert calibrator(parameters=larger).kept() == found  # of 32 on a CPU
-    assert calibrator(dataclasses.replace(TWO_CORES, names=("another cpu",))).kept() is None
-    assert calibrator(dataclasses.replace(TWO_CORES, cpus=4)).kept() is None
+    assert calibrator(parameters=larger).cached() == found  # of 32 on a CPU
+    assert calibrator(dataclasses.replace(TWO_CORES, names=("another cpu",))).cached() is None
+    assert calibrator(dataclasses.replace(TWO_CORES, cpus=4)).cached() is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"of": 1, "measured": [], "total_mb": 1, "when": ""}'])
@@ -61,7 +62,7 @@ def test_a_damaged_file_is_no_measurement(content: str) -> None:
     asked = calibrator()
     asked.path.parent.mkdir(parents=True)
     asked.path.write_text(content)
-    assert asked.kept() is None
+    assert asked.cached() is None
 
 
 def test_what_is_measured_is_the_largest_that_the_space_holds() -> None:
@@ -124,6 +125,15 @@ def test_what_cannot_be_measured_is_told_and_a_trial_has_the_device_alone(monkey
 GPU = Machine(cpus=16, gpus=2, names=("a cpu", "a gpu", "a gpu"))
 
 
+def test_a_measurement_is_of_the_gpu_on_which_it_is_taken() -> None:
+    """On a cluster, of the node with most; on a machine, of the first."""
+    nodes = (Machine(4, 1, ("A",)), Machine(16, 4, ("B",) * 4))
+    cluster = Cluster(16, 5, ("Ray cluster of 2 nodes with 20 CPU cores", "A", *"BBBB"), nodes)
+    for machine, device in ((cluster, "B"), (Machine(8, 2, ("a cpu", "C", "D")), "C")):
+        assert Calibrator(make(), machine, on_gpu=True, cpus=1).of["device"] == device
+        assert Calibrator(make(), machine, on_gpu=False, cpus=1).of["device"] == machine.names[0]
+
+
 def test_on_a_gpu_the_share_is_one_nth(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = [(1, 100.0, 1500.0), (2, 190.0, 2900.0), (4, 340.0, 5700.0), (8, 335.0, 11_300.0)]
     measured = tuple(Measured(Packing(trials, 1), speed, memory) for trials, speed, memory in figures)
@@ -155,7 +165,7 @@ def test_a_disturbed_measurement_is_used_but_not_kept(monkeypatch: pytest.Monkey
         "2 at once, measured while other processes kept the cores busy; the next search measures again"
         in said.getvalue()
     )
-    assert calibrator().kept() is None
+    assert calibrator().cached() is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the kernel does not tell how long threads wait")

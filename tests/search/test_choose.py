@@ -29,7 +29,7 @@ def test_what_is_written_of_the_winner() -> None:
     assert choose([winner], "val_acc") == {
         "trial_id": "0001",
         "origin": "reference",
-        "chosen": "the highest val_acc after the last epoch, among 1 finished trials",
+        "chosen": "the highest val_acc after the last epoch, among 1 finished trial",
         "val_acc": 50.0,
         "val_robust_acc": None,
         "val_loss": 2.5,

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -65,6 +66,29 @@ def test_a_trial_runs_on_one_node() -> None:
     apart = joining.Cluster(8, 1, ("two nodes", "H100"), (Machine(8, 0, ()), Machine(2, 1, ("H100",))))
     with pytest.raises(ValueError, match=r"No node has 4 CPU cores and 0.5 of a GPU; a trial runs on a single node"):
         resolve(apart, 0.5, 4, space_gpus=0.5, space_cpus=4)
+
+
+SILENT = """
+import time
+from types import SimpleNamespace
+from ray._private import worker
+from tune.search import cluster
+cluster.ASK_EVERY_S = cluster.SILENCE_S = 0.1
+worker._global_node = SimpleNamespace(head=False, gcs_address="127.0.0.2:1")
+with cluster.head_watched("How to go on."):
+    time.sleep(60)
+"""
+
+
+def test_a_head_that_does_not_answer_leaves_the_terminal_with_its_cursor() -> None:
+    reader, terminal = os.openpty()
+    ended = subprocess.run([sys.executable, "-c", SILENT], stderr=terminal, timeout=50)
+    assert ended.returncode == cli.FAILED
+    said = os.read(reader, 1000).decode()
+    expected = "failed: the head of the Ray cluster, 127.0.0.2:1, has not answered for 0.1 s. How to go on.\r\n"
+    assert said == "\x1b[?25h" + expected
+    os.close(reader)
+    os.close(terminal)
 
 
 # What travels.

@@ -114,7 +114,7 @@ def test_asha_needs_more_than_one_epoch(tmp_path: Path) -> None:
 
 def test_a_share_of_a_gpu_is_told(tmp_path: Path) -> None:
     lines = told(tmp_path, gpus_per_trial=0.5)
-    device = "2 x a gpu (as the driver reports), 0.5 of one and 1 CPU cores per trial, 4 trials at once"
+    device = "2 x a gpu (as the driver reports), 0.5 of one and 1 CPU core per trial, 4 trials at once"
     assert f"Device: {device}" in lines
 
 

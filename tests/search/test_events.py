@@ -121,7 +121,7 @@ def trial(number: int, error_file: Path | None = None, **last: Any) -> Any:
 
 def test_of_a_diverged_trial_the_listeners_hear_no_accuracy_and_the_searchers_a_zero() -> None:
     ear = Ear()
-    events = Events([ear], None, None)
+    events = Events([ear], None, Reruns([], "val_acc"))
     sound = {"val_acc": 12.0, "val_robust_acc": None, "diverged": False}
     diverged = {"val_acc": 0.0, "val_robust_acc": 0.0, "diverged": True}
     for result in (sound, diverged):
@@ -171,7 +171,7 @@ def test_a_process_that_took_too_much_memory_is_followed_by_one_that_takes_less(
 
 def test_what_runs_at_the_end_was_interrupted() -> None:
     ear = Ear()
-    events = Events([ear], None, None)
+    events = Events([ear], None, Reruns([], "val_acc"))
     for number in (1, 0):
         events.on_trial_start(0, [], trial(number))
     events.on_trial_complete(0, [], trial(1, epoch=3))
@@ -182,7 +182,7 @@ def test_what_runs_at_the_end_was_interrupted() -> None:
 def test_a_full_disk_is_not_taken_for_the_failure_of_the_trial_that_is_told_of() -> None:
     ear = Ear()
     ear.full = True
-    events = Events([ear], None, None)
+    events = Events([ear], None, Reruns([], "val_acc"))
     events.on_trial_start(0, [], trial(0))
     events.on_trial_complete(0, [], trial(0, epoch=3))  # Ray catches what this raises, and calls the trial failed
     with pytest.raises(Unwritable, match="no space"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 
 import pytest
 
 from tests.search.test_asha import curves, replay
-from tune.search.expectation import MOST_TRIALS, REFERENCE, Expected, expect
+from tune.search.expectation import MAX_TRIALS, REFERENCE, Expected, _simulate, expect
 
 
 @pytest.mark.parametrize(("trials", "workers", "rounds"), [(4, 1, 4), (4, 2, 2), (5, 2, 3), (3, 8, 1)])
@@ -48,7 +49,13 @@ def test_it_is_near_what_a_replay_of_curves_costs() -> None:
     assert 0.65 <= share / statistics.mean(shares) <= 1.05
 
 
-def test_a_search_too_large_to_simulate_is_a_multiple_of_one_that_is_not() -> None:
-    one, ten = (expect(trials, 27, 4, asha=True) for trials in (MOST_TRIALS, 10 * MOST_TRIALS))
-    assert ten.epochs == pytest.approx(10 * one.epochs)
-    assert ten.span == pytest.approx(10 * one.span)
+@pytest.mark.parametrize(
+    ("trials", "horizon", "workers"), [(10 * MAX_TRIALS, 27, 4), (4 * MAX_TRIALS, 50, 256), (4 * MAX_TRIALS, 50, 512)]
+)
+def test_of_a_search_too_large_to_simulate_a_part_tells_as_much(trials: int, horizon: int, workers: int) -> None:
+    """Seen: up to 5 % less in both, of which the six full simulations are uncertain by some 2 %."""
+    draw = random.Random(1)
+    costs, spans = zip(*(_simulate(trials, horizon, workers, draw) for _ in range(6)), strict=True)
+    found = expect(trials, horizon, workers, asha=True)
+    assert found.epochs == pytest.approx(statistics.mean(costs), rel=0.08)
+    assert found.span == pytest.approx(statistics.mean(spans), rel=0.08)

@@ -7,19 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.search.a_view import TITLE, config, log, metrics, one_of_each, progress, terminal, text_of
-from tune.search.live import LiveView
-from tune.search.plain import PlainView, view_for
-
-
-def test_a_terminal_gets_the_picture_and_a_log_gets_lines() -> None:
-    assert type(view_for(terminal())(TITLE, progress(), terminal())) is LiveView
-    assert type(view_for(log())(TITLE, progress(), log())) is PlainView
+from tests.search.a_view import TITLE, config, log, metrics, one_of_each, progress, text_of
+from tune.search.plain import PlainView
 
 
 def test_a_log_tells_each_event_in_one_line() -> None:
     console = log()
-    with view_for(console)(TITLE, progress(), console) as shown:
+    with PlainView(TITLE, progress(), console) as shown:
         one_of_each(shown)
     lines = text_of(console).splitlines()
     assert all(re.match(r"\[\d+:\d\d:\d\d\] \S", line) for line in lines)
@@ -45,7 +39,7 @@ def test_a_log_tells_each_event_in_one_line() -> None:
 
 def test_how_far_the_search_is_stands_at_its_beginning_and_where_a_trial_ends() -> None:
     console = log()
-    with view_for(console)(TITLE, progress(), console) as shown:
+    with PlainView(TITLE, progress(), console) as shown:
         one_of_each(shown)
     far = [line.partition("; ")[2] for line in text_of(console).splitlines() if "; " in line]
     assert [re.sub(r"about \d+ epochs", "about N epochs", line.partition(", about 10 s")[0]) for line in far] == [
@@ -60,7 +54,7 @@ def test_how_far_the_search_is_stands_at_its_beginning_and_where_a_trial_ends() 
 
 def test_a_better_trial_is_marked_when_it_ends() -> None:
     console = log()
-    with view_for(console)(TITLE, progress(), console) as shown:
+    with PlainView(TITLE, progress(), console) as shown:
         for number, accuracy in enumerate((20.0, 30.0, 25.0, 40.0)):
             shown.trial_started(f"000{number}", "search", config())
             shown.epoch_ended(f"000{number}", metrics(50, accuracy))
@@ -77,7 +71,7 @@ def row(trial_id: str, status: str, epochs: int, val_acc: float | None) -> dict[
 def test_a_search_that_goes_on_knows_what_it_had() -> None:
     console = log()
     before = {"0000": row("0000", "finished", 50, 40.0), "0001": row("0001", "interrupted", 20, 10.0)}
-    with view_for(console)(TITLE, progress(), console, before=before) as shown:
+    with PlainView(TITLE, progress(), console, before=before) as shown:
         assert shown.ended() == 1
         shown.trial_started("0001", "search", config())
         assert shown.progress.trained == 70  # it goes on from its checkpoint, or says soon that it does not
@@ -91,7 +85,7 @@ def test_a_search_that_goes_on_knows_what_it_had() -> None:
 
 def test_a_second_attempt_is_told() -> None:
     console = log()
-    with view_for(console)(TITLE, progress(), console) as shown:
+    with PlainView(TITLE, progress(), console) as shown:
         shown.trial_started("0000", "reference", config())
         shown.trial_failed("0000", "its process died")
         shown.trial_started("0000", "reference", config())
@@ -100,7 +94,7 @@ def test_a_second_attempt_is_told() -> None:
 
 def test_a_log_has_no_control_codes_and_is_not_wrapped() -> None:
     console = log(width=20)
-    with view_for(console)("[bold]name[/red]", progress(), console) as shown:
+    with PlainView("[bold]name[/red]", progress(), console) as shown:
         one_of_each(shown)
         shown.tick()
     text = text_of(console)
@@ -113,14 +107,14 @@ def test_a_log_has_no_control_codes_and_is_not_wrapped() -> None:
     ("later", "shown"), [(0.0, "0:00:00"), (59.9, "0:00:59"), (61.0, "0:01:01"), (36610, "10:10:10")]
 )
 def test_the_clock_counts_hours_minutes_and_seconds(later: float, shown: str) -> None:
-    plain = view_for(log())(TITLE, progress(), log())
+    plain = PlainView(TITLE, progress(), log())
     plain._began -= later
     assert plain.elapsed() == shown
 
 
 def test_a_search_for_robustness_says_what_is_measured_at_a_rung() -> None:
     console = log()
-    with view_for(console)(TITLE, progress(), console, "val_robust_acc") as shown:
+    with PlainView(TITLE, progress(), console, "val_robust_acc") as shown:
         for number, (val_acc, robust) in enumerate([(60.0, 20.0), (50.0, 30.0)]):
             shown.trial_started(f"000{number}", "search", config())
             shown.epoch_ended(f"000{number}", metrics(49, 40.0))

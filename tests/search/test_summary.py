@@ -137,7 +137,8 @@ def test_the_next_command_fits_what_lies_in_final(tmp_path: Path) -> None:
 
 def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -> None:
     items = [
-        {"trial_id": f"000{n}", "mean": 14.25 - n, "seeds": 3, "wall_s": 12.0, "first": 15.0} for n in (5, 4, 3, 2)
+        {"trial_id": f"000{n}", "mean": 14.25 - n, "seeds": seeds, "wall_s": 12.0, "first": 15.0}
+        for n, seeds in ((5, 3), (4, 1), (3, 3), (2, 3))
     ]
     again = [{"trial_id": "0005", "status": "finished", "origin": "search", "epochs": 4, "seed": 1}] * 3
     RunFolder(tmp_path).write_table("confirm.parquet", again, confirm.RERUNS)
@@ -145,5 +146,6 @@ def test_reruns_are_shown_beside_what_the_trial_was_picked_for(tmp_path: Path) -
     assert "Best: trial 0005 (search), 9.25 % (95 % interval 8." in text
     assert "Cost: 16 epochs in 60 s, then 12 in reruns; " in text
     assert "trial 0005: 9.25 % over 3 other seeds, 15.00 % in the search, 12 s each" in text
+    assert "trial 0004: 10.25 % over 1 other seed, 15.00 % in" in text
     assert "trial 0002" not in text
     assert "and 1 more in confirm.parquet" in text

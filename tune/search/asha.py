@@ -2,9 +2,9 @@
 
 `Asha` makes the decisions and knows neither Ray nor training; `AshaScheduler` connects it to Ray Tune.
 
-Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, counts reports instead of epochs, and
-loses its rungs in a restart. Its defaults (grace 1, reduction 4) compare trials after one epoch, which says little
-about the last; docs/evidence.md compares rungs.
+Why not Ray's AsyncHyperBandScheduler: it never stops a trial whose metric is NaN, and loses its rungs in a restart. Its
+defaults (reports instead of epochs, grace 1, reduction 4) compare trials after one report, which says little about the
+last epoch; docs/evidence.md compares rungs.
 """
 
 from __future__ import annotations

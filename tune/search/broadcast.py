@@ -1,4 +1,4 @@
-"""Copies the images and pretrained weights to nodes that lack the files, once per node, through Ray.
+"""Gives the images and pretrained weights to the other nodes of a cluster, once per node, through Ray.
 
 They are in Ray's object store, the node's shared memory, which its trials map as they map the file elsewhere. So
 nothing on a node has to be written, locked or removed.

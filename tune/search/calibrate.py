@@ -18,8 +18,7 @@ from typing import Any
 from ray._private.utils import get_system_memory, get_used_memory  # a container's limit included
 
 import tune
-from tune import domains
-from tune.files import cache, written
+from tune import domains, files
 from tune.results import now
 from tune.search import packing
 from tune.search.devices import Machine
@@ -53,6 +52,7 @@ class Calibration:
     """Memory available to all trials together."""
 
     when: str
+    """UTC, ISO 8601."""
 
     @property
     def best(self) -> Packing:
@@ -89,19 +89,22 @@ class Calibrator:
         self.on_gpu = on_gpu
         self.config = largest(space)
         if on_gpu:
-            self.packings = packing.on_gpu(machine.node(True).cpus // machine.node(True).gpus, cpus)
+            node = machine.node(True)
+            self.packings = packing.on_gpu(node.cpus // node.gpus, cpus)
+            device = node.names[-node.gpus]
         else:
             self.packings = packing.on_cpu(machine.node(False).cpus)
+            device = machine.names[0]
             self.config = replace(self.config, batch_size=min(self.config.batch_size, CPU_BATCH))
         self.of = {
-            "device": machine.names[1 if on_gpu else 0],
+            "device": device,
             "packings": [asdict(item) for item in self.packings],
             "config": self.config.to_dict(),
             "torch": importlib.metadata.version("torch"),
             "version": tune.__version__,
         }
 
-    def kept(self) -> Calibration | None:
+    def cached(self) -> Calibration | None:
         """The cached measurement of an earlier search; None if there is none."""
         try:
             found = Calibration.from_dict(json.loads(self.path.read_text()))
@@ -135,18 +138,18 @@ class Calibrator:
                 measured.append(Measured(item, speed, max(memory) if self.on_gpu else sum(memory), waiting))
         return Calibration(self.of, tuple(measured), total_mb, now())
 
-    def keep(self, calibration: Calibration) -> None:
+    def cache(self, calibration: Calibration) -> None:
         """Caches it for later searches of this user on this machine."""
         with suppress(OSError):  # without the cache it is measured again next time
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with written(self.path) as file:
+            with files.written(self.path) as file:
                 file.write(json.dumps(calibration.to_dict(), indent=2).encode())
 
     @property
     def path(self) -> Path:
         """The cache file."""
         digest = hashlib.sha256(json.dumps(self.of, sort_keys=True).encode()).hexdigest()
-        return cache() / "packings" / f"{self.config.model}-{digest[:16]}.json"
+        return files.cache() / "packings" / f"{self.config.model}-{digest[:16]}.json"
 
 
 def largest(space: SearchSpace) -> TrainConfig:

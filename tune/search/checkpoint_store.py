@@ -40,7 +40,7 @@ class FolderStore:
             file.unlink(missing_ok=True)
 
     def keep_only(self, trial_ids: Iterable[str]) -> None:
-        """Removes all other checkpoints. Unwritable if the folder cannot be written."""
+        """Creates the folder if need be, and removes all other checkpoints. Unwritable if that fails."""
         wanted = {f"{trial_id}.pt" for trial_id in trial_ids}
         try:
             self.path.mkdir(exist_ok=True)

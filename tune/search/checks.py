@@ -18,6 +18,7 @@ from tune.space import SearchSpace
 from tune.training import sources
 from tune.training.config import MAX_SEED
 from tune.training.initial_weights import weights_path
+from tune.wording import counted
 
 RESNET50_IMAGES_PER_S = 3.0
 """Training images per second and CPU core at 224 px: a rough figure for cores with bf16; others are slower."""
@@ -106,7 +107,7 @@ def _warnings(settings: Settings, machine: Machine, images: int) -> list[str]:
     cores = machine.at_once(Share(settings.cpus_per_trial, 0)) * settings.cpus_per_trial
     hours = settings.trials * settings.max_epochs * images / (RESNET50_IMAGES_PER_S * cores) / 3600
     return [
-        f"ResNet-50 at 224 px on {cores} CPU cores: about {hours:,.1f} hours if no trial is stopped early "
+        f"ResNet-50 at 224 px on {counted(cores, 'CPU core')}: about {hours:,.1f} hours if no trial is stopped early "
         f"(estimated from {RESNET50_IMAGES_PER_S:g} images per second and core). "
         "A GPU, --train-subset or a smaller image_size shortens it."
     ]

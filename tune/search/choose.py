@@ -7,6 +7,7 @@ from typing import Any
 
 from tune.results import Row, config_of
 from tune.settings import METRICS
+from tune.wording import counted
 
 
 def rank(trial_id: str, status: str, epochs: int, value: float | None) -> tuple[bool, int, bool, float, str]:
@@ -30,7 +31,7 @@ def choose(rows: Iterable[Row], metric: str) -> dict[str, Any]:
         return {}
     best, finished = ranked(scored, metric)[0], sum(row["status"] == "finished" for row in scored)
     if finished:
-        how = f"the highest {metric} after the last epoch, among {finished} finished trials"
+        how = f"the highest {metric} after the last epoch, among {counted(finished, 'finished trial')}"
     else:
         how = f"no trial finished; the highest {metric} among those that were trained longest"
     return {

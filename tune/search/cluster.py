@@ -9,14 +9,13 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import os
 import platform
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,8 +30,9 @@ from ray._private.authentication.authentication_token_setup import (
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from tune.search.devices import Machine, Share
-from tune.search.watchdog import sigterm_kept
+from tune.search.watchdog import end_at_once, sigterm_kept
 from tune.training.side_by_side import CannotMeasure
+from tune.wording import counted
 
 TIMEOUT_S = 2.0
 """Timeout of each request to the cluster."""
@@ -83,9 +83,9 @@ class Cluster(Machine):
         return sum(node.at_once(share) for node in self.nodes)
 
 
-def look(asked: str) -> Cluster:
-    """The resources of the cluster at `asked`. ValueError if a search could not join it."""
-    where = _find(asked)
+def look(address: str) -> Cluster:
+    """The resources of the cluster at `address`. ValueError if a search could not join it."""
+    where = _find(address)
     if not answers(where):
         raise ValueError(f"--address: nothing answers at {where}; start a cluster there with `ray start --head`, "
                          "or give --address local (docs/cluster.md).")  # fmt: skip
@@ -115,7 +115,7 @@ def answers(where: str, timeout_s: float = TIMEOUT_S) -> bool:
 
 
 @contextmanager
-def joined(asked: str) -> Iterator[Any]:
+def joined(address: str) -> Iterator[Any]:
     """Joins the cluster and yields Ray's context. Leaving at the end also ends the search's trials there.
 
     The project's code is sent to the nodes as the trials' working directory. Otherwise Ray would make trials look first
@@ -127,7 +127,7 @@ def joined(asked: str) -> Iterator[Any]:
             shutil.copytree(source, Path(code) / name, ignore=shutil.ignore_patterns("__pycache__"))
         with sigterm_kept():
             context = ray.init(
-                address=_find(asked),
+                address=_find(address),
                 runtime_env={"working_dir": code},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -157,14 +157,12 @@ def head_watched(resume_hint: str) -> Iterator[None]:
     def watch() -> None:
         heard = time.monotonic()
         while not over.wait(ASK_EVERY_S):
-            asked = time.monotonic()
+            began = time.monotonic()
             if answers(node.gcs_address):
                 heard = time.monotonic()
-            elif asked - heard > SILENCE_S:
-                died = f"failed: The head of the Ray cluster, {node.gcs_address}, has not answered for {SILENCE_S:g} s."
-                with suppress(OSError):
-                    os.write(2, f"{died} {resume_hint}\n".encode())
-                os._exit(1)  # the result folder is consistent at any moment
+            elif began - heard > SILENCE_S:
+                died = f"failed: the head of the Ray cluster, {node.gcs_address}, has not answered for {SILENCE_S:g} s."
+                end_at_once(1, f"{died} {resume_hint}")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -175,12 +173,12 @@ def head_watched(resume_hint: str) -> Iterator[None]:
         watcher.join()
 
 
-def _find(asked: str) -> str:
+def _find(address: str) -> str:
     """HOST:PORT of the cluster."""
     try:
-        if asked == "auto":
+        if address == "auto":
             maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-        where = str(services.canonicalize_bootstrap_address(asked))
+        where = str(services.canonicalize_bootstrap_address(address))
         ensure_token_if_auth_enabled(create_token_if_missing=False)
     except ConnectionError:
         raise ValueError(
@@ -188,9 +186,9 @@ def _find(asked: str) -> str:
         ) from None
     except (RayError, RuntimeError, ValueError, OSError) as error:  # no token, or an unknown host name
         why = str(error).splitlines()[0].partition(". ")[0]
-        raise ValueError(f"--address {asked}: {why.removesuffix('.')}.") from error
+        raise ValueError(f"--address {address}: {why.removesuffix('.')}.") from error
     if "://" in where:  # from RAY_ADDRESS
-        raise ValueError(f"--address {asked}: RAY_ADDRESS is {where}, which is for Ray's client; give HOST:PORT.")
+        raise ValueError(f"--address {address}: RAY_ADDRESS is {where}, which is for Ray's client; give HOST:PORT.")
     return where
 
 
@@ -204,13 +202,13 @@ def _ask(where: str) -> tuple[list[Any], dict[str, str]]:
 
     with init_grpc_channel(where) as channel:
         try:
-            asked = gcs_service_pb2.GetAllNodeInfoRequest(state_filter=gcs_pb2.GcsNodeInfo.ALIVE)
-            told = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).GetAllNodeInfo(asked, timeout=TIMEOUT_S)
+            request = gcs_service_pb2.GetAllNodeInfoRequest(state_filter=gcs_pb2.GcsNodeInfo.ALIVE)
+            nodes = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).GetAllNodeInfo(request, timeout=TIMEOUT_S)
             key = gcs_service_pb2.InternalKVGetRequest(
                 key=usage_constants.CLUSTER_METADATA_KEY, namespace=ray_constants.KV_NAMESPACE_CLUSTER
             )
-            kept = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel).InternalKVGet(key, timeout=TIMEOUT_S)
-            about = json.loads(kept.value)
+            metadata = gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel).InternalKVGet(key, timeout=TIMEOUT_S)
+            about = json.loads(metadata.value)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:
                 raise ValueError(
@@ -220,7 +218,7 @@ def _ask(where: str) -> tuple[list[Any], dict[str, str]]:
             raise ValueError(f"--address: what listens at {where} is not a Ray cluster, or does not answer.") from error
         except ValueError as error:
             raise ValueError(f"--address: what listens at {where} does not answer as a Ray cluster.") from error
-    return list(told.node_info_list), {"Ray": about["ray_version"], "Python": about["python_version"]}
+    return list(nodes.node_info_list), {"Ray": about["ray_version"], "Python": about["python_version"]}
 
 
 def _described(nodes: list[Any], where: str) -> Cluster:
@@ -231,6 +229,6 @@ def _described(nodes: list[Any], where: str) -> Cluster:
         kinds = [name.partition(":")[2] for name in has if name.startswith("accelerator_type:")]
         machines.append(Machine(int(has.get("CPU", 0)), gpus, tuple((kinds or ["GPU"])[:1] * gpus)))
     cpus = sum(machine.cpus for machine in machines)
-    title = f"Ray cluster of {len(nodes)} node{'s' if len(nodes) != 1 else ''} with {cpus} CPU cores"
+    title = f"Ray cluster of {counted(len(nodes), 'node')} with {counted(cpus, 'CPU core')}"
     names = sorted(name for machine in machines for name in machine.names)
     return Cluster(max(machine.cpus for machine in machines), len(names), (title, *names), tuple(machines), where)

@@ -18,11 +18,11 @@ import pyarrow as pa
 from scipy import stats
 
 from tune.results import ENDED, TRIALS, Origin, Row, RunFolder, Status, config_of
-from tune.search.attempts import Attempts, TrialSpec
 from tune.search.choose import choose as search_choice
 from tune.search.choose import ranked
 from tune.search.journal import add_note
 from tune.search.listener import Listener
+from tune.search.retrying_searcher import RetryingSearcher, TrialSpec
 from tune.settings import METRICS, Settings
 from tune.training.config import TrainConfig
 
@@ -81,7 +81,7 @@ def rerun_id(row: Row, seed: int) -> str:
     return f"{row['trial_id']}-seed{seed}"
 
 
-class Reruns(Attempts):
+class Reruns(RetryingSearcher):
     """Hands the planned reruns to Ray Tune."""
 
     def __init__(self, planned: Sequence[tuple[Row, int]], metric: str) -> None:
@@ -215,4 +215,4 @@ def _how(best: str, leader: str, tied: Sequence[str], count: int) -> str:
 
 
 def _left_out(unstable: set[str]) -> str:
-    return f"; {', '.join(sorted(unstable))} diverged on another seed and is excluded" if unstable else ""
+    return f"; excluded, having diverged on another seed: {', '.join(sorted(unstable))}" if unstable else ""

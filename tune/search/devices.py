@@ -11,6 +11,7 @@ from ray._private.utils import get_num_cpus  # as Ray counts them, within a cont
 
 from tune import cpu
 from tune.search import nvml
+from tune.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ class Machine:
     cpus: int
     gpus: int
     names: tuple[str, ...]
+    """The CPU (a node of a cluster omits it; a cluster describes itself), then one name per GPU."""
 
     def node(self, on_gpu: bool) -> Machine:
         """The machine itself. Of a cluster, the node with most GPUs, or for CPU trials the one with fewest cores."""
@@ -90,6 +92,6 @@ def resolve(
         raise ValueError(f"A trial needs {share.cpus} CPU cores, but there are {machine.cpus}; lower --cpus-per-trial.")
     if not machine.at_once(share):  # a cluster, whose nodes differ
         raise ValueError(
-            f"No node has {share.cpus} CPU cores and {share.gpus:g} of a GPU; a trial runs on a single node."
+            f"No node has {counted(share.cpus, 'CPU core')} and {share.gpus:g} of a GPU; a trial runs on a single node."
         )
     return share, settled

@@ -57,7 +57,7 @@ def show(
 
     `finalizes`: whether a final training follows.
     """
-    calibration = sharing.kept(checked, space, machine)
+    calibration = sharing.cached(checked, space, machine)
     if calibration is not None:
         share = sharing.share_of(calibration, checked.share)
         settings = replace(checked.settings, gpus_per_trial=share.gpus, cpus_per_trial=share.cpus)
@@ -130,7 +130,8 @@ def _point(space: SearchSpace, values: Mapping[str, Any]) -> str:
 def _device(settings: Settings, machine: Machine) -> str:
     if settings.gpus_per_trial:
         gpus = f"{machine.gpus} x {machine.names[1]} (as the driver reports)"
-        return f"{gpus}, {settings.gpus_per_trial:g} of one and {settings.cpus_per_trial} CPU cores per trial"
+        cores = counted(settings.cpus_per_trial, "CPU core")
+        return f"{gpus}, {settings.gpus_per_trial:g} of one and {cores} per trial"
     return f"{machine.names[0]}, {settings.cpus_per_trial} of {machine.cpus} cores per trial"
 
 

@@ -29,7 +29,7 @@ def searched(
         with mirrored(folder, console) as mirror:
             why = history.nothing_to_do(so_far, prepared.settings)
             if why and not confirm.todo(folder, prepared.settings):
-                console.print(why)
+                wording.printer(console)(why)
                 confirm.decide(folder, prepared.settings)  # if it died after the last rerun and before the choice
             else:
                 search(prepared, folder, so_far, console, mirror, extra_options)
@@ -39,8 +39,9 @@ def searched(
         wording.printer(console)(f"Interrupted. {how_to_go_on}")
         raise
     except SystemExit as error:  # raised by rich when the output pipe is closed
-        raise cli.WorkFailed(f"The output was closed. {summary.resume_hint(folder)}{extra_options}") from error
+        raise cli.WorkFailed(f"the output was closed. {summary.resume_hint(folder)}{extra_options}") from error
     except (RayDied, Unwritable) as error:
+        claim.release()  # likewise
         how_to_go_on = _shown_or_removed(folder, prepared.settings, console, extra_options)
         raise cli.WorkFailed(f"{error}. {how_to_go_on}") from error
     finally:

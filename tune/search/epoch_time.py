@@ -39,8 +39,8 @@ def find(storage: Storage, settings: Settings, machine: Machine) -> Speed | None
             run = Settings.from_dict(about.get("settings"))
         except ValueError:
             continue
-        share = (run.model, run.gpus_per_trial, run.cpus_per_trial)
-        if share == (settings.model, settings.gpus_per_trial, settings.cpus_per_trial) and (
+        kind = (run.model, run.gpus_per_trial, run.cpus_per_trial)
+        if kind == (settings.model, settings.gpus_per_trial, settings.cpus_per_trial) and (
             _used(about.get("devices"), run) == _used(machine.names, settings)
         ):
             found.append((str(about.get("started")), folder, run))

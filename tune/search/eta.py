@@ -49,7 +49,7 @@ class Progress:
         self._rungs = sorted(rungs)
         self._workers = max(1, min(workers, trials))
         self.expected = expect(trials, horizon, workers, asha=bool(self._rungs)).epochs
-        self._prior = self._share_behind((self.expected - horizon) / max(1, trials - 1))
+        self._prior = self._survival_costing((self.expected - horizon) / max(1, trials - 1))
         self._clock = clock
         self._budget_ends = None if budget_s is None else clock() + budget_s
         self._began: float | None = None
@@ -67,11 +67,11 @@ class Progress:
     def update(self, trials: Sequence[TrialProgress]) -> None:
         """Updates the estimate from all trials that have started."""
         self.trained = sum(trial.epoch for trial in trials)
-        share = self._share(trials)
-        running = [self.horizon - t.epoch if t.exempt else self._rest(t.epoch, share) for t in trials if t.goes_on]
-        waiting = max(0, self.trials - len(trials)) * self._rest(0, share)
+        survival = self._survival(trials)
+        running = [self.horizon - t.epoch if t.exempt else self._rest(t.epoch, survival) for t in trials if t.goes_on]
+        waiting = max(0, self.trials - len(trials)) * self._rest(0, survival)
         if not trials:  # the first is the reference
-            waiting += self.horizon - self._rest(0, share)
+            waiting += self.horizon - self._rest(0, survival)
         rest = sum(running) + waiting
         self.expected = self.trained + rest
         self.fraction = max(self.fraction, self.trained / self.expected if self.expected else 1.0)
@@ -101,15 +101,15 @@ class Progress:
         ]
         return ", ".join(filter(None, parts))
 
-    def _rest(self, epoch: int, share: float) -> float:
+    def _rest(self, epoch: int, survival: float) -> float:
         """Epochs that a trial past the rung at `epoch` is still expected to train."""
         rest, chance = 0.0, 1.0
         for level in (*(rung for rung in self._rungs if rung > epoch), self.horizon):
             rest += chance * (level - epoch)
-            chance, epoch = chance * share, level
+            chance, epoch = chance * survival, level
         return rest
 
-    def _share_behind(self, epochs: float) -> float:
+    def _survival_costing(self, epochs: float) -> float:
         """The survival rate at which a trial costs `epochs`, by bisection: the cost grows with it."""
         low, high = 0.0, 1.0
         for _ in range(30):
@@ -117,7 +117,8 @@ class Progress:
             low, high = (middle, high) if self._rest(0, middle) < epochs else (low, middle)
         return (low + high) / 2
 
-    def _share(self, trials: Sequence[TrialProgress]) -> float:
+    def _survival(self, trials: Sequence[TrialProgress]) -> float:
+        """The survival rate of a rung: the prior, corrected by the decisions so far."""
         subject = [trial for trial in trials if not trial.exempt]
         passed = sum(rung < t.epoch or (t.goes_on and rung == t.epoch) for t in subject for rung in self._rungs)
         stopped = sum(not t.goes_on and t.epoch < self.horizon for t in subject)

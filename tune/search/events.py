@@ -12,26 +12,38 @@ from ray.tune.experiment import Trial
 
 from tune.results import Status
 from tune.search.asha import Asha
-from tune.search.attempts import Attempts, train_config
 from tune.search.listener import Listener
+from tune.search.retrying_searcher import RetryingSearcher, train_config
 from tune.settings import METRICS
+
+MEMORY, NODE = "NODE_OUT_OF_MEMORY", "NODE_DIED"
+
+DEATHS = {
+    "SYSTEM_ERROR": "its process died (killed, crashed, or out of memory)",
+    MEMORY: "its process was killed because the machine ran low on memory",
+    NODE: "its node died or could not be reached",
+}
+"""Ray's names for the death of a process, and their meaning."""
+
+NODE_LOST = re.compile(r"its node has died|the actor's node was|The actor is temporarily unavailable")
+"""Ray's messages about an actor on a lost node; the last one appears before Ray is sure of the loss."""
 
 
 class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
     """Ray's callback object."""
 
-    def __init__(self, listeners: list[Listener], asha: Asha | None, attempts: Attempts | None) -> None:
-        """`attempts` knows whether a failed trial is tried again, as Ray notifies searchers before callbacks."""
+    def __init__(self, listeners: list[Listener], asha: Asha | None, searcher: RetryingSearcher) -> None:
+        """`searcher` knows whether a failed trial is tried again, as Ray notifies searchers before callbacks."""
         self.listeners = listeners
         self.asha = asha
-        self.attempts = attempts
+        self.searcher = searcher
         self._running: set[str] = set()
         self._unwritten: OSError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles callbacks to restore experiments. A search resumes from the result folder instead, and a terminal
         # cannot be pickled.
-        return {"listeners": [], "asha": None, "attempts": None}
+        return {"listeners": [], "asha": None, "searcher": None}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if self._unwritten is not None:
@@ -58,7 +70,7 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         if trial_id not in self._running:  # its actor did not even start
             self.on_trial_start(iteration, trials, trial)
         why = {"for_memory": error == DEATHS[MEMORY], "node_lost": error == DEATHS[NODE]}
-        if self.attempts is not None and self.attempts.note_failure(trial_id, **why):
+        if self.searcher.note_failure(trial_id, **why):
             self._running.discard(trial_id)
             self._tell(lambda listener: listener.trial_failed(trial_id, error))
         else:
@@ -89,19 +101,6 @@ class Events(Callback):  # type: ignore[misc]  # Ray ships no types for it
         if self.asha is not None and trial.config["trial_id"] in self.asha.stopped:
             return "stopped"
         return "interrupted"  # by the time budget or the user
-
-
-MEMORY, NODE = "NODE_OUT_OF_MEMORY", "NODE_DIED"
-
-DEATHS = {
-    "SYSTEM_ERROR": "its process died (killed, crashed, or out of memory)",
-    MEMORY: "its process was killed because the machine ran low on memory",
-    NODE: "its node died or could not be reached",
-}
-"""Ray's names for the death of a process, and their meaning."""
-
-NODE_LOST = re.compile(r"its node has died|the actor's node was|The actor is temporarily unavailable")
-"""Ray's messages about an actor on a lost node; the last one appears before Ray is sure of the loss."""
 
 
 def error_line(trial: Trial) -> str:

@@ -16,8 +16,8 @@ NOISE = 0.5
 REFERENCE = 1.0
 """How much better the reference, which runs first, is than the mean of the others; in the same unit."""
 
-MOST_ORDERS, MOST_TRIALS, MOST_IN_ALL = 200, 256, 10_000
-"""Limit the simulation to a tenth of a second. A larger search counts as a multiple of MOST_TRIALS."""
+MAX_SEARCHES, MAX_TRIALS, MAX_TRIALS_IN_ALL = 200, 256, 10_000
+"""Limit the simulation to a tenth of a second. Of a search with more than MAX_TRIALS, a part is simulated."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,18 @@ def expect(trials: int, horizon: int, workers: int, *, asha: bool) -> Expected:
     if not asha:
         whole = float(trials * horizon)
         return Expected(whole, whole, whole, float(math.ceil(trials / workers) * horizon))
-    simulated = min(trials, MOST_TRIALS)
-    draw = random.Random(0)
-    orders = min(MOST_ORDERS, max(10, MOST_IN_ALL // simulated))
-    costs, spans = zip(*(_simulate(simulated, horizon, workers, draw) for _ in range(orders)), strict=True)
+    simulated = min(trials, MAX_TRIALS)
     times = trials / simulated
+    few = max(1, round(workers / times))  # as many as these trials would have: start and tail take as long as in full
+    draw = random.Random(0)
+    searches = min(MAX_SEARCHES, max(10, MAX_TRIALS_IN_ALL // simulated))
+    costs, spans = zip(*(_simulate(simulated, horizon, few, draw) for _ in range(searches)), strict=True)
     in_order = sorted(costs)
     return Expected(
         epochs=times * statistics.mean(costs),
-        low=times * in_order[orders // 10],
-        high=times * in_order[-1 - orders // 10],
-        span=times * statistics.mean(spans),
+        low=times * in_order[searches // 10],
+        high=times * in_order[-1 - searches // 10],
+        span=times * few / workers * statistics.mean(spans),
     )
 
 

@@ -51,7 +51,7 @@ class History:
         return sum(row["status"] in ENDED for row in self.trials.values())
 
     def known_epochs(self) -> dict[str, int]:
-        """Up to which epoch each resuming trial is recorded, at all rungs on the way, too."""
+        """For each trial that will resume, the last epoch up to which its row and every rung have it."""
         return {
             trial_id: min([row["epochs"], *(rung - 1 for rung in self._missed(trial_id, row["epochs"]))])
             for trial_id, row in self.trials.items()
@@ -63,7 +63,7 @@ class History:
         return [epoch for epoch, rung in rungs.items() if epoch <= epochs and trial_id not in rung]
 
 
-def nothing(settings: Settings) -> History:
+def empty(settings: Settings) -> History:
     """The history of a new search."""
     return History(asha=Asha(settings.max_epochs) if settings.scheduler == "asha" else None)
 

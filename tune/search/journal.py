@@ -49,7 +49,7 @@ class Journal(Listener):
         # Drops epochs that are trained again after a crash; epochs.parquet may have them, and trials.parquet not yet.
         self.epochs = [old for old in self.epochs if old["trial_id"] != trial_id or old["epoch"] < epoch]
         self.epochs.append({**known, "trial_id": trial_id})
-        row |= {name: known.get(name, metrics.get(name)) for name in _LAST}
+        row |= {name: metrics.get(name) for name in _LAST}
         row |= {"epochs": epoch, "wall_s": metrics["trained_s"]}
         if metrics["micro_batches"] > 1:
             add_note(row, f"out of memory: each batch split into {metrics['micro_batches']}")

@@ -15,10 +15,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from tune.remote import Unreachable
-from tune.results import Row, RunFolder, now
+from tune.results import ENDED, Row, RunFolder, now
 from tune.search import confirm, summary
 from tune.search.asha import Asha, AshaScheduler
-from tune.search.attempts import Attempts
 from tune.search.broadcast import broadcast
 from tune.search.checkpoint_store import FolderStore
 from tune.search.checkpoints import Checkpoints
@@ -30,14 +29,17 @@ from tune.search.experiment import Experiment
 from tune.search.history import History, nothing_to_do
 from tune.search.journal import Journal
 from tune.search.listener import Listener
+from tune.search.live import LiveView
 from tune.search.machine_load import Load
-from tune.search.plain import view_for
+from tune.search.plain import PlainView
 from tune.search.plan import Plan
-from tune.search.proposals import ProposalSearcher, Proposer, trial_id_of
+from tune.search.proposals import ProposalSearcher, Proposer
+from tune.search.retrying_searcher import RetryingSearcher
 from tune.search.session import started_ray
 from tune.search.trial import CHECKPOINT_EVERY_S, Task, Trial
 from tune.search.trial_tracking import tracked
 from tune.search.watchdog import Watchdog, interruptible
+from tune.settings import Settings
 from tune.wording import counted
 
 REMOTE_CHECKPOINT_EVERY_S = 60.0
@@ -52,10 +54,11 @@ def search(
     also: Sequence[Listener] = (),
     extra_options: str = "",
 ) -> None:
-    """Runs all trials that have not ended in `history`. The folder is consistent at any moment.
+    """Resumes the unfinished trials of `history`, runs new ones, then the reruns of --confirm.
 
-    KeyboardInterrupt if the user ended it, Unwritable or RayDied if something else did; the results so far are in the
-    folder. `also`: more listeners, called after the journal. `extra_options`: to resume with, besides --resume.
+    The folder is consistent at any moment. KeyboardInterrupt if the user ended it, Unwritable or RayDied if something
+    else did; the results so far are in the folder. `also`: more listeners, called after the journal. `extra_options`:
+    to resume with, besides --resume.
     """
     settings = plan.settings
     # All files are written before Ray starts: that takes seconds, in which the user may interrupt.
@@ -65,7 +68,7 @@ def search(
         experiment.stop()
     experiment.write()  # last: a folder that has it can be resumed
     checkpoints = Checkpoints(folder)
-    checkpoints.keep_only([*map(trial_id_of, history.unfinished), *_reruns(confirm.todo(folder, settings))])
+    checkpoints.keep_only(_resumable(folder, settings))
     checkpoints.drop_ahead(history.known_epochs())
     try:
         resume_hint = summary.resume_hint(folder) + extra_options
@@ -80,7 +83,7 @@ def search(
                 _search(plan, history, journal, checkpoints, experiment, console, also)
             if planned := confirm.todo(folder, settings):
                 with suppress(Unreachable):  # only a clean-up
-                    checkpoints.keep_only(_reruns(planned))
+                    checkpoints.keep_only(_resumable(folder, settings))
                 _confirm(plan, folder, planned, checkpoints, console, also)
         confirm.decide(folder, settings)
     finally:
@@ -88,8 +91,10 @@ def search(
         experiment.write(ended=now())
 
 
-def _reruns(planned: list[tuple[Row, int]]) -> list[str]:
-    return [confirm.rerun_id(row, seed) for row, seed in planned]
+def _resumable(folder: RunFolder, settings: Settings) -> list[str]:
+    """Ids of the trials and reruns that have not ended, so that their checkpoints are needed."""
+    trials = [row["trial_id"] for row in folder.read_rows("trials.parquet") if row["status"] not in ENDED]
+    return [*trials, *(confirm.rerun_id(row, seed) for row, seed in confirm.todo(folder, settings))]
 
 
 def _search(
@@ -117,7 +122,7 @@ def _search(
     budget_s = experiment.left(settings.time_budget_s)
     rungs = () if asha is None else asha.rungs
     progress = Progress(settings.trials, settings.max_epochs, _at_once(plan.share), rungs, budget_s)
-    shown = view_for(console)(title, progress, console, settings.metric, history.trials, load=_load(plan))
+    shown = _view(console)(title, progress, console, settings.metric, history.trials, load=_load(plan))
     with shown:
         try:
             _train(
@@ -149,7 +154,7 @@ def _confirm(
     trials = len({row["trial_id"] for row, _ in planned})
     title = f"{settings.name}: the best {counted(trials, 'trial')} again, on {counted(settings.seeds, 'other seed')}"
     progress = Progress(len(planned), settings.max_epochs, _at_once(plan.share))
-    shown = view_for(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
+    shown = _view(console)(title, progress, console, settings.metric, ranks=False, load=_load(plan))
     with shown:
         _train(
             plan,
@@ -162,12 +167,16 @@ def _confirm(
         )
 
 
+def _view(console: Console) -> type[PlainView] | type[LiveView]:
+    return LiveView if console.is_terminal else PlainView
+
+
 def _train(
     plan: Plan,
     folder: RunFolder,
     checkpoints: Checkpoints,
     *,
-    searcher: Attempts,
+    searcher: RetryingSearcher,
     scheduler: TrialScheduler,
     listeners: list[Listener],
     time_budget_s: float | None,

@@ -15,7 +15,7 @@ class Listener:
         """It starts, or resumes after an interruption or failure."""
 
     def epoch_ended(self, trial_id: str, metrics: dict[str, Any]) -> None:
-        """`metrics` as made by `trial.metrics`; the accuracies are None if the trial has diverged."""
+        """`metrics` as returned by `Trial.step`, but with accuracies of None if the trial has diverged."""
 
     def trial_failed(self, trial_id: str, error: str) -> None:
         """It failed and is tried once more: `trial_started` follows."""

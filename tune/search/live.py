@@ -96,13 +96,7 @@ class LiveView(View):
         super().trial_ended(trial_id, status, error)
         self._slots[self._slots.index(trial_id)] = None
         if status == "failed":
-            self._print(f"trial {trial_id} failed: {error}")
-
-    def trial_failed(self, trial_id: str, error: str) -> None:
-        self._print(f"trial {trial_id} failed and is tried once more: {error}")
-
-    def _print(self, text: str) -> None:
-        self.console.print(f"[{self.elapsed()}] {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+            self._print(f"trial {trial_id} failed: {error}", style="red")
 
     def _picture(self) -> RenderableType:
         width = self.console.width

@@ -10,7 +10,9 @@ from ray._private.thirdparty import pynvml  # Ray counts the GPUs with it, too
 
 
 def visible() -> list[Any]:
-    """NVML handles of the GPUs that CUDA shows, in its order; [] if there is no driver.
+    """NVML handles of the GPUs that CUDA shows; [] if there is no driver.
+
+    They are in the driver's order, which is CUDA's if all are of one kind or CUDA_DEVICE_ORDER is PCI_BUS_ID.
 
     CUDA_VISIBLE_DEVICES names a GPU by number or by the start of its id, and CUDA ignores all after a wrong name, such
     as -1 (CUDA C++ Programming Guide, "CUDA Environment Variables").

@@ -12,8 +12,6 @@ MIN_GAIN = 1.03
 """Running more trials at once must raise the throughput at least by this factor. Otherwise fewer are better: each ends
 sooner, and later proposals can learn from it."""
 
-MOST_ON_A_GPU = 8
-
 
 @dataclass(frozen=True)
 class Packing:
@@ -43,7 +41,7 @@ class Measured:
 
 def on_gpu(cores: int, cpus: int) -> list[Packing]:
     """What to measure on a GPU with `cores` CPU cores if a trial takes `cpus` of them: 1, 2, 4 and 8 trials."""
-    return [Packing(1 << i, cpus) for i in range(MOST_ON_A_GPU.bit_length()) if i == 0 or (cpus << i) <= cores]
+    return [Packing(trials, cpus) for trials in (1, 2, 4, 8) if trials == 1 or trials * cpus <= cores]
 
 
 def on_cpu(cores: int) -> list[Packing]:

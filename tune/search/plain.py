@@ -1,14 +1,11 @@
-"""What a search prints while it runs: a live view in a terminal, one line per event anywhere else."""
+"""What a search prints where there is no terminal: one line per event."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-from rich.console import Console
-
 from tune import wording
 from tune.results import Origin, Status
-from tune.search.live import LiveView
 from tune.search.view import View, percent
 from tune.training.config import TrainConfig
 
@@ -47,11 +44,8 @@ class PlainView(View):
         self._best = best
         self._print(", ".join(parts) + (f": {error}" if error else f"; {self._progress()}"))
 
-    def trial_failed(self, trial_id: str, error: str) -> None:
-        self._print(f"trial {trial_id} failed and is tried once more: {error}")
-
     def _accuracy(self, val_acc: float | None, val_robust_acc: float | None) -> str:
-        """Empty if the trial has diverged."""
+        """Empty if there is no accuracy: the trial has diverged, or failed in its first epoch."""
         if val_acc is None:
             return ""
         robust = self.metric == "val_robust_acc" and val_robust_acc is not None
@@ -59,11 +53,3 @@ class PlainView(View):
 
     def _progress(self) -> str:
         return self.progress.in_words(self.ended())
-
-    def _print(self, text: str) -> None:
-        self.console.print(f"[{self.elapsed()}] {text}", markup=False, highlight=False, soft_wrap=True)
-
-
-def view_for(console: Console) -> type[PlainView] | type[LiveView]:
-    """The kind of view that suits a console."""
-    return LiveView if console.is_terminal else PlainView

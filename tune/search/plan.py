@@ -26,6 +26,8 @@ class Plan:
     settings: Settings
     space: SearchSpace
     arrow: Path
+    """The Arrow file of the training images."""
+
     data_fingerprint: str
     weights_sha256: str | None
     """Of the pretrained weights; None if models start from random weights."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tune.results import Origin
-from tune.search.attempts import Attempts, TrialSpec
+from tune.search.retrying_searcher import RetryingSearcher, TrialSpec
 from tune.settings import Method
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
@@ -23,7 +23,7 @@ from tune.training.config import TrainConfig
 RANDOM_STARTS = 8
 """Random points before TPE begins. Ray's default of 20 would make most searches purely random."""
 
-ATTEMPTS = 50
+MAX_DRAWS = 50
 """After so many draws that repeat earlier configurations, the space counts as used up."""
 
 SAMPLERS: dict[Method, tuple[str, str]] = {
@@ -91,7 +91,7 @@ class Proposer:
         """Draws discarded because they repeated an earlier configuration."""
 
         self.used_up = False
-        """Whether ATTEMPTS draws in a row found nothing new."""
+        """Whether MAX_DRAWS draws in a row found nothing new."""
 
         self._sampler = sampler_class(method)(space.parameters)
 
@@ -104,9 +104,9 @@ class Proposer:
         taken |= {item.config for item in self.head_start.known}
         known = self._with_head_start(known)
         random = self.method == "random" or number < len(points) + RANDOM_STARTS - len(self.head_start.known)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_DRAWS):
             # TPE may keep repeating what it knows; random draws can still find something new.
-            learnt_from = [] if random or attempt > ATTEMPTS // 2 else known
+            learnt_from = [] if random or attempt > MAX_DRAWS // 2 else known
             seed = int(np.random.SeedSequence([self.seed, number, attempt]).generate_state(1)[0] % 2**31)
             config = self._config(self._sampler.draw(learnt_from, seed))
             if config not in taken:
@@ -135,7 +135,7 @@ class Proposer:
 
 
 def sampler_class(method: Method) -> Callable[[Mapping[str, Any]], Sampler]:
-    """Makes a sampler from a space's parameters. Its library takes up to a second to import."""
+    """The class of a method's sampler, which takes a space's parameters. Importing its library takes up to a second."""
     module, name = SAMPLERS[method]
     found: Callable[[Mapping[str, Any]], Sampler] = getattr(importlib.import_module(module), name)
     return found
@@ -146,7 +146,7 @@ def trial_id_of(number: int) -> str:
     return f"{number:04d}"
 
 
-class ProposalSearcher(Attempts):
+class ProposalSearcher(RetryingSearcher):
     """Ray's searcher: asks a `Proposer`. A trial's id is its number, and is passed in its config."""
 
     def __init__(

@@ -17,6 +17,7 @@ from ray._private import ray_constants
 from ray._private.utils import get_dashboard_dependency_error
 from rich.console import Console
 
+from tune import wording
 from tune.search import cluster, guard
 from tune.search.proposals import sampler_class
 from tune.search.watchdog import RayDied, death, sigterm_kept
@@ -51,8 +52,8 @@ def _own_ray(settings: Settings, console: Console, resume_hint: str) -> Iterator
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
     dashboard = settings.dashboard and _has_dashboard(console)
-    # HyperOpt takes a second to import, Ray three to start. HyperOpt gets the thread, since Ray's processes end with
-    # the thread that started them.
+    # A sampler takes up to a second to import, Ray three to start. The import gets the thread, since Ray's processes
+    # end with the thread that started them.
     imports = threading.Thread(target=_import_sampler, args=[settings.search])
     imports.start()
     with _guarded(resume_hint), _told_of_its_death():
@@ -73,17 +74,16 @@ def _has_dashboard(console: Console) -> bool:
     """Whether the packages of Ray's dashboard are installed; otherwise Ray would refuse to start."""
     if (missing := get_dashboard_dependency_error()) is None:
         return True
-    console.print(
-        f"No Ray dashboard, as packages are missing ({missing}); `pip install 'ray[default]'` installs them.",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+    wording.printer(console)(
+        f"No Ray dashboard, as packages are missing ({missing}); `pip install 'ray[default]'` installs them."
+    )
     return False
 
 
 def _tell_dashboard(settings: Settings, context: Any, console: Console) -> None:
     if settings.dashboard and context.dashboard_url:
         where = f"http://{context.dashboard_url} (its token: `ray get-auth-token`)"
-        console.print(f"Ray dashboard: {where}", highlight=False)
+        wording.printer(console)(f"Ray dashboard: {where}")
 
 
 @contextmanager

@@ -20,14 +20,14 @@ def settle(
     if checked.settled:
         return checked.share, None
     say, calibrator = wording.printer(console), _calibrator(checked.share, space, machine)
-    calibration = calibrator.kept()
+    calibration = calibrator.cached()
     try:
         if calibration is None and len(calibrator.packings) > 1:
             line = f"Measuring how many trials of {space.model} run best side by side; later searches reuse the result."
             say(line)
             calibration = machine.run(calibrator.measure, calibrator.on_gpu)
             if not calibration.disturbed:
-                calibrator.keep(calibration)
+                calibrator.cache(calibration)
     except CannotMeasure as error:
         line = f"Warning: how many trials fit side by side could not be measured ({error}); trials run one at a time."
         say(line)
@@ -42,9 +42,9 @@ def settle(
     return share_of(calibration, checked.share), calibration
 
 
-def kept(checked: Checked, space: SearchSpace, machine: Machine) -> Calibration | None:
+def cached(checked: Checked, space: SearchSpace, machine: Machine) -> Calibration | None:
     """The measurement of an earlier search, if the share is left open."""
-    return None if checked.settled else _calibrator(checked.share, space, machine).kept()
+    return None if checked.settled else _calibrator(checked.share, space, machine).cached()
 
 
 def share_of(calibration: Calibration, asked: Share) -> Share:

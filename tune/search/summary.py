@@ -98,7 +98,7 @@ def _best(rows: list[Row], best: dict[str, Any], settings: Settings) -> Iterator
     yield f"  chosen as {best['chosen']}"
     for item in confirmed[:MAX_CONFIRMED]:
         yield (
-            f"  trial {item['trial_id']}: {item['mean']:.2f} % over {item['seeds']} other seeds, "
+            f"  trial {item['trial_id']}: {item['mean']:.2f} % over {counted(item['seeds'], 'other seed')}, "
             f"{item['first']:.2f} % in the search, {item['wall_s']:.0f} s each"
         )
     if len(confirmed) > MAX_CONFIRMED:
@@ -110,7 +110,7 @@ def _compared(rows: list[Row], best: dict[str, Any]) -> Iterator[str]:
     for row in rows:
         if row["origin"] in ("reference", "warm_start", "baseline") and row["trial_id"] != best.get("trial_id"):
             settings = wording.settings(config_of(row))
-            yield f"{row['origin'].replace('_', ' ').capitalize()}: {outcome(row)} ({settings})."
+            yield f"{row['origin'].replace('_', ' ').capitalize()}: {_outcome(row)} ({settings})."
 
 
 def resume_hint(folder: RunFolder) -> str:
@@ -138,7 +138,7 @@ def why_nothing(folder: RunFolder, settings: Settings) -> str:
     return f"no trial finished ({counts(rows)}){longer}; see trials.parquet in {folder.place} (docs/troubleshooting.md)"
 
 
-def outcome(row: Row) -> str:
+def _outcome(row: Row) -> str:
     """A trial's accuracy and how it ended."""
     accuracy = "no accuracy" if row["val_acc"] is None else f"{row['val_acc']:.2f} %"
     if (robust := row.get("val_robust_acc")) is not None:

@@ -19,10 +19,10 @@ from ray import _raylet, tune
 
 from tune.files import Unwritable
 from tune.remote import Unreachable
-from tune.search.attempts import MICRO_BATCHES, train_config
 from tune.search.broadcast import Broadcast, images_of, weights_of
 from tune.search.checkpoint_store import CheckpointStore
 from tune.search.devices import Share
+from tune.search.retrying_searcher import MICRO_BATCHES, train_config
 from tune.tracking import BATCH_LOSS_POINTS, thinned
 from tune.training import data, host
 from tune.training.config import TrainConfig
@@ -42,6 +42,8 @@ class Task:
     """What all trials of a search share. Paths are absolute, as Ray starts trials in folders of its own."""
 
     arrow: Path
+    """The Arrow file of the training images."""
+
     val_fraction: float
     split_seed: int
     train_subset: int | None
@@ -52,7 +54,7 @@ class Task:
 
     checkpoint_every_s: float
     broadcast: Broadcast | None = None
-    """On a cluster, the files for nodes that lack them."""
+    """On a cluster, the files for nodes other than the driver's."""
 
     robust_at: frozenset[int] = frozenset()
     """After these epochs val_robust_acc is measured, too."""
@@ -113,14 +115,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         search has judged this epoch and recorded its decision. So no trial can resume past a rung at which it was not
         judged, and stopped trials are not saved.
         """
-        kept = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
+        errors = self._save() if self._due else {"checkpoint_error": "", "checkpoint_late": ""}
         # Names the current trial on the dashboard, in ps, top and nvidia-smi, as Ray names an actor only once. Ray
         # restores its own title after the step.
         _raylet.setproctitle(f"ray::Trial {self._name}")  # type: ignore[attr-defined]
         self._last = result = next(self._epochs)
         done = result.diverged or result.epoch == self._horizon
         self._due = not done and self._keeps and time.monotonic() - self._saved_at >= self._task.checkpoint_every_s
-        return {**metrics(result), "done": done, "checkpoint_due": self._due, **kept}
+        return {**metrics(result), "done": done, "checkpoint_due": self._due, **errors}
 
     def _save(self) -> dict[str, str]:
         """Writes a checkpoint. Returns errors instead of raising them, as they are not the trial's fault.
@@ -143,14 +145,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types for it
         del self._epochs, self._last
 
 
-def _load(kept: CheckpointStore, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
+def _load(store: CheckpointStore, trial_id: str, config: TrainConfig) -> dict[str, Any] | None:
     """The state that a trial resumes from; None if it starts from scratch.
 
     It does so if the checkpoint is incomplete, that of another configuration, or unreachable: a failure here would
     only repeat itself in the second attempt.
     """
     try:
-        state = kept.load(trial_id)
+        state = store.load(trial_id)
     except (ValueError, Unreachable):
         return None
     return state if state is not None and state.get("config") == config.to_dict() else None

@@ -96,6 +96,9 @@ class View(Listener):
         self.states[trial_id].status = status
         self._update()
 
+    def trial_failed(self, trial_id: str, error: str) -> None:
+        self._print(f"trial {trial_id} failed and is tried once more: {error}", style="red")
+
     def best(self) -> str | None:
         """The trial that `choose` would pick now; None if there is none."""
         scored = [
@@ -125,6 +128,10 @@ class View(Listener):
     def elapsed(self) -> str:
         seconds = int(time.monotonic() - self._began)
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    def _print(self, text: str, style: str = "") -> None:
+        line = f"[{self.elapsed()}] {text}"
+        self.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _update(self) -> None:
         self.progress.update([trial.progress() for _, trial in self.trials()])

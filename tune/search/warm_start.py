@@ -86,7 +86,7 @@ class Taken:
 def read(folder: RunFolder, model: str) -> EarlierRun:
     """Reads the earlier run, of this version or another. ValueError if a search of `model` cannot use it."""
     about = folder.read_json("experiment.json")
-    asked = _asked(folder, about)
+    asked = _settings_of(folder, about)
     if asked["model"] != model:
         raise ValueError(
             f"--warm-start {folder.name} is a search of {asked['model']}, but this one is of {model}; "
@@ -107,7 +107,7 @@ def take(earlier: EarlierRun | None, space: SearchSpace, settings: Settings, fin
         return Taken()
     here = Conditions.of(settings.to_dict(), fingerprint)
     why_not = differences(earlier.conditions, here)
-    fitting, left_out = _sort(earlier, space, settings)
+    fitting, left_out = _sift(earlier, space, settings)
     best = _best(fitting, earlier)
     points = {space.config(v, epochs=settings.max_epochs, seed=settings.seed): origin for origin, v in space.points()}
     given = points.get(config_of(best)) if best else None
@@ -163,7 +163,7 @@ def differences(there: Conditions, here: Conditions) -> list[str]:
     return found
 
 
-def _asked(folder: RunFolder, about: Mapping[str, Any]) -> dict[str, Any]:
+def _settings_of(folder: RunFolder, about: Mapping[str, Any]) -> dict[str, Any]:
     """The needed settings of an experiment.json. ValueError if any is missing."""
     asked = about.get("settings")
     kinds: dict[str, Any] = {"model": str, "data": str, "val_fraction": float, "max_epochs": int, "metric": str}
@@ -195,7 +195,7 @@ def _trials(folder: RunFolder) -> list[Row]:
     return known
 
 
-def _sort(earlier: EarlierRun, space: SearchSpace, settings: Settings) -> tuple[list[Row], list[str]]:
+def _sift(earlier: EarlierRun, space: SearchSpace, settings: Settings) -> tuple[list[Row], list[str]]:
     """The trials that fit into the space, with this search's epochs and seed; and lines on those left out."""
     fitting, misfits, useless = [], Counter[str](), Counter[str]()
     for row in earlier.trials:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray._private import ray_constants
@@ -90,7 +90,7 @@ def interruptible(resume_hint: str) -> Iterator[None]:
     # signals. But it writes a byte per signal to this socket at once, and a thread reads it.
     heard, told = socket.socketpair()
     told.setblocking(False)
-    waiting = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    previous_fd = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_end_at_the_second, args=[(heard, told), bytes(before), resume_hint], daemon=True).start()
     for number in before:
         signal.signal(number, interrupt)
@@ -100,7 +100,7 @@ def interruptible(resume_hint: str) -> Iterator[None]:
         if not Watchdog.interrupted:  # otherwise a second signal can still end the rest: Ray takes seconds to stop
             for number, handler in before.items():
                 signal.signal(number, handler)
-            signal.set_wakeup_fd(waiting)
+            signal.set_wakeup_fd(previous_fd)
             told.close()  # which ends the thread
 
 
@@ -114,8 +114,13 @@ def _end_at_the_second(pair: tuple[socket.socket, socket.socket], numbers: bytes
         while number := heard.recv(1):
             came += number in numbers
             if came == 2:
-                # Not `print`, which may be what was interrupted. The live view hides the cursor.
-                with suppress(Exception):  # the terminal may be gone
-                    os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + resume_hint + "\n").encode())
-                guard.dismiss()
-                os._exit(130)  # the result folder is consistent at any moment, and the guard ends Ray
+                end_at_once(130, resume_hint)
+
+
+def end_at_once(code: int, message: str) -> NoReturn:
+    """Prints `message` and ends the process, from any thread; the result folder is consistent at any moment."""
+    with suppress(Exception):  # the terminal may be gone
+        # Not `print`, which may be what was interrupted. The live view hides the cursor.
+        os.write(2, (SHOW_CURSOR * sys.stderr.isatty() + message + "\n").encode())
+    guard.dismiss()  # it ends a local Ray, but has no more to say
+    os._exit(code)

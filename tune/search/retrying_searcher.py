@@ -1,4 +1,4 @@
-"""Hands trials to Ray Tune one by one, and each that fails once more, before any new trial.
+"""Hands trials to Ray Tune one by one. A trial that fails gets a second attempt before any new trial starts.
 
 Ray's own `max_failures` covers neither a trial whose process dies before its first epoch nor one that inherits a
 process which then dies: those would fail without a second attempt.
@@ -25,13 +25,13 @@ MAX_NODES_LOST = 3
 """After the loss of more nodes than that, a trial itself may be the cause."""
 
 
-def train_config(handed: Mapping[str, Any]) -> TrainConfig:
-    """The TrainConfig in what a trial was handed."""
+def train_config(spec: Mapping[str, Any]) -> TrainConfig:
+    """The TrainConfig in a trial's spec."""
     beside = ("trial_id", "origin", MICRO_BATCHES)
-    return TrainConfig.from_dict({name: value for name, value in handed.items() if name not in beside})
+    return TrainConfig.from_dict({name: value for name, value in spec.items() if name not in beside})
 
 
-class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
+class RetryingSearcher(Searcher):  # type: ignore[misc]  # Ray ships no types for it
     """Base class of our searchers. For Ray a second attempt is a new trial, with the same `trial_id` in its config."""
 
     def __init__(self, metric: str) -> None:
@@ -56,10 +56,10 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
         After running out of memory that attempt takes half of each batch at a time. The loss of a node is not the
         trial's own failure and does not use up its second attempt.
         """
-        for handed in self._again:
-            if handed["trial_id"] == trial_id:
+        for spec in self._again:
+            if spec["trial_id"] == trial_id:
                 if for_memory:
-                    handed[MICRO_BATCHES] = 2
+                    spec[MICRO_BATCHES] = 2
                 if node_lost and self._nodes_lost[trial_id] < MAX_NODES_LOST:
                     self._nodes_lost[trial_id] += 1
                     self._failed.discard(trial_id)
@@ -67,25 +67,25 @@ class Attempts(Searcher):  # type: ignore[misc]  # Ray ships no types for it
         return False
 
     def suggest(self, trial_id: str) -> TrialSpec | str | None:
-        handed: TrialSpec | None = None
+        spec: TrialSpec | None = None
         if self._again:
-            handed = self._again.pop(0)
+            spec = self._again.pop(0)
         elif not self._over:
-            handed = self.next()
-        if handed is None:
+            spec = self.next()
+        if spec is None:
             self._over = True
             finished: str = Searcher.FINISHED  # final: Ray does not ask again
             return None if self._running else finished
-        self._running[trial_id] = handed
-        return dict(handed)
+        self._running[trial_id] = spec
+        return dict(spec)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        handed = self._running.pop(trial_id)
-        if error and handed["trial_id"] not in self._failed:
-            self._failed.add(handed["trial_id"])
-            self._again.append(handed)
+        spec = self._running.pop(trial_id)
+        if error and spec["trial_id"] not in self._failed:
+            self._failed.add(spec["trial_id"])
+            self._again.append(spec)
         else:
-            self.ended(handed["trial_id"], None if error else result)
+            self.ended(spec["trial_id"], None if error else result)
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True  # the space is known already, and Ray calls this a second time without a metric
