@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.survival import life
+from benchmarks.survival import search_process
 from tests.a_cluster import Cluster
 from tests.commands.asking import HERE
 from tune.results import RunFolder
@@ -79,6 +79,6 @@ def trials_of(cluster: Cluster) -> dict[str, psutil.Process]:
     found = {}
     for process in cluster.processes():
         with suppress(psutil.Error):
-            if life.TRIAL.match(process.cmdline()[0]):
+            if search_process.TRIAL.match(process.cmdline()[0]):
                 found[process.environ()["NODE"]] = process
     return found

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.survival import life
+from benchmarks.survival import search_process
 from tests.search.wandb_file import read_runs
 from tune import cli
 from tune.results import RunFolder
@@ -113,7 +113,7 @@ def ended(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def listening(name: str) -> set[str]:
     """The addresses on which the processes of a search listen."""
     found = set()
-    for process in life.processes(name):
+    for process in search_process.processes(name):
         with suppress(psutil.Error):
             found |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
     return found
@@ -147,7 +147,7 @@ def test_an_interrupt_ends_with_130_whole_results_and_the_command_that_goes_on(e
     assert "interrupted after epoch" in ended.out
     rows = ended.folder.read_rows("trials.parquet")
     assert {"interrupted"} <= {row["status"] for row in rows} <= {"interrupted", "stopped", "diverged"}
-    assert life.left_behind(str(ended.folder.path), within_s=60) == []
+    assert search_process.left_behind(str(ended.folder.path), within_s=60) == []
 
 
 def test_wandb_keeps_one_offline_run_a_trial_under_the_reports_names(ended: Ended) -> None:

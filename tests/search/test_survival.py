@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.survival import endings, life, torture
+from benchmarks.survival import endings, search_process, torture
 from benchmarks.survival.torture import rows
 from tests.search.wandb_file import read_run
 from tune import cli, run, tracking
@@ -94,7 +94,7 @@ def while_it_runs(act: Any) -> Iterator[None]:
 
 def kill_a_trial() -> bool:
     """kill -9 of a process that trains."""
-    return any(life.kill(process) for process in life.trials_of(psutil.Process())[:1])
+    return any(search_process.kill(process) for process in search_process.trials_of(psutil.Process())[:1])
 
 
 @pytest.mark.slow  # the killed driver below is the quick one
@@ -141,7 +141,7 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
     arguments[arguments.index("disabled")] = "offline"
     told = []
     with subprocess.Popen(
-        [sys.executable, "-c", life.COMMAND, *arguments, "--name", "dead"],
+        [sys.executable, "-c", search_process.COMMAND, *arguments, "--name", "dead"],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"SEARCH": "dead"},
@@ -151,7 +151,7 @@ def test_a_search_whose_driver_is_killed_goes_on_from_the_checkpoints(
             told += re.findall(r"trial (\d+) epoch (\d)/5", line)
             if ("0000", "3") in told:
                 process.kill()
-    assert life.left_behind("dead", within_s=60) == []
+    assert search_process.left_behind("dead", within_s=60) == []
     folder = RunFolder(tmp_path / "dead")
     assert (folder.path / "checkpoints" / "0000.pt").is_file()
 
@@ -239,10 +239,10 @@ def test_another_interrupt_ends_likewise(ending: endings.Ending, tmp_path: Path,
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["driver", "worker", "raylet"])
 def test_nothing_is_lost_when_anything_is_killed_at_any_moment(
-    victim: life.Victim, tmp_path: Path, synthetic_root: Path
+    victim: search_process.Victim, tmp_path: Path, synthetic_root: Path
 ) -> None:
     """Three kills of each; `python -m benchmarks.survival` does twenty, for docs/reliability.md."""
-    whole = torture.left_alone(life.Search.of(tmp_path, synthetic_root, "whole"))
+    whole = torture.left_alone(search_process.Search.of(tmp_path, synthetic_root, "whole"))
     found = torture.torture(victim, 3, whole, tmp_path, synthetic_root)
     losses = ("lost", "doubled", "differ", "left", "wrong", "broken_reads")
     assert {name: found[name] for name in losses} == dict.fromkeys(losses, 0)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from benchmarks.survival import life
+from benchmarks.survival import search_process
 from tests.a_deaf_server import KEY, DeafServer
 from tests.search.wandb_file import read_runs
 from tune import cli, tracking
@@ -65,4 +65,4 @@ def test_a_deaf_server_ends_no_search_and_learns_no_key(
 
     assert KEY not in done.stdout
     assert kept == []
-    assert life.left_behind(str(folder.path), within_s=30) == []
+    assert search_process.left_behind(str(folder.path), within_s=30) == []
