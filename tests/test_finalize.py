@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.a_search import settings
-from tests.search.wandb_file import read_run
+from tests.wandb_file import read_run
 from tune import cli, final_checks, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import ROOT
 from tune import cli, finalize, run
 from tune.results import RunFolder
 from tune.search import calibrate
@@ -46,7 +47,7 @@ def search(space: Path, data_dir: Path, storage: Path, *more: str) -> tuple[int,
 def test_simple_cnn_from_the_shipped_space_to_a_tested_model(
     cifar100_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = Path(__file__).parents[1] / "search_spaces" / "simple_cnn.py"
+    space = ROOT / "search_spaces" / "simple_cnn.py"
     monkeypatch.setattr(calibrate, "SECONDS", 0.2)
     more = ["--train-subset", "3000", "--val-fraction", "0.05", "--trials", "3", "--max-epochs", "2", "--seed", "0"]
     code, folder = search(space, cifar100_root, tmp_path, *more)

@@ -21,7 +21,7 @@ from ray import tune as ray_tune
 
 import tune
 from tests.a_space import GOOD, make
-from tests.space_files import configurations_of_sorts, space_files
+from tests.space_strategies import configurations_of_sorts, space_files
 from tests.training.conftest import draw_pairs
 from tune import domains, space
 from tune.search.proposals import Known, Proposer, sampler_class

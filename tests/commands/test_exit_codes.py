@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.asking import HERE
+from tests import ROOT
 from tune import cli
 
 
@@ -80,7 +80,7 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
 def test_help_comes_at_once(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", f"tune.{command}", "--help"],
-        cwd=HERE,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -96,7 +96,7 @@ def test_help_comes_at_once(command: str) -> None:
 def test_a_process_ends_with_the_code_and_the_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tune.run", "--space", str(tmp_path / "nowhere.py")],
-        cwd=HERE,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

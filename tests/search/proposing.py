@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from pathlib import Path
 
 from ray import tune
 
+from tests import ROOT
 from tune import space
 from tune.search.proposals import RANDOM_STARTS, Known, Proposer, score
 from tune.settings import Method
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
 
-SPACES = Path(__file__).parent.parent.parent / "search_spaces"
+SPACES = ROOT / "search_spaces"
 FIRST_TPE = 2 + RANDOM_STARTS
 """Number of the first configuration that depends on results, where a reference and one baseline come first."""
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests import ROOT
 from tests.a_cluster import Cluster, free_port
-from tests.commands.asking import HERE
 from tests.search.on_a_cluster import Search, asked_of, trials_of, until
 from tune import cli, run
 from tune.search import broadcast
@@ -124,7 +124,7 @@ def cluster(synthetic_root: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     """A core a node. In the two that are no head all folders of the project and of the test are others."""
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody hide folders from a process")
-    hidden = [HERE / "tune", HERE / "cifar_models", synthetic_root, tmp_path_factory.mktemp("cluster")]
+    hidden = [ROOT / "tune", ROOT / "cifar_models", synthetic_root, tmp_path_factory.mktemp("cluster")]
     running = Cluster(cpus=1, hidden=hidden)
     try:
         running.start(2, Path("/"))

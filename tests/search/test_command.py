@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from benchmarks.survival import life
-from tests.search.wandb_file import read_runs
+from tests.wandb_file import read_runs
 from tune import cli
 from tune.results import RunFolder
 from tune.training.config import TrainConfig
