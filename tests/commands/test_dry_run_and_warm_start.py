@@ -55,6 +55,7 @@ def test_a_dry_run_takes_what_a_search_takes(
     assert output.err == ""
     assert f"Space: {shipped}, {model}\n" in output.out
     assert "does not hold" not in output.out  # the data are
+    assert ("Warning: ResNet-50 at 224 px on" in output.out) == (model == "resnet50")
     assert not (tmp_path / "results").exists()
 
 

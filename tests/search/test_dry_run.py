@@ -12,7 +12,7 @@ from rich.console import Console
 from tests import ROOT
 from tests.search.proposing import tiny
 from tests.search.test_epoch_time import ASKED, MACHINE, leave
-from tune import space, wording
+from tune import space
 from tune.search import dry_run
 from tune.search.checks import Checked
 from tune.search.devices import Share
@@ -185,18 +185,3 @@ def test_each_parameter_of_the_shipped_spaces_has_its_line(name: str, tmp_path: 
     lines = told(tmp_path, shipped)
     for parameter in shipped.parameters:
         assert len([text for text in lines if text.startswith(f"  {parameter} ")]) == 1
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (1800, "30 min"),
-        (5400, "1.5 h"),
-        (4e6, "1,111.1 h"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert wording.duration(seconds) == text
