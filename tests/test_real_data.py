@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests import ROOT
+from tests.a_web_server import NOBODY
 from tune import cli, finalize, run
 from tune.results import RunFolder
 from tune.search import calibrate
@@ -63,7 +64,7 @@ def test_simple_cnn_from_the_shipped_space_to_a_tested_model(
     assert report["val_acc"] == pytest.approx(1.0, abs=0.5)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tune.training.ood.UPSTREAM", "http://127.0.0.1:9/{name}.npy")  # nobody listens there
+    monkeypatch.setattr("tune.training.ood.UPSTREAM", f"{NOBODY}/{{name}}.npy")
     few = ["--data-dir", str(few_of(cifar100_root, tmp_path / "few")), "--epochs", "1", "--train-on", "train"]
     assert cli.run(finalize.prepare, [str(folder.path), *few]) == cli.WRONG_INPUT, "these are other images"
     about = folder.read_json("experiment.json")
