@@ -71,6 +71,13 @@ def quality(config: TrainConfig) -> float:
     )
 
 
+def proposed(proposer: Proposer, number: int, known: list[Known]) -> TrainConfig:
+    """What it proposes where the space is not used up."""
+    proposal = proposer.propose(number, known)
+    assert proposal is not None
+    return proposal[1]
+
+
 def search(searched: SearchSpace, number: int, *, seed: int = 0, method: Method = "hyperopt") -> list[Known]:
     """A search, one configuration after the other, judged by `quality`."""
     proposer = Proposer(searched, epochs=3, seed=seed, method=method)
