@@ -1,4 +1,4 @@
-"""What several rooms' tests share: the real data where it is, one Ray for the session, small searches."""
+"""What several rooms' tests share: the real data where it is, an S3 server, a W&B that never answers, one Ray."""
 
 from __future__ import annotations
 

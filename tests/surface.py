@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 import torch
 
 from tests.a_search import SETTINGS
-from tests.a_small_data import small
 from tests.commands.asking import Prepare
+from tests.small_data import small
 from tune import cli, finalize, predict, report, run
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.search import choose, confirm, warm_start

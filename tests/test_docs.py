@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tune import finalize, predict, report, run, space
 
-ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 CODE = ("tune", "cifar_models", "search_spaces", "benchmarks", "tests")
 HISTORY = ROOT / "docs" / "log.md"

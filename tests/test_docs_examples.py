@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_docs import ROOT
+from tests import ROOT
 from tune.training import images, ood
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

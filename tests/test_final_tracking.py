@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.a_small_data import small
-from tests.search.wandb_file import OfflineRun, read_run
+from tests.small_data import small
 from tests.test_finalize import CONFIG, finish, searched
+from tests.wandb_file import OfflineRun, read_run
 from tune import cli, tracking
 from tune.results import RunFolder
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.a_search import settings
-from tests.search.wandb_file import read_run
+from tests.a_web_server import NOBODY
+from tests.wandb_file import read_run
 from tune import cli, final_checks, finalize, results
 from tune.results import EPOCHS, TRIALS, RunFolder
 from tune.settings import Settings
@@ -85,7 +86,7 @@ def test_the_best_configuration_is_trained_tested_and_used_on_the_ood_files(whol
 
     with (whole / "submission_ood.csv").open() as file:
         submission = list(csv.DictReader(file))
-    pixels = [np.load(path) for path in ood.locate(few_root / "synthetic-v1-ood", download=False)]
+    pixels = [np.load(path) for path in ood.locate(few_root / "synthetic-v1-ood")]
     n = len(pixels[0]) // 5
     assert [row["id"] for row in submission[: n + 1]] == [f"distortion00_1_{i}" for i in range(n)] + [
         "distortion00_2_0"
@@ -169,7 +170,7 @@ def test_without_ood_files_and_network_it_says_so_and_does_all_else(
     run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(ood, "UPSTREAM", "http://127.0.0.1:9/{name}.npy")  # nobody listens there
+    monkeypatch.setattr(ood, "UPSTREAM", f"{NOBODY}/{{name}}.npy")
     missing = ["--ood-dir", str(tmp_path / "nothing")]
     assert finish(run_folder, "--epochs", "1", "--wandb", "offline", *missing) == cli.DONE
     out = capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.a_small_data import small
+from tests.small_data import small
 from tests.test_finalize import finish, searched
 from tune import cli, finalize
 from tune.results import RunFolder

@@ -20,7 +20,7 @@ def test_a_terminal_shows_how_far_it_is_and_how_fast() -> None:
             work.advance(250, 1000)
         work.say("file 1 [done]")
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
-    assert re.search(r"OOD ━+ 1000/1000 [\d,]+ images/s 0:00:00", shown)
+    assert re.search(r"OOD ━+ 1000/1000 [\d,]+ images/s \d:\d\d:\d\d", shown)
     assert "file 1 [done]" in shown
     assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h"), "the cursor is back"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import ROOT
+from tests.a_web_server import NOBODY
 from tune import cli, finalize, run
 from tune.results import RunFolder
 from tune.search import calibrate
@@ -46,7 +48,7 @@ def search(space: Path, data_dir: Path, storage: Path, *more: str) -> tuple[int,
 def test_simple_cnn_from_the_shipped_space_to_a_tested_model(
     cifar100_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = Path(__file__).parents[1] / "search_spaces" / "simple_cnn.py"
+    space = ROOT / "search_spaces" / "simple_cnn.py"
     monkeypatch.setattr(calibrate, "SECONDS", 0.2)
     more = ["--train-subset", "3000", "--val-fraction", "0.05", "--trials", "3", "--max-epochs", "2", "--seed", "0"]
     code, folder = search(space, cifar100_root, tmp_path, *more)
@@ -62,7 +64,7 @@ def test_simple_cnn_from_the_shipped_space_to_a_tested_model(
     assert report["val_acc"] == pytest.approx(1.0, abs=0.5)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tune.training.ood.UPSTREAM", "http://127.0.0.1:9/{name}.npy")  # nobody listens there
+    monkeypatch.setattr("tune.training.ood.UPSTREAM", f"{NOBODY}/{{name}}.npy")
     few = ["--data-dir", str(few_of(cifar100_root, tmp_path / "few")), "--epochs", "1", "--train-on", "train"]
     assert cli.run(finalize.prepare, [str(folder.path), *few]) == cli.WRONG_INPUT, "these are other images"
     about = folder.read_json("experiment.json")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.a_small_data import small
 from tests.an_s3 import Bucket
+from tests.small_data import small
 from tests.test_finalize import searched
 from tune import cli, finalize, storage
 from tune.search.mirror import mirrored

@@ -21,7 +21,8 @@ from ray import tune as ray_tune
 
 import tune
 from tests.a_space import GOOD, make
-from tests.space_files import configurations_of_sorts, space_files
+from tests.search.proposing import proposed
+from tests.space_strategies import configurations_of_sorts, space_files
 from tests.training.conftest import draw_pairs
 from tune import domains, space
 from tune.search.proposals import Known, Proposer, sampler_class
@@ -245,9 +246,7 @@ def test_whatever_loads_can_be_searched(loaded: SearchSpace, seed: int) -> None:
     proposer = Proposer(loaded, epochs=loaded.epochs, seed=seed)
     known: list[Known] = []
     for number in range(14):  # the reference, the random starts, and some of TPE
-        proposal = proposer.propose(number, known)
-        assert proposal is not None  # lr alone has endless values
-        config = proposal[1]
+        config = proposed(proposer, number, known)  # lr alone has endless values
         domains.locate(loaded.parameters, config.to_dict())
         assert config not in [item.config for item in known]
         known.append(Known(config, config.lr))

@@ -15,7 +15,7 @@ import pytest
 
 from tests.a_deaf_server import DeafServer
 from tests.a_search import settings
-from tests.search.wandb_file import read_runs
+from tests.wandb_file import read_runs
 from tune import results, tracking
 from tune.results import RunFolder
 from tune.tracking import Wandb, epoch_rows, opened, run_ids, sync_command, thinned

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.a_search import settings
-from tests.search.wandb_file import read_run
+from tests.wandb_file import read_run
 from tune import results, tracking
 from tune.tracking import opened
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tune.training.config import TrainConfig
-from tune.wording import counted, counts, settings
+from tests.training.test_config import EVERYTHING
+from tune.training.config import SET_BY_SEARCH, TrainConfig
+from tune.wording import counted, counts, duration, settings
 
 
 def config(**values: Any) -> TrainConfig:
@@ -35,14 +36,9 @@ def test_what_matters_of_a_configuration(values: dict[str, Any], text: str) -> N
 
 
 def test_every_other_setting_shows_when_it_is_changed() -> None:
-    """A field that is added to TrainConfig needs no change here."""
-    changed: dict[str, Any] = {
-        "optimizer": "adamw", "momentum": 0.5, "nesterov": True, "weight_decay": 0.1, "warmup": 0.1,
-        "random_erasing": 0.1, "label_smoothing": 0.1, "mixup": 0.1, "cutmix": 0.1, "dropout": 0.1,
-        "freeze_epochs": 1, "image_size": 64,
-    }  # fmt: skip
-    said = settings(config(**changed))
-    assert all(name in said for name in changed)
+    shown = [part.split()[0] for part in settings(EVERYTHING).split(", ")]
+    first = ("lr", "batch_size", "scheduler", "augmentation", "gamma")
+    assert shown[4:] == [name for name in TrainConfig.fields() if name not in (*first, *SET_BY_SEARCH)]
 
 
 def test_one_is_no_plural() -> None:
@@ -57,3 +53,18 @@ def test_one_is_no_plural() -> None:
 def test_each_status_is_counted_apart() -> None:
     assert counts([{"status": status} for status in ("stopped", "finished", "stopped")]) == "1 finished, 2 stopped"
     assert counts([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (1800, "30 min"),
+        (5400, "1.5 h"),
+        (4e6, "1,111.1 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

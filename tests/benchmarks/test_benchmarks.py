@@ -15,9 +15,8 @@ from benchmarks import compare, memory, searches, table
 from benchmarks.peers import plain_loop, plain_optuna, plain_ray_tune
 from benchmarks.searches import ends_of, parts
 from benchmarks.sides import ACCURACY, COMPARISONS, Sizes
+from tests import ROOT
 from tune import space
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_ratio_is_that_of_each_pair() -> None:

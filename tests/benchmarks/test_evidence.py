@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import marks
-from benchmarks.compare import ROOT
 from benchmarks.replay import evidence, measure, promotion, tables
 from benchmarks.replay.curves import Curve
 from benchmarks.replay.evidence import Choice
 from benchmarks.replay.promotion import Promotion
 from benchmarks.replay.simulate import Epoch, Replay
+from tests import ROOT
 from tune.results import Status
 from tune.search.asha import Asha
 from tune.training.config import TrainConfig

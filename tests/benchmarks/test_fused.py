@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -15,7 +13,6 @@ from benchmarks.fused import check, group, table, ways
 from benchmarks.fused.group import Group
 from benchmarks.fused.networks import METHODS
 from benchmarks.fused.ways import Job, Way
-from tests.benchmarks.test_gpu import Recording
 from tune.training.config import TrainConfig
 
 CPU = torch.device("cpu")
@@ -52,13 +49,8 @@ def test_stopping_members_changes_nothing_for_the_others(method: str) -> None:
     torch.testing.assert_close(stopped, whole[:, check.KEPT], atol=1e-5, rtol=0)
 
 
-def test_a_captured_step_is_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_captured_step_is_the_eager_one(recorded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that Python would freeze into a graph is frozen here too."""
-    monkeypatch.setattr(torch.cuda, "Stream", MagicMock())
-    monkeypatch.setattr(torch.cuda, "current_stream", MagicMock())
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream: graph.capture())
     monkeypatch.setattr(Group, "_update_on_cpu", Group._update)
     assert check.apart(CPU, "matmul", graph=True) < check.LIMIT / 10
 
@@ -124,8 +116,10 @@ def test_the_table_compares_with_the_best_packing_of_the_same_run() -> None:
     ]
 
 
-def test_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One way for real, each process started as in a measurement; a way that fails costs no other."""
+def test_a_way_that_fails_costs_no_other_its_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One way for real, each process started as in a measurement."""
     monkeypatch.setattr(fused, "ways", lambda *given: [Way("fit", 1, 1, 1), Way("none", 1, 2, 1)])
     monkeypatch.setattr(fused, "check", lambda device: True)
     out = tmp_path / "fused.json"

@@ -16,6 +16,7 @@ from benchmarks.replay.curves import Curve, Recorded
 from benchmarks.replay.methods import PlainRayTune
 from benchmarks.replay.mortal import Mortal
 from benchmarks.replay.simulate import Replay, replay
+from tests import ROOT
 from tune import domains, space
 from tune.results import RunFolder
 from tune.search.asha import Asha, AshaScheduler
@@ -225,7 +226,7 @@ def test_a_recording_goes_on_where_it_was(
 
 
 def test_the_recorded_curves_are_of_the_benchmarks_space() -> None:
-    found = curves.read(Path(__file__).parents[2] / "results" / "curves.parquet")
+    found = curves.read(ROOT / "results" / "curves.parquet")
     assert len(found) >= 200
     drawn = record.draws(searched(), 20, HORIZON)
     for curve, config in zip(found, drawn, strict=False):

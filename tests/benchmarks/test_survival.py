@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from benchmarks import marks
-from benchmarks.compare import ROOT
 from benchmarks.survival import table
+from tests import ROOT
 
 
 def test_a_search_of_many_trials_leaves_no_more_than_the_bound() -> None:

@@ -6,14 +6,14 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.commands.asking import HERE
+from tests import ROOT
 
 
 def test_after_an_interruption_each_architecture_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").write_text('#!/bin/sh\necho "$*"\n')
     (tmp_path / "bin" / "python").chmod(0o755)
-    script = ["sh", str(HERE / "benchmarks" / "three_architectures.sh"), "--confirm", "3"]
+    script = ["sh", str(ROOT / "benchmarks" / "three_architectures.sh"), "--confirm", "3"]
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "STORAGE": "runs"}
 
     def asked() -> list[str]:

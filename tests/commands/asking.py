@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from tune.training.config import TrainConfig
 
-HERE = Path(__file__).parents[2]
 CONFIG = TrainConfig(model="simple_cnn", lr=0.05, batch_size=64, epochs=2)
 SPACE = """
 from ray import tune

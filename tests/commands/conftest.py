@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from torchvision.datasets import CIFAR100
 
 from tests.a_search import settings
+from tests.a_web_server import NOBODY
 from tests.commands.asking import CONFIG, SPACE, Prepare, Told, only_checked
 from tune import cli
 from tune.results import TRIALS, RunFolder, create
@@ -20,11 +20,8 @@ from tune.training import images, ood
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing is fetched here even where it could be; and nothing lands in the checkout."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-    monkeypatch.setattr(CIFAR100, "url", f"{closed}/{CIFAR100.filename}")
-    monkeypatch.setattr(ood, "UPSTREAM", f"{closed}/{{name}}.npy")
+    monkeypatch.setattr(CIFAR100, "url", f"{NOBODY}/{CIFAR100.filename}")
+    monkeypatch.setattr(ood, "UPSTREAM", f"{NOBODY}/{{name}}.npy")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import cifar_models
+from tests import ROOT
 from tests.an_s3 import Bucket
-from tests.commands.asking import HERE, Told, only_checked
+from tests.commands.asking import Told, only_checked
 from tune import cli, remote, run
 from tune.results import TRIALS, RunFolder
 
@@ -32,7 +33,7 @@ def test_a_dry_run_starts_nothing_loads_nothing_and_writes_nothing(space: Path, 
     done = subprocess.run(
         [sys.executable, "-c", code, "--space", str(space), "--dry-run", "--name", "one"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
@@ -48,12 +49,13 @@ def test_a_dry_run_starts_nothing_loads_nothing_and_writes_nothing(space: Path, 
 def test_a_dry_run_takes_what_a_search_takes(
     model: str, sound: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shipped = str(HERE / "search_spaces" / f"{model}.py")
+    shipped = str(ROOT / "search_spaces" / f"{model}.py")
     assert cli.run(run.prepare, [*sound, "--space", shipped, "--dry-run"]) == cli.DONE
     output = capsys.readouterr()
     assert output.err == ""
     assert f"Space: {shipped}, {model}\n" in output.out
     assert "does not hold" not in output.out  # the data are
+    assert ("Warning: ResNet-50 at 224 px on" in output.out) == (model == "resnet50")
     assert not (tmp_path / "results").exists()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.asking import HERE
+from tests import ROOT
 from tune import cli
 
 
@@ -68,6 +70,34 @@ def test_an_interruption_is_130_without_a_traceback(when: str, capsys: pytest.Ca
     assert capsys.readouterr().err == ""
 
 
+def test_sigterm_interrupts_unless_it_was_ignored() -> None:
+    def terminated() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.run(lambda arguments: terminated, []) == cli.INTERRUPTED
+    assert signal.getsignal(signal.SIGTERM) == before
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert cli.run(lambda arguments: terminated, []) == cli.DONE
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_reader_that_has_gone_ends_it_without_a_word() -> None:
+    code = "import sys; from tune import cli; sys.exit(cli.run(lambda a: lambda: print('x', flush=True), []))"
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # so that something is left
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=own
+    ) as gone:
+        assert gone.stdout is not None
+        assert gone.stderr is not None
+        gone.stdout.close()
+        assert gone.stderr.read() == b""
+    assert gone.returncode == cli.FAILED
+
+
 def test_an_error_of_ours_keeps_its_traceback() -> None:
     def work() -> None:
         raise ValueError("a bug, not the user's input")
@@ -80,7 +110,7 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
 def test_help_comes_at_once(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", f"tune.{command}", "--help"],
-        cwd=HERE,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -96,7 +126,7 @@ def test_help_comes_at_once(command: str) -> None:
 def test_a_process_ends_with_the_code_and_the_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tune.run", "--space", str(tmp_path / "nowhere.py")],
-        cwd=HERE,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

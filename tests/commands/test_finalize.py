@@ -14,6 +14,7 @@ from tests.commands.asking import CONFIG, Told, only_checked
 from tune import cli, finalize
 from tune.results import EPOCHS, RunFolder
 from tune.training import looks, ood
+from tune.training.final_folder import FinalFolder
 
 # A final training.
 
@@ -187,3 +188,13 @@ def test_another_versions_trials_do_not_matter_to_the_best_one(
 ) -> None:
     pq.write_table(pa.table({"a": [1]}), finished.path / "trials.parquet")
     assert cli.run(only_checked(finalize.prepare), finalize_sound(finished)) == cli.DONE, capsys.readouterr().err
+
+
+def test_what_continues_it_depends_on_how_far_it_came(finished: RunFolder) -> None:
+    final, given = FinalFolder(finished, torch.device("cpu")), ["one", "--tta", "--ood-dir", "d"]
+    finished.final.mkdir()
+    assert finalize.how_to_continue(final, given).endswith(" tune.finalize one --tta --ood-dir d")
+    final.model.touch()
+    assert finalize.how_to_continue(final, given).endswith(f" {finished.path} --ood-dir d --ood-only --tta")
+    final.checkpoint.touch()
+    assert finalize.how_to_continue(final, given).endswith(f" {finished.path} --ood-dir d --resume")

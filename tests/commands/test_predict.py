@@ -14,7 +14,8 @@ from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
-from tests.commands.asking import HERE, Told
+from tests import ROOT
+from tests.commands.asking import Told
 from tests.training.test_checkpoint import NAMES, config, untrained
 from tune import cli, image_files, predict
 from tune.results import RunFolder
@@ -158,7 +159,7 @@ def test_a_run_is_named_as_elsewhere(
 
 
 def test_the_readmes_lines_load_a_model(trained: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (lines,) = [block for block in blocks if "load_model" in block]
     assert len(lines.strip().splitlines()) <= 4
     names = {"pixels": torch.zeros(3, 32, 32, 3, dtype=torch.uint8)}

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests import ROOT
 from tests.an_s3 import Bucket
-from tests.commands.asking import HERE, Told
+from tests.commands.asking import Told
 from tests.reporting import a_run
 from tune import cli, report, storage
 from tune.results import RunFolder
@@ -100,7 +101,7 @@ def test_a_run_in_an_object_store(
 
 
 def test_the_one_liners_of_the_readme(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (lines,) = [block for block in blocks if "duckdb" in block]
     exec(compile(lines.replace("NAME", "one"), "README.md", "exec"), {})
     out = capsys.readouterr().out

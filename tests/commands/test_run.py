@@ -27,6 +27,11 @@ ONLY_THE_DATA_TELL = (["--train-subset", "801"], ["--val-fraction", "0.01"])
 """Wrong for the thousand images here, right for the published data set."""
 
 
+@pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400)])
+def test_a_time_may_have_a_unit(text: str, value: float) -> None:
+    assert run.seconds(text) == value
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -137,17 +137,6 @@ def test_a_resnet_sees_images_at_the_resolution_meant(name: str, side: int, befo
     assert seen == [(before_pooling, before_pooling)]
 
 
-def test_simple_cnn_computes_convolution_relu_pool_twice_then_two_linear_layers() -> None:
-    model: Any = cifar_models.load("simple_cnn").build(None)
-    by_hand = nn.Sequential(
-        model.conv1, nn.ReLU(), nn.MaxPool2d(2, 2), model.conv2, nn.ReLU(), nn.MaxPool2d(2, 2), nn.Flatten(),
-        model.fc1, nn.ReLU(), model.fc2,
-    )  # fmt: skip
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model(images), by_hand(images))
-    assert model(images).shape == (4, 100)
-
-
 @pytest.mark.parametrize("name", cifar_models.NAMES)
 def test_the_head_classifies_and_the_early_modules_come_first(name: str) -> None:
     """What dropout and freeze_epochs take hold of."""

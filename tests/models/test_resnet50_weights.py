@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torchvision import models as torchvision_models
 
 from cifar_models import resnet50
+from tests.intruder import Intruder
 from tests.models.resnet50_state import assert_holds, backbone, flat_state, saved
 
 
@@ -106,16 +106,6 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     assert "Is a directory" in refusal(tmp_path)
-
-
-class Intruder:
-    """Pickled, it makes a folder where it is loaded."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
 
 
 @pytest.mark.parametrize("way", ["torch.save", "pickle", "in a dict"])

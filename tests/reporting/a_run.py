@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 from benchmarks.replay import curves, methods
 from benchmarks.replay.curves import Curve, Recorded
 from benchmarks.replay.simulate import replay
+from tests import ROOT
 from tests.a_search import settings
 from tune.results import EPOCHS, TRIALS, Row, RunFolder
 from tune.search.asha import Asha
 from tune.search.choose import choose
 from tune.training.config import TrainConfig
 
-RECORDED = Path(__file__).parents[2] / "results" / "curves.parquet"
+RECORDED = ROOT / "results" / "curves.parquet"
 STARTED = "2026-11-20T08:00:00Z"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests import ROOT
 from tests.reporting import a_run
 from tune import report, results
 from tune.reporting import compare, page, write
@@ -270,7 +271,7 @@ def test_runs_are_ranked_by_what_all_of_them_have(run: RunFolder, tmp_path: Path
 
 
 def test_what_the_page_is_made_of_is_packaged() -> None:
-    text = (Path(report.__file__).parents[1] / "pyproject.toml").read_text()
+    text = (ROOT / "pyproject.toml").read_text()
     inside = {path.name for path in Path(page.__file__).parent.iterdir() if path.suffix in (".html", ".css", ".js")}
     assert inside == {"page.html", "page.css", "page.js"}
     assert all(f'"{name}"' in text for name in inside)

@@ -13,13 +13,11 @@ from urllib.request import urlopen
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from tests.reporting import a_run
 from tune.files import Unwritable
-from tune.reporting import png, schedule, study
-from tune.reporting.distributions import distribution, parameters
+from tune.reporting import study
 from tune.reporting.load import Run, load
 from tune.results import RunFolder
 
@@ -48,52 +46,6 @@ def test_at_a_rung_all_that_came_there_compare(run: Run) -> None:
     done = study.at_epoch(run, 5).get_trials(states=(TrialState.COMPLETE,))
     assert len(done) == len(run.rungs["rungs"]["5"]) > 10 * sum(row["status"] == "finished" for row in run.trials)
     assert {f"{trial.number:04d}": trial.value for trial in done} == run.rungs["rungs"]["5"]
-
-
-def test_a_conditional_parameter_is_there_only_where_it_means_something(run: Run) -> None:
-    found, values = parameters(run.trials)
-    for row, own in zip(run.trials, values, strict=True):
-        assert ("gamma" in own) == (row["config.scheduler"] == "step")
-        assert ("warmup" in own) == (row["config.scheduler"] != "step")
-    assert isinstance(found["lr"], FloatDistribution)
-    assert found["lr"].log
-    assert found["scheduler"] == CategoricalDistribution(("cosine", "one_cycle", "step"))
-    assert found["batch_size"] == CategoricalDistribution((8, 32, 64, 128, 256))
-    assert found["dropout"] == FloatDistribution(0.0, max(row["config.dropout"] for row in run.trials))
-    assert "momentum" not in found, "it is the same in every trial"
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.1], FloatDistribution(0.1, 0.1)),
-        ([1, 2, 3], IntDistribution(1, 3)),
-        ([1, 100, 7], IntDistribution(1, 100, log=True)),
-        ([True, False], CategoricalDistribution((False, True))),
-        ([0.0, 0.2] * 3, CategoricalDistribution((0.0, 0.2))),
-    ],
-)
-def test_a_distribution_is_what_the_values_look_like(values: list[Any], expected: Any) -> None:
-    assert distribution(values) == expected
-
-
-def test_the_times_are_those_of_workers_side_by_side(run: Run) -> None:
-    assert schedule.workers(run) == 2
-    spans = schedule.spans(run)
-    assert spans["0000"].start == spans["0001"].start == 0
-    moments = sorted({span.start for span in spans.values()})
-    assert all(sum(span.start <= moment < span.end for span in spans.values()) <= 2 for moment in moments)
-    assert max(span.end for span in spans.values()) == pytest.approx(run.about["spent_s"], rel=0.01)
-
-
-def test_trials_of_an_epoch_show_by_their_times_that_they_ran_side_by_side(tmp_path: Path) -> None:
-    run = load(a_run.searched(tmp_path / "short", trials=16, horizon=1))
-    trained = sum(row["wall_s"] for row in run.trials)
-    run.about["spent_s"] = trained * 0.55
-    assert schedule.workers(run) == 2
-    assert schedule.one_at_a_time(run) is False
-    run.about["spent_s"] = trained * 1.2
-    assert schedule.one_at_a_time(run) is None
 
 
 def test_an_interrupted_trial_is_none_that_runs(tmp_path: Path) -> None:
@@ -154,6 +106,3 @@ def test_what_optuna_says_of_itself_is_as_before(run: Run) -> None:
 def test_a_study_that_cannot_be_written_is_told(big: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(Unwritable, match=r"study.db cannot be written: .*unable to open"):
         study.write({"big": load(big)}, tmp_path / "gone" / "study.db")
-    (tmp_path / "charts").touch()
-    with pytest.raises(Unwritable, match="charts cannot be created: File exists"):
-        png.write([], tmp_path / "charts")

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.survival import search_process
+from tests import ROOT
 from tests.a_cluster import Cluster
-from tests.commands.asking import HERE
 from tune.results import RunFolder
 
 SPACE = """
@@ -43,11 +43,11 @@ class Search:
     """The command in a process, and what it says."""
 
     def __init__(self, cluster: Cluster, data_dir: Path, name: str, *more: str) -> None:
-        environment = os.environ | {"PYTHONPATH": str(HERE), "RAY_AUTH_MODE": "disabled", "CLUSTER": cluster.mark}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "CLUSTER": cluster.mark}
         self.folder, self.lines = RunFolder(cluster.hidden[-1] / name), list[str]()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tune.run", *asked_of(cluster, data_dir, name, *more)],
-            cwd=HERE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._ear = threading.Thread(target=self._listen)
         self._ear.start()

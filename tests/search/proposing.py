@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from pathlib import Path
 
 from ray import tune
 
+from tests import ROOT
 from tune import space
 from tune.search.proposals import RANDOM_STARTS, Known, Proposer, score
 from tune.settings import Method
 from tune.space import SearchSpace
 from tune.training.config import TrainConfig
 
-SPACES = Path(__file__).parent.parent.parent / "search_spaces"
+SPACES = ROOT / "search_spaces"
 FIRST_TPE = 2 + RANDOM_STARTS
 """Number of the first configuration that depends on results, where a reference and one baseline come first."""
 
@@ -69,6 +69,13 @@ def quality(config: TrainConfig) -> float:
         - 4 * config.dropout
         - 0.01 * abs(config.batch_size - 128)
     )
+
+
+def proposed(proposer: Proposer, number: int, known: list[Known]) -> TrainConfig:
+    """What it proposes where the space is not used up."""
+    proposal = proposer.propose(number, known)
+    assert proposal is not None
+    return proposal[1]
 
 
 def search(searched: SearchSpace, number: int, *, seed: int = 0, method: Method = "hyperopt") -> list[Known]:

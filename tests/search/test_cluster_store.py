@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.a_cluster import Cluster
 from tests.an_s3 import Bucket
-from tests.commands.asking import HERE
 from tests.search.on_a_cluster import Search, trials_of, until
 from tune import cli
 
 
 @pytest.fixture
 def cluster(synthetic_root: Path, tmp_path: Path) -> Iterator[Cluster]:
-    running = Cluster(cpus=1, hidden=[HERE / "tune", HERE / "cifar_models", synthetic_root, tmp_path])
+    running = Cluster(cpus=1, hidden=[ROOT / "tune", ROOT / "cifar_models", synthetic_root, tmp_path])
     try:
         running.start(2, Path("/"))
         yield running

@@ -23,14 +23,13 @@ import psutil
 import pytest
 
 from benchmarks.survival import search_process
-from tests.search.wandb_file import read_runs
+from tests.a_deaf_server import KEY
+from tests.wandb_file import read_runs
 from tune import cli
 from tune.results import RunFolder
 from tune.training.config import TrainConfig
 
 pytestmark = pytest.mark.starts_ray
-
-KEY = "0123456789abcdef" * 2 + "5eacde5"
 
 SPACE = """
 from ray import tune

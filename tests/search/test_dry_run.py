@@ -9,9 +9,10 @@ import pytest
 from ray import tune
 from rich.console import Console
 
+from tests import ROOT
 from tests.search.proposing import tiny
 from tests.search.test_epoch_time import ASKED, MACHINE, leave
-from tune import space, wording
+from tune import space
 from tune.search import dry_run
 from tune.search.checks import Checked
 from tune.search.devices import Share
@@ -180,22 +181,7 @@ def test_weights_that_are_not_there_yet_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["simple_cnn", "resnet18", "resnet50"])
 def test_each_parameter_of_the_shipped_spaces_has_its_line(name: str, tmp_path: Path) -> None:
-    shipped, _ = space.load(Path(__file__).parents[2] / "search_spaces" / f"{name}.py")
+    shipped, _ = space.load(ROOT / "search_spaces" / f"{name}.py")
     lines = told(tmp_path, shipped)
     for parameter in shipped.parameters:
         assert len([text for text in lines if text.startswith(f"  {parameter} ")]) == 1
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (1800, "30 min"),
-        (5400, "1.5 h"),
-        (4e6, "1,111.1 h"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert wording.duration(seconds) == text

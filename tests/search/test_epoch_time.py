@@ -8,30 +8,23 @@ from typing import Any
 
 import pytest
 
+from tests.a_search import settings
 from tests.an_s3 import Bucket
-from tune.remote import RemoteFolder
 from tune.results import EPOCHS, RunFolder, create
 from tune.search.devices import Machine
 from tune.search.epoch_time import Speed, find
-from tune.settings import Settings
 from tune.storage import Storage, resolve
 
 MACHINE = Machine(cpus=8, gpus=2, names=("a cpu", "a gpu", "a gpu"))
-ASKED = Settings(
-    space="mine.py", space_sha256="0" * 64, model="simple_cnn", data="cifar100", data_dir="data", train_subset=10_000,
-    val_fraction=0.2, trials=4, max_epochs=2, time_budget_s=None, gpus_per_trial=0.0, cpus_per_trial=1,
-    search="hyperopt", scheduler="asha", metric="val_acc", confirm=0, seeds=3, seed=42,
-    name="next", storage="results", wandb="disabled",
-    wandb_project="cifar100-tune", weights=None, warm_start=None, dashboard=False, address=None,
-)  # fmt: skip
+ASKED = settings(space="mine.py", data="cifar100", train_subset=10_000, trials=4, max_epochs=2, seed=42, name="next")
 
 
 def leave(storage: Path, name: str, started: str, wall_s: list[float | None], **others: Any) -> RunFolder:
     """A run's folder. Each epoch trains 10,000 images in 4 s and validates the rest of the time."""
     folder = create(storage, name)
     devices = others.pop("devices", list(MACHINE.names))
-    settings = dataclasses.replace(ASKED, name=name, **others).to_dict()
-    folder.write_json("experiment.json", {"settings": settings, "started": started, "devices": devices})
+    asked = dataclasses.replace(ASKED, name=name, **others).to_dict()
+    folder.write_json("experiment.json", {"settings": asked, "started": started, "devices": devices})
     rows = [{"trial_id": "0000", "epoch": 1, "wall_s": seconds, "images_per_s": 2500.0} for seconds in wall_s]
     folder.write_table("epochs.parquet", rows, EPOCHS)
     return folder
@@ -57,14 +50,10 @@ def test_a_run_in_a_store_counts_likewise(tmp_path: Path, s3: Bucket, monkeypatc
     runs = resolve(s3.uri("measured"))
     for folder in (leave(tmp_path, "one", "2026-01-01", [5.0, 7.0]), leave(tmp_path, "new", "2026-01-02", [None])):
         for file in folder.path.iterdir():
-            (runs.folder(folder.name).remote or never()).write(file.name, file.read_bytes())
+            runs.folder(folder.name).remote.write(file.name, file.read_bytes())
     speed = find(runs, ASKED, MACHINE)
     assert speed is not None
     assert (speed.run, speed.epochs) == ("one", 2)
-
-
-def never() -> RemoteFolder:
-    raise AssertionError
 
 
 def test_epochs_that_were_not_timed_do_not_count(tmp_path: Path) -> None:

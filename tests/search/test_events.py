@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
 
 from tune.files import Unwritable
 from tune.results import Origin, Status
 from tune.search.confirm import Reruns
 from tune.search.events import Events, error_line
 from tune.search.listener import Listener
-from tune.search.watchdog import RayDied, Watchdog
 from tune.training.config import TrainConfig
 
 KILLED = """Failure # 1 (occurred at 2026-11-25_12-00-00)
@@ -61,34 +57,6 @@ ValueError: of no use
 def test_the_last_failure_in_a_line(text: str, line: str, tmp_path: Path) -> None:
     (tmp_path / "error.txt").write_text(text)
     assert error_line(SimpleNamespace(error_file=str(tmp_path / "error.txt"))) == line  # type: ignore[arg-type]
-
-
-def test_a_dead_raylet_is_noticed_before_a_trial_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has really ended, in Ray's own list."""
-    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
-    ended.wait()
-
-    def node(kind: str) -> Any:
-        return SimpleNamespace(dead_processes=lambda: [(kind, ended)])
-
-    watchdog = Watchdog()
-    monkeypatch.setattr(ray._private.worker, "_global_node", node("log_monitor"))
-    watchdog.tick()  # nothing rests on that one
-    monkeypatch.setattr(ray._private.worker, "_global_node", node("raylet"))
-    watchdog.trial_ended("0001", "finished", None)
-    for blame in (
-        watchdog.tick,
-        lambda: watchdog.trial_failed("0001", ""),
-        lambda: watchdog.trial_ended("0001", "failed", ""),
-    ):
-        with pytest.raises(RayDied, match=r"Ray's raylet has died \(exit code 3\)"):
-            blame()
-
-
-def test_a_trial_that_could_not_be_kept_ends_the_search() -> None:
-    Watchdog().epoch_ended("0001", {"checkpoint_error": ""})
-    with pytest.raises(Unwritable, match="no space"):
-        Watchdog().epoch_ended("0001", {"checkpoint_error": "no space"})
 
 
 class Ear(Listener):

@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from tests.search.proposing import FIRST_TPE, quality, search, shipped, tiny
+from tests.search.proposing import FIRST_TPE, proposed, quality, search, shipped, tiny
 from tune.search.proposals import RANDOM_STARTS, HeadStart, Known, Proposer, score
 from tune.settings import Method
 
@@ -28,9 +28,8 @@ def first_draws(start: HeadStart, number: int, *, seed: int = 0, method: Method 
     known: list[Known] = []
     points = 2 if start.first is None else 3
     for n in range(points + number):
-        proposal = proposer.propose(n, known)
-        assert proposal is not None
-        known.append(Known(proposal[1], score(3, quality(proposal[1]), diverged=False)))
+        config = proposed(proposer, n, known)
+        known.append(Known(config, score(3, quality(config), diverged=False)))
     return known[points:]
 
 
@@ -46,9 +45,9 @@ def test_the_best_of_a_head_start_runs_after_the_reference() -> None:
     assert origins == ["reference", "warm_start", "baseline", "search"]
     plain = Proposer(shipped("simple_cnn"), epochs=3, seed=0)
     assert [item.config for item in known[:3]] == [
-        plain.propose(0, [])[1],  # type: ignore[index]
+        proposed(plain, 0, []),
         head_start().first,
-        plain.propose(1, [])[1],  # type: ignore[index]
+        proposed(plain, 1, []),
     ], "though the head start knows all three"
 
 

@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tests.a_search import settings
-from tune.results import EPOCHS, TRIALS, RunFolder
-from tune.search import history, resume
+from tests.search.a_killed_search import killed
+from tune.results import RunFolder
+from tune.search import history
 from tune.search.asha import Asha
 from tune.search.proposals import Known, score
 from tune.training.config import TrainConfig
 
-CONFIG = TrainConfig(model="simple_cnn", lr=0.1, batch_size=64, epochs=8)
-
-
-def row(number: int, status: str, epochs: int, val_acc: float | None) -> dict[str, Any]:
-    config = {f"config.{name}": value for name, value in (CONFIG.to_dict() | {"lr": 0.1 * (number + 1)}).items()}
-    about = {"trial_id": f"{number:04d}", "status": status, "origin": "search", "epochs": epochs, "val_acc": val_acc}
-    return about | config
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """As a kill -9 leaves it: 1 was told to stop, 2 and 5 ran, 4 had not been written down yet."""
-    folder = RunFolder(tmp_path)
-    asha = Asha(8, 1)
-    for trial_id, value in [("0000", 20.0), ("0001", 10.0), ("0002", 30.0), ("0003", math.nan)]:
-        asha.report(trial_id, 1, value)
-    folder.write_json("rungs.json", asha.to_json())
-    folder.write_json("best.json", {})
-    about = {
-        "weights_sha256": None,
-        "settings": {},
-        "data_fingerprint": "abc",
-        "started": "then",
-        "spent_s": 5.0,
-        "repeats_refused": 2,
-        "used_up": False,
-    }
-    folder.write_json("experiment.json", about | {"ended": None})
-    rows = [
-        row(0, "finished", 8, 40.0), row(1, "running", 1, 10.0), row(2, "running", 3, 33.0),
-        row(3, "diverged", 1, None), row(5, "running", 0, None), row(6, "failed", 2, 12.0),
-    ]  # fmt: skip
-    folder.write_table("trials.parquet", rows, TRIALS)
-    folder.write_table("epochs.parquet", [{"trial_id": "0000", "epoch": 1, "val_acc": 20.0}], EPOCHS)
-    return folder
+    return killed(tmp_path)
 
 
 def test_a_trial_is_known_up_to_a_rung_that_it_is_missing_on(folder: RunFolder) -> None:
@@ -120,34 +87,6 @@ def test_a_damaged_folder_is_told(folder: RunFolder, name: str, content: bytes |
         path.write_bytes(content)
     with pytest.raises(ValueError, match=name.replace(".", r"\.")):
         history.load(folder, "val_acc", "abc")
-
-
-@pytest.mark.parametrize("name", ["trials.parquet", "epochs.parquet"])
-def test_tables_of_another_version_are_told(folder: RunFolder, name: str) -> None:
-    resume.check_folder(folder)
-    pq.write_table(pa.table({"a": [1]}), folder.path / name)
-    with pytest.raises(ValueError, match=f"{name} was written by another version .* no column trial_id"):
-        resume.check_folder(folder)
-
-
-def test_trials_from_before_a_field_was_there_go_on(folder: RunFolder) -> None:
-    table = pq.read_table(folder.path / "trials.parquet")
-    pq.write_table(table.drop_columns(["config.ema", "config.initial_scale"]), folder.path / "trials.parquet")
-    resume.check_folder(folder)
-
-
-@pytest.mark.parametrize("change", [{"trial_id": "best"}, {"config.lr": None}, {"status": None}, {"epochs": None}])
-def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any]) -> None:
-    rows = folder.read_rows("trials.parquet")
-    folder.write_table("trials.parquet", [rows[0] | change, *rows[1:]], TRIALS)
-    with pytest.raises(ValueError, match=r"trials\.parquet is damaged"):
-        resume.check_folder(folder)
-
-
-def test_a_folder_of_someone_else_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "obstacle", lambda path: "Permission denied")
-    with pytest.raises(ValueError, match=r"cannot be written to \(Permission denied\)"):
-        resume.check_folder(folder)
 
 
 def test_a_file_that_cannot_be_opened_is_told(folder: RunFolder) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ray import tune
 
 from cifar_models import NAMES
-from tests.search.proposing import FIRST_TPE, SPACES, nested, quality, search, shipped, tiny
+from tests.search.proposing import FIRST_TPE, SPACES, nested, proposed, quality, search, shipped, tiny
 from tune import domains
 from tune.search.proposals import RANDOM_STARTS, Known, Proposer, score
 from tune.settings import Method
@@ -40,9 +40,8 @@ def test_the_reference_comes_first_then_the_baseline_then_the_search() -> None:
 def test_proposals_carry_the_horizon_and_the_seed_of_the_search() -> None:
     proposer = Proposer(shipped("simple_cnn"), epochs=7, seed=5)
     for number in (0, 1, 2, 11):
-        proposal = proposer.propose(number, [])
-        assert proposal is not None
-        assert (proposal[1].model, proposal[1].epochs, proposal[1].seed) == ("simple_cnn", 7, 5)
+        config = proposed(proposer, number, [])
+        assert (config.model, config.epochs, config.seed) == ("simple_cnn", 7, 5)
 
 
 def test_a_proposal_depends_on_its_arguments_alone() -> None:
@@ -52,9 +51,7 @@ def test_a_proposal_depends_on_its_arguments_alone() -> None:
     random.Random(0).shuffle(numbers)
     # One proposer asked in any order, and asked again, answers as the one that went through the search did.
     for number in [*numbers, *numbers[:4]]:
-        proposal = proposer.propose(number, known[:number])
-        assert proposal is not None
-        assert proposal[1] == known[number].config
+        assert proposed(proposer, number, known[:number]) == known[number].config
 
 
 def test_another_process_proposes_the_same() -> None:
@@ -79,9 +76,7 @@ print(json.dumps([item.config.to_dict() for item in known]))
     proposer = Proposer(shipped("resnet50"), epochs=3, seed=0)
     known: list[Known] = []
     for number in range(14):
-        proposal = proposer.propose(number, known)
-        assert proposal is not None
-        known.append(Known(proposal[1], float(number % 5)))
+        known.append(Known(proposed(proposer, number, known), float(number % 5)))
     assert json.loads(done.stdout) == [item.config.to_dict() for item in known]
 
 
@@ -98,12 +93,8 @@ def test_random_starts_do_not_depend_on_results_and_tpe_does() -> None:
     running = [Known(item.config) for item in known]
     for number in range(FIRST_TPE):
         for others in (reversed_scores[:number], running[:number], known[:number] + known[20:]):
-            proposal = proposer.propose(number, others)
-            assert proposal is not None
-            assert proposal[1] == known[number].config
-    proposal = proposer.propose(39, reversed_scores[:39])
-    assert proposal is not None
-    assert proposal[1] != known[39].config
+            assert proposed(proposer, number, others) == known[number].config
+    assert proposed(proposer, 39, reversed_scores[:39]) != known[39].config
 
 
 @pytest.mark.parametrize("method", ["hyperopt", "random"])
@@ -146,9 +137,7 @@ def test_random_does_not_learn() -> None:
     known = search(shipped("simple_cnn"), 30, method="random")
     proposer = Proposer(shipped("simple_cnn"), epochs=3, seed=0, method="random")
     worst_best = [Known(item.config, -(item.score or 0)) for item in known]
-    proposal = proposer.propose(29, worst_best[:29])
-    assert proposal is not None
-    assert proposal[1] == known[29].config
+    assert proposed(proposer, 29, worst_best[:29]) == known[29].config
 
 
 @pytest.mark.parametrize("method", ["hyperopt", "random"])
@@ -215,21 +204,16 @@ def test_diverged_running_and_failed_trials_do_not_break_tpe(scores: list[float 
     known = [Known(config, how) for config, how in zip(configs, scores, strict=True)]
     proposer = Proposer(shipped("simple_cnn"), epochs=3, seed=0)
     for number in range(30, 33):
-        proposal = proposer.propose(number, known)
-        assert proposal is not None
-        domains.locate(shipped("simple_cnn").parameters, proposal[1].to_dict())
-        assert proposal[1] not in configs
+        config = proposed(proposer, number, known)
+        domains.locate(shipped("simple_cnn").parameters, config.to_dict())
+        assert config not in configs
 
 
 def test_tpe_keeps_away_from_where_trials_diverge() -> None:
     configs = [item.config for item in search(shipped("simple_cnn"), 30, method="random")]
     known = [Known(config, score(1, 0.0, config.lr > 0.02)) for config in configs]
     proposer = Proposer(shipped("simple_cnn"), epochs=3, seed=0)
-    rates = []
-    for number in range(30, 50):
-        proposal = proposer.propose(number, known)
-        assert proposal is not None
-        rates.append(proposal[1].lr)
+    rates = [proposed(proposer, number, known).lr for number in range(30, 50)]
     by_chance = sum(config.lr > 0.02 for config in configs) / len(configs)
     assert sum(rate > 0.02 for rate in rates) / len(rates) < by_chance / 2
 

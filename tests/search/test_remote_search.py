@@ -17,8 +17,8 @@ import pytest
 from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-from tests.a_small_data import small
 from tests.an_s3 import Bucket, served
+from tests.small_data import small
 from tune import cli, finalize, run
 from tune.results import Row
 from tune.search import launch, mirror

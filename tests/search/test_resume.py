@@ -1,15 +1,18 @@
-"""The options of a search that goes on, and which of them may differ."""
+"""The options of a search that goes on, which of them may differ, and a folder that it cannot go on in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.a_search import settings
+from tests.search.a_killed_search import killed
 from tune import run
-from tune.results import RunFolder
+from tune.results import TRIALS, RunFolder
 from tune.search import resume
 from tune.storage import Storage
 
@@ -75,3 +78,36 @@ def test_a_search_can_grow_and_move() -> None:
 def test_a_budget_cannot_be_set_where_there_was_none() -> None:
     with pytest.raises(ValueError, match="started with no time budget"):
         resume.check_agrees(settings(), settings(time_budget_s=90.0))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return killed(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["trials.parquet", "epochs.parquet"])
+def test_tables_of_another_version_are_told(folder: RunFolder, name: str) -> None:
+    resume.check_folder(folder)
+    pq.write_table(pa.table({"a": [1]}), folder.path / name)
+    with pytest.raises(ValueError, match=f"{name} was written by another version .* no column trial_id"):
+        resume.check_folder(folder)
+
+
+def test_trials_from_before_a_field_was_there_go_on(folder: RunFolder) -> None:
+    table = pq.read_table(folder.path / "trials.parquet")
+    pq.write_table(table.drop_columns(["config.ema", "config.initial_scale"]), folder.path / "trials.parquet")
+    resume.check_folder(folder)
+
+
+@pytest.mark.parametrize("change", [{"trial_id": "best"}, {"config.lr": None}, {"status": None}, {"epochs": None}])
+def test_a_row_that_is_no_trial_is_told(folder: RunFolder, change: dict[str, Any]) -> None:
+    rows = folder.read_rows("trials.parquet")
+    folder.write_table("trials.parquet", [rows[0] | change, *rows[1:]], TRIALS)
+    with pytest.raises(ValueError, match=r"trials\.parquet is damaged"):
+        resume.check_folder(folder)
+
+
+def test_a_folder_of_someone_else_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "obstacle", lambda path: "Permission denied")
+    with pytest.raises(ValueError, match=r"cannot be written to \(Permission denied\)"):
+        resume.check_folder(folder)

@@ -10,11 +10,11 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from tests.a_search import settings
-from tests.a_small_data import small
 from tests.search.proposing import tiny
 from tests.search.test_dry_run import told
 from tests.search.test_journal import CONFIG, metrics
 from tests.search.test_search import SMALL, SPACE, search
+from tests.small_data import small
 from tune import cli
 from tune.results import TRIALS, RunFolder, create
 from tune.search import confirm, resume

@@ -7,7 +7,7 @@ import statistics
 import pytest
 from ray import tune
 
-from tests.search.proposing import nested, quality, search, shipped
+from tests.search.proposing import nested, proposed, quality, search, shipped
 from tune import domains
 from tune.search.proposals import Known, Proposer
 from tune.settings import Method
@@ -60,9 +60,7 @@ def test_optuna_s_proposal_depends_on_its_arguments_alone() -> None:
     known = search(shipped("simple_cnn"), 14, method="optuna")
     proposer = Proposer(shipped("simple_cnn"), epochs=3, seed=0, method="optuna")
     for number in (13, 11, 12, 11):
-        proposal = proposer.propose(number, known[:number])
-        assert proposal is not None
-        assert proposal[1] == known[number].config
+        assert proposed(proposer, number, known[:number]) == known[number].config
 
 
 def test_optuna_is_told_of_what_runs() -> None:

@@ -1,4 +1,4 @@
-"""Real searches: real Ray, real trials on synthetic data, W&B offline. Each test tells what a user would see."""
+"""Real searches: real Ray, real trials on synthetic data, W&B off. Each test tells what a user would see."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_one_of_a_kind_is_told_as_one(tmp_path: Path) -> None:
 
 def test_repeats_are_counted(tmp_path: Path) -> None:
     assert "; 7 repeated proposals redrawn." in told(tmp_path, ENDS, settings(), repeats_refused=7)
-    assert "drawn anew" not in told(tmp_path, ENDS, settings(), repeats_refused=0)
+    assert "redrawn" not in told(tmp_path, ENDS, settings(), repeats_refused=0)
 
 
 def test_a_space_that_is_used_up_is_told(tmp_path: Path) -> None:
@@ -104,6 +104,22 @@ def test_the_best_is_told_with_its_settings_and_what_sampling_does_to_it(tmp_pat
     interval = f"(95 % interval {low:.1f} to {high:.1f} on {images:,} images)"
     assert f"Best: trial 0005 (search), 15.00 % {interval}\n" in text
     assert "  with lr 0.1, batch 64, constant, standard\n" in text
+
+
+def test_of_a_search_for_robustness_both_accuracies_are_told(tmp_path: Path) -> None:
+    text = told(tmp_path, ENDS, settings(data="synthetic", metric="val_robust_acc"), best(val_robust_acc=7.5))
+    interval = "(95 % interval 6.5 to 8.6 on 2,400 images)"
+    assert f"Best: trial 0005 (search), 7.50 % under corruption {interval}, 15.00 % on clean images\n" in text
+
+
+def test_without_a_result_it_is_told_why(tmp_path: Path) -> None:
+    told(tmp_path, [("stopped", 1), ("interrupted", 2)], settings())
+    why, folder = "no trial finished (1 stopped, 1 interrupted)", RunFolder(tmp_path)
+    assert summary.why_nothing(folder, settings()).startswith(f"{why}; see trials.parquet in ")
+    longer = "; --resume with a larger --time-budget continues; see"
+    assert summary.why_nothing(folder, settings(time_budget_s=4.0)).startswith(why + longer)
+    told(tmp_path, ENDS, settings())
+    assert summary.why_nothing(folder, settings()) == ""
 
 
 def test_it_is_compared_with_the_reference_unless_it_is_that(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.survival import endings, search_process, torture
 from benchmarks.survival.torture import rows
-from tests.search.wandb_file import read_run
+from tests.wandb_file import read_run
 from tune import cli, run, tracking
 from tune.results import RunFolder
 from tune.search import launch

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.a_small_data import small
 from tests.commands.asking import SPACE
+from tests.small_data import small
 from tests.test_finalize import searched
 from tune import cli, final_checks, run
 from tune.results import RunFolder

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.survival import search_process
 from tests.a_deaf_server import KEY, DeafServer
-from tests.search.wandb_file import read_runs
+from tests.wandb_file import read_runs
 from tune import cli, tracking
 from tune.results import RunFolder
 

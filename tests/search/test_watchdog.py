@@ -1,4 +1,4 @@
-"""The second Ctrl-C ends the process at once, whatever it is at."""
+"""What ends a search at once: Ray's death, a full disk, a second Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import ray
 
-pytestmark = pytest.mark.starts_ray
+from tune.files import Unwritable
+from tune.search.watchdog import RayDied, Watchdog
 
 PROGRAM = """
 import hashlib
@@ -32,3 +36,31 @@ def test_a_second_signal_is_heard_while_the_main_thread_is_in_c(second: signal.S
         said = process.communicate(timeout=10)
     assert process.returncode == 130
     assert said == (b"", b"how to go on\n")
+
+
+def test_a_dead_raylet_is_noticed_before_a_trial_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has really ended, in Ray's own list."""
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    ended.wait()
+
+    def node(kind: str) -> Any:
+        return SimpleNamespace(dead_processes=lambda: [(kind, ended)])
+
+    watchdog = Watchdog()
+    monkeypatch.setattr(ray._private.worker, "_global_node", node("log_monitor"))
+    watchdog.tick()  # nothing rests on that one
+    monkeypatch.setattr(ray._private.worker, "_global_node", node("raylet"))
+    watchdog.trial_ended("0001", "finished", None)
+    for blame in (
+        watchdog.tick,
+        lambda: watchdog.trial_failed("0001", ""),
+        lambda: watchdog.trial_ended("0001", "failed", ""),
+    ):
+        with pytest.raises(RayDied, match=r"Ray's raylet has died \(exit code 3\)"):
+            blame()
+
+
+def test_a_trial_that_could_not_be_kept_ends_the_search() -> None:
+    Watchdog().epoch_ended("0001", {"checkpoint_error": ""})
+    with pytest.raises(Unwritable, match="no space"):
+        Watchdog().epoch_ended("0001", {"checkpoint_error": "no space"})

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import socket
 import tarfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,49 +15,16 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR100
 
+from tests.a_web_server import NOBODY, Quiet, serving
+from tests.intruder import Intruder
 from tune.training import cifar100, download, images, sources
 
 REAL = os.environ.get("CIFAR100_ROOT")
 needs_real = pytest.mark.skipif(REAL is None, reason="CIFAR100_ROOT is not set (a folder with cifar-100-python/)")
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving(folder: Path, handler: type[SimpleHTTPRequestHandler] = _Quiet) -> Iterator[str]:
-    """The address of a real server for `folder`, on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def nobody_listens() -> str:
-    """An address that refuses connections: what a machine without a network amounts to."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{reserved.getsockname()[1]}"
-
-
 def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-class Bomb:
-    """A pickle of this makes a folder when it is loaded."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.marker),)
 
 
 @pytest.fixture
@@ -84,7 +47,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tar.add(folder, arcname=folder.name)
     monkeypatch.setattr(cifar100, "MD5", {name: md5(folder / name) for name in ("train", "test", "meta")})
     monkeypatch.setattr(cifar100, "ARCHIVE_MD5", md5(home / cifar100.ARCHIVE))
-    monkeypatch.setattr(cifar100, "URL", f"{nobody_listens()}/{cifar100.ARCHIVE}")
+    monkeypatch.setattr(cifar100, "URL", f"{NOBODY}/{cifar100.ARCHIVE}")
     return home
 
 
@@ -149,19 +112,19 @@ def test_planes_become_pixels(tiny: Path) -> None:
 @pytest.mark.parametrize("name", ["train", "meta"])
 def test_a_foreign_pickle_is_never_loaded(tiny: Path, tmp_path: Path, name: str) -> None:
     marker = tmp_path / "marker"
-    bomb = pickle.dumps(Bomb(marker))
-    pickle.loads(bomb)
+    pickled = pickle.dumps(Intruder(marker))
+    pickle.loads(pickled)
     assert marker.is_dir()
     marker.rmdir()
 
     damaged = tiny / "cifar-100-python" / name
-    damaged.write_bytes(bomb)
+    damaged.write_bytes(pickled)
     with serving(tiny) as address:
         cifar100.URL = f"{address}/{cifar100.ARCHIVE}"  # The fixture's monkeypatch restores it.
         with pytest.raises(ValueError, match=rf"cifar-100-python/{name} is not the published file"):
             cifar100.prepare(tiny, "train")
     assert not marker.exists()
-    assert damaged.read_bytes() == bomb
+    assert damaged.read_bytes() == pickled
 
 
 def test_a_damaged_file_is_not_replaced_when_others_are_fetched(tiny: Path, tmp_path: Path) -> None:
@@ -234,6 +197,30 @@ def test_a_damaged_archive_is_refused(tiny: Path, tmp_path: Path) -> None:
         cifar100.prepare(tmp_path / "data", "train")
 
 
+def test_an_archive_with_paths_that_lead_elsewhere_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    (tmp_path / "outside").mkdir()
+    link = tarfile.TarInfo(f"{cifar100.FOLDER}/link")
+    link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "outside")
+    with tarfile.open(root / cifar100.ARCHIVE, "w:gz") as tar:
+        tar.addfile(link)
+        for name in ("../evil", f"{link.name}/evil", f"{tmp_path}/outside/evil"):
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            tar.addfile(member, io.BytesIO(b"evil"))
+        tar.add(tiny / cifar100.FOLDER, arcname=cifar100.FOLDER)
+    with pytest.raises(ValueError, match=r"cifar-100-python\.tar\.gz is not the published file: .*Delete it"):
+        cifar100.prepare(root, "train")
+    assert everything_below(root) == [cifar100.ARCHIVE]
+    monkeypatch.setattr(cifar100, "ARCHIVE_MD5", md5(root / cifar100.ARCHIVE))
+    cifar100.prepare(root, "train")  # even if its checksum were right: three files are taken, by their names
+    assert sorted(path.name for path in (root / cifar100.FOLDER).iterdir()) == ["meta", "test", "train"]
+    assert not [path for path in tmp_path.rglob("*") if path.name == "evil"]
+
+
 def test_no_network_is_said_in_a_sentence(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "data"
     with pytest.raises(ValueError, match="could not be fetched") as caught:
@@ -260,7 +247,7 @@ def test_another_archive_upstream_is_refused(tiny: Path, tmp_path: Path) -> None
 
 
 def test_a_connection_that_breaks_off_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
-    class BreaksOff(_Quiet):
+    class BreaksOff(Quiet):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "1000")

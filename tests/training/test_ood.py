@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.a_web_server import NOBODY, serving
 from tune.training import ood
 
 NAMES = [f"distortion{number:02d}" for number in range(19)]
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of a real server for `folder`, on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def marked(n: int, first: int) -> NDArray[np.uint8]:
@@ -59,15 +36,18 @@ def fill(folder: Path, n: int = 1) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that wants one sets UPSTREAM."""
+    monkeypatch.setattr(ood, "UPSTREAM", f"{NOBODY}/{{name}}.npy")
+
+
 @pytest.fixture
 def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What upstream would serve, its checksums in force. The network is off: a test that wants one sets UPSTREAM."""
+    """What upstream would serve, its checksums in force."""
     home = fill(tmp_path / "upstream")
     sums = {name: hashlib.sha256((home / f"{name}.npy").read_bytes()).hexdigest() for name in NAMES}
     monkeypatch.setattr(ood, "SHA256", sums)
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(ood, "UPSTREAM", f"http://127.0.0.1:{reserved.getsockname()[1]}/{{name}}.npy")
     return home
 
 
@@ -81,7 +61,7 @@ def test_finds_the_19_files_in_order_and_no_others(tmp_path: Path) -> None:
     folder = fill(tmp_path / "ood")
     for other in ("labels.npy", "distortion19.npy", "distortion00.npy.77.tmp", "README"):
         (folder / other).write_text("no image at all")
-    assert ood.locate(folder, download=False) == [folder / f"{name}.npy" for name in NAMES]
+    assert ood.locate(folder) == [folder / f"{name}.npy" for name in NAMES]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +82,7 @@ def test_a_wrong_array_is_named(tmp_path: Path, content: NDArray[Any], told: str
     folder = fill(tmp_path / "ood")
     np.save(folder / "distortion03.npy", content)
     with pytest.raises(ValueError, match="distortion03") as caught:
-        ood.locate(folder, download=False)
+        ood.locate(folder)
     assert told in str(caught.value)
     assert "Delete it to download the published one; expected is uint8 (5*n, 32, 32, 3)" in str(caught.value)
 
@@ -112,7 +92,7 @@ def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:
     (folder / "distortion07.npy").unlink()
     (folder / "distortion07.npy").mkdir()
     with pytest.raises(ValueError, match=r"distortion07\.npy cannot be read"):
-        ood.locate(folder, download=False)
+        ood.locate(folder)
 
 
 @pytest.mark.parametrize("keep", [0, 20, 1000])
@@ -121,7 +101,7 @@ def test_a_cut_file_is_named(tmp_path: Path, keep: int) -> None:
     cut = folder / "distortion18.npy"
     cut.write_bytes(cut.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"distortion18\.npy cannot be read"):
-        ood.locate(folder, download=False)
+        ood.locate(folder)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +112,7 @@ def test_a_damaged_header_is_named(tmp_path: Path, old: bytes, new: bytes) -> No
     damaged = folder / "distortion01.npy"
     damaged.write_bytes(damaged.read_bytes().replace(old, new))
     with pytest.raises(ValueError, match=r"distortion01\.npy cannot be read"):
-        ood.locate(folder, download=False)
+        ood.locate(folder)
 
 
 def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
@@ -140,7 +120,7 @@ def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
     with (folder / "distortion00.npy").open("wb") as file:
         np.savez(file, marked(1, 0))
     with pytest.raises(ValueError, match=r"distortion00\.npy cannot be read"):
-        ood.locate(folder, download=False)
+        ood.locate(folder)
 
 
 def test_a_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
@@ -149,7 +129,7 @@ def test_a_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
         "version https://git-lfs.github.com/spec/v1\noid sha256:77\nsize 153600128\n"
     )
     with pytest.raises(ValueError, match="is only a Git LFS pointer"):
-        ood.locate(folder, download=False)
+        ood.locate(folder)
 
 
 def test_downloads_what_is_missing_and_only_that(
@@ -214,12 +194,6 @@ def test_a_bad_file_is_told_before_anything_is_fetched(upstream: Path, tmp_path:
     np.save(folder / "distortion18.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"distortion18\.npy holds float64"):
         ood.locate(folder)
-
-
-def test_without_download_nothing_is_tried(tmp_path: Path) -> None:
-    with pytest.raises(ood.OodMissing, match=r"^Out-of-distribution files are missing in .*: all 19, distortion00"):
-        ood.locate(tmp_path / "nowhere", download=False)
-    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_folder_that_is_a_file_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_table_of_something_else_is_named(tmp_path: Path) -> None:
         images.read_metadata(path)
 
 
-def test_metadata(root: Path) -> None:
+def test_the_file_tells_its_source_and_version(root: Path) -> None:
     about = images.read_metadata(root / "arrow" / "synthetic-v1-test.arrow")
     assert about["source"] == "synthetic"
     assert about["version"] == synthetic.VERSION

@@ -75,7 +75,7 @@ class Prediction:
         return np.ascontiguousarray(self.top5_probability[:, 0])
 
 
-def locate(folder: Path, *, download: bool = True) -> list[Path]:
+def locate(folder: Path) -> list[Path]:
     """The 19 files of the challenge, in order. Missing ones are downloaded; other files in `folder` are ignored.
 
     Files may differ in their number of images. ValueError if one does not hold images, or `folder` cannot be written
@@ -86,8 +86,6 @@ def locate(folder: Path, *, download: bool = True) -> list[Path]:
     for path in files:
         if path not in missing:
             read(path)  # first, so that nothing is downloaded to complete a broken set
-    if missing and not download:
-        raise OodMissing(_describe_missing(missing))
     for path in missing:
         _fetch(path, missing)
         read(path)
