@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tune.files import whole
+from tune.files import atomic_path
 from tune.search.devices import this_machine
 from tune.training import host
 
@@ -72,5 +72,5 @@ def machine() -> dict[str, Any]:
 def write(path: Path, content: dict[str, Any]) -> None:
     """Writes results as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as unfinished:
+    with atomic_path(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tune import results
-from tune.files import Claim, Unwritable, check_out, sha256, written
+from tune.files import FolderLock, Unwritable, atomic_file, check_out, sha256
 from tune.results import RunFolder, create
 
 HOLD = """
 import sys
 from pathlib import Path
-from tune.files import Claim
-claim = Claim(Path(sys.argv[1]), "taken")
+from tune.files import FolderLock
+lock = FolderLock(Path(sys.argv[1]), "taken")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -29,42 +29,42 @@ def test_a_folder_in_use_by_another_process_is_refused_until_that_one_dies(tmp_p
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="taken by another"):
-            Claim(tmp_path, "taken by another")
+            FolderLock(tmp_path, "taken by another")
         other.kill()
         other.wait()
-        Claim(tmp_path, "nobody is left").release()
+        FolderLock(tmp_path, "nobody is left").release()
 
 
 def test_a_claim_ends_with_its_release_or_with_its_owner(tmp_path: Path) -> None:
-    mine = Claim(tmp_path, "")
+    mine = FolderLock(tmp_path, "")
     with pytest.raises(ValueError, match="in use"):
-        Claim(tmp_path, "in use")
+        FolderLock(tmp_path, "in use")
     mine.release()
     mine.release()
-    forgotten: Claim | None = Claim(tmp_path, "released before")
+    forgotten: FolderLock | None = FolderLock(tmp_path, "released before")
     del forgotten
-    Claim(tmp_path, "its owner is gone").release()
+    FolderLock(tmp_path, "its owner is gone").release()
 
 
 def test_what_a_killed_process_had_not_written_to_its_end_is_removed(tmp_path: Path) -> None:
     folder = create(tmp_path, "one")
     folder.write_json("best.json", {"a": 1})
     (folder.path / "trials.parquet.4711.tmp").write_bytes(b"PAR1")
-    claim = results.claim(folder)
+    lock = results.lock(folder)
     assert [path.name for path in folder.path.iterdir()] == ["best.json"]
     with pytest.raises(ValueError, match=r"one is in use by another process; wait for it to end, or stop it\."):
-        results.claim(RunFolder(folder.path))
-    claim.release()
+        results.lock(RunFolder(folder.path))
+    lock.release()
 
 
 def test_what_the_system_refuses_to_write_is_named(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with (
         pytest.raises(Unwritable, match=r"there cannot be written: Is a directory"),
-        written(tmp_path / "there") as file,
+        atomic_file(tmp_path / "there") as file,
     ):
         file.write(b"x")
-    with pytest.raises(Unwritable, match="No such file or directory"), written(tmp_path / "nowhere" / "file"):
+    with pytest.raises(Unwritable, match="No such file or directory"), atomic_file(tmp_path / "nowhere" / "file"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 

@@ -160,10 +160,10 @@ def test_other_images_or_weights_than_the_searchs_are_refused(
 def test_two_commands_do_not_work_in_one_final_folder(
     run_folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    claim = FinalFolder(run_folder, torch.device("cpu")).claim()
+    lock = FinalFolder(run_folder, torch.device("cpu")).lock()
     assert finish(run_folder, "--epochs", "1") == cli.WRONG_INPUT
     assert "in use by another process" in capsys.readouterr().err
-    claim.release()
+    lock.release()
 
 
 def test_without_ood_files_and_network_it_says_so_and_does_all_else(

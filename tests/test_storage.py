@@ -16,7 +16,7 @@ import pytest
 from tests.an_s3 import Bucket
 from tune import remote, storage
 from tune.remote import Unreachable
-from tune.results import RunFolder, claim
+from tune.results import RunFolder, lock
 from tune.storage import Storage, resolve
 
 
@@ -223,7 +223,7 @@ def test_a_run_that_was_never_uploaded_is_found_here(uri: str) -> None:
 def test_a_folder_that_is_worked_in_is_left_alone(uri: str) -> None:
     folder = searched_here(uri)
     leave(folder, started="2026-05-05T00:00:00Z")
-    mine = claim(folder)
+    mine = lock(folder)
     assert resolve(uri).find("one").read_json("experiment.json")["spent_s"] == 9.0
     mine.release()
     assert resolve(uri).find("one").read_json("experiment.json")["started"] == "2026-05-05T00:00:00Z"

@@ -108,6 +108,7 @@ def _done(work: Callable[[], None]) -> int:
     """Does the work; returns the exit code."""
     try:
         work()
+        sys.stdout.flush()  # here a reader that has gone can be told
     except (WorkFailed, Unwritable) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED

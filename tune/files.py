@@ -18,7 +18,7 @@ class Unwritable(OSError):
     """The disk or the store refused, usually as it is full or unreachable. The message is complete for the user."""
 
 
-class Claim:
+class FolderLock:
     """A lock on a folder, held until `release` is called or the process ends."""
 
     def __init__(self, folder: Path, why: str) -> None:
@@ -46,7 +46,7 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def told_of(path: Path) -> Iterator[None]:
+def as_unwritable(path: Path) -> Iterator[None]:
     """Turns an OSError in the block into Unwritable, with a message about `path`."""
     try:
         yield
@@ -57,7 +57,7 @@ def told_of(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary name beside `target`, used by this process only.
 
     If the block succeeds, the file replaces `target`, or Unwritable is raised; if it fails, the file is removed.
@@ -65,19 +65,19 @@ def whole(target: Path) -> Iterator[Path]:
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         yield unfinished
-        with told_of(target):
+        with as_unwritable(target):
             os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
-def written(target: Path) -> Iterator[BinaryIO]:
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
     """A file that replaces `target` if the block succeeds. Unwritable if the system refuses.
 
     The block should do nothing else that can raise an OSError.
     """
-    with told_of(target), whole(target) as unfinished, unfinished.open("wb") as file:
+    with as_unwritable(target), atomic_path(target) as unfinished, unfinished.open("wb") as file:
         yield file
 
 

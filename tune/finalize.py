@@ -21,7 +21,7 @@ from rich.console import Console
 
 from tune import cli, final_checks, final_steps, final_tracking, results, storage, wandb_mode, wording
 from tune.cli import at_least
-from tune.files import Claim, Unwritable, sha256
+from tune.files import FolderLock, Unwritable, sha256
 from tune.final_tracking import FinalRun
 from tune.reporting import write
 from tune.settings import FINAL_EPOCHS, Settings
@@ -91,7 +91,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
     sources.prepare(settings.data, data_dir, "test")
     fingerprint = images.read_metadata(arrow)["fingerprint"]
     results.check_origin(folder, fingerprint, None if weights is None else sha256(weights))
-    claim = final.claim()
+    lock = final.lock()
     final_checks.check_folder(final, options)  # again, as another command may have worked there meanwhile
 
     def work() -> None:
@@ -104,7 +104,7 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
             if files:
                 final_steps.predict(final, files, request.tta, options.adapt_batch_norm, console, run)
 
-    return lambda: resumable(work, final, arguments, console, claim)
+    return lambda: resumable(work, final, arguments, console, lock)
 
 
 def only_predict(
@@ -119,7 +119,7 @@ def only_predict(
     classifier = final_checks.check_model(final)
     if options.adapt_batch_norm:
         final_checks.check_batch_norm(classifier.config.model)
-    claim = final.claim()
+    lock = final.lock()
     tta = options.tta or classifier.tta
 
     def work() -> None:
@@ -127,11 +127,11 @@ def only_predict(
             run.reopen()
             final_steps.predict(final, files, tta, options.adapt_batch_norm, console, run)
 
-    return lambda: resumable(work, final, arguments, console, claim)
+    return lambda: resumable(work, final, arguments, console, lock)
 
 
 def resumable(
-    work: Callable[[], None], final: FinalFolder, arguments: list[str], console: Console, claim: Claim
+    work: Callable[[], None], final: FinalFolder, arguments: list[str], console: Console, lock: FolderLock
 ) -> None:
     """Does the work. If Ctrl-C or a full disk interrupts it, names the command that continues it."""
     try:
@@ -143,7 +143,7 @@ def resumable(
     except Unwritable as error:
         raise cli.WorkFailed(f"{error}. {how_to_continue(final, arguments)}") from error
     finally:
-        claim.release()
+        lock.release()
     write.write_and_announce(final.run, console)
 
 

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune import cli, image_files, progress, storage
-from tune.files import check_out, printable, short, told_of
+from tune.files import as_unwritable, check_out, printable, short
 
 if TYPE_CHECKING:
     from tune.training.checkpoint import Classifier
@@ -103,7 +103,7 @@ def work(
     if options.export is not None:
         from tune.training.export import export
 
-        with told_of(options.export):
+        with as_unwritable(options.export):
             options.export.parent.mkdir(parents=True, exist_ok=True)
         export(options.export, classifier, tta=options.tta)
         print(f"Exported: {options.export}", file=sys.stderr if options.json else sys.stdout)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune.files import Claim, obstacle, short, written
+from tune.files import FolderLock, atomic_file, obstacle, short
 from tune.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -194,21 +194,21 @@ def create(storage: Path, name: str) -> RunFolder:
     return RunFolder(path)
 
 
-def claim(folder: RunFolder) -> Claim:
+def lock(folder: RunFolder) -> FolderLock:
     """Locks the folder against other processes, and removes what a killed one left half-written.
 
     ValueError if another process is working there.
     """
-    mine = Claim(folder.path, f"{folder.path} is in use by another process; wait for it to end, or stop it.")
+    mine = FolderLock(folder.path, f"{folder.path} is in use by another process; wait for it to end, or stop it.")
     for half in folder.path.glob("*.tmp"):
         half.unlink(missing_ok=True)
     return mine
 
 
-def claimed(folder: RunFolder) -> bool:
+def is_locked(folder: RunFolder) -> bool:
     """Whether a process on this machine is working there."""
     try:
-        Claim(folder.path, "").release()
+        FolderLock(folder.path, "").release()
     except ValueError:
         return True
     return False
@@ -276,7 +276,7 @@ def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
 
 def replace_file(path: Path, content: bytes | pa.Buffer) -> None:
     """Replaces `path` with `content` atomically. Unwritable if the disk is full."""
-    with written(path) as file:
+    with atomic_file(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -142,21 +142,21 @@ def prepare(arguments: list[str]) -> Callable[[], None]:
         prepared = plan.prepare(options, search_space, digest, name, console)
     if before is None:
         folder = options.storage.create(prepared.settings.name)
-        claim = results.claim(folder)
+        lock = results.lock(folder)
         if prepared.settings.warm_start is not None:
             warm_start.write(folder, prepared.taken)
         so_far = history.empty(prepared.settings)
     else:
         folder = options.storage.folder(options.name)
         resume.check_agrees(before, prepared.settings)
-        claim = results.claim(folder)
+        lock = results.lock(folder)
         so_far = history.load(folder, prepared.settings.metric, prepared.data_fingerprint, prepared.weights_sha256)
         confirm.reruns(folder)  # fails now if the file is damaged
     so_far = replace(so_far, head_start=warm_start.load(folder, prepared.settings))
     for line in (*(f"Warning: {warning}" for warning in prepared.warnings), *prepared.taken.lines):
         wording.printer(console)(line)
     finalizes = "then_finalize" in given
-    search = partial(ending.searched, prepared, folder, so_far, console, claim, " --then-finalize" if finalizes else "")
+    search = partial(ending.searched, prepared, folder, so_far, console, lock, " --then-finalize" if finalizes else "")
     tell = partial(ending.tell, prepared.settings, folder, console)
     return partial(_then_finalize if finalizes else _then_tell, search, tell, folder)
 

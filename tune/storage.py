@@ -168,7 +168,7 @@ def fetch(folder: RunFolder, there: Mapping[str, Any]) -> None:
     except OSError as error:
         raise ValueError(f"{folder.path} cannot be created ({error.strerror}).") from error
     try:
-        claim = results.claim(folder)
+        lock = results.lock(folder)
     except ValueError:
         return  # a search on this machine is using it
     try:
@@ -185,7 +185,7 @@ def fetch(folder: RunFolder, there: Mapping[str, Any]) -> None:
                 else:
                     replace_file(folder.path / name, content)
     finally:
-        claim.release()
+        lock.release()
 
 
 def _is_another_run(folder: RunFolder, there: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cifar100c import FAMILIES, SEVERITIES, corrupted
-from tune.files import whole
+from tune.files import atomic_path
 from tune.training import data, sources
 from tune.training.images import ImageSet
 
@@ -42,7 +42,7 @@ def write(images: ImageSet, folder: Path) -> None:
 
 
 def _save(path: Path, array: np.typing.NDArray[np.integer]) -> None:
-    with whole(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, array)
 
 

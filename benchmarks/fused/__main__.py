@@ -42,7 +42,7 @@ from benchmarks.fused.ways import Job, Way, measure, ways
 from benchmarks.gpu.session import cores
 from benchmarks.provenance import commit
 from tune import cpu
-from tune.files import whole
+from tune.files import atomic_path
 from tune.training import host
 
 
@@ -76,7 +76,7 @@ def add(path: Path | None, entry: dict[str, Any]) -> list[dict[str, Any]]:
     runs = json.loads(path.read_text())["runs"] if path is not None and path.exists() else []
     runs.append(entry)
     if path is not None:
-        with whole(path) as unfinished:
+        with atomic_path(path) as unfinished:
             unfinished.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
     return runs
 

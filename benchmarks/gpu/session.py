@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.cuda_graph import CapturedStep, EachTraining, StepOf
-from tune.files import whole
+from tune.files import atomic_path
 from tune.training import batches, evaluate, loop, mixing
 from tune.training.config import TrainConfig
 from tune.training.data import TrainingData
@@ -99,7 +99,7 @@ class Report:
         self.figures.append(figure)
         print(f"{figure['part']:<9} {figure['what']:<36} {line}".rstrip(), flush=True)
         if self.path is not None:
-            with whole(self.path) as unfinished:
+            with atomic_path(self.path) as unfinished:
                 unfinished.write_text(json.dumps(self.about | {"figures": self.figures}, indent=1) + "\n")
 
 

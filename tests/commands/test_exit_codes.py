@@ -85,8 +85,9 @@ def test_sigterm_interrupts_unless_it_was_ignored() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_reader_that_has_gone_ends_it_without_a_word() -> None:
-    code = "import sys; from tune import cli; sys.exit(cli.run(lambda a: lambda: print('x', flush=True), []))"
+@pytest.mark.parametrize("flush", [True, False])  # in the work, or with what is left in the buffer
+def test_a_reader_that_has_gone_ends_it_without_a_word(flush: bool) -> None:
+    code = f"import sys; from tune import cli; sys.exit(cli.run(lambda a: lambda: print('x', flush={flush}), []))"
     own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # so that something is left
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=own

@@ -127,7 +127,7 @@ def test_a_run_in_progress_says_so(run: RunFolder) -> None:
     assert "This search has not finished: 7 of 8 trials have ended." in text
     assert f"python -m tune.run --resume {run.path}" in text
     assert "There is no final model yet" in text
-    mine = results.claim(run)
+    mine = results.lock(run)
     text = read(run).text
     mine.release()
     assert "The search is still running" in text

@@ -32,14 +32,14 @@ def searched(how: BaseException, storage: Path, console: Console) -> None:
         raise how
 
     def report(folder: RunFolder, console: Console) -> str:
-        assert not results.claimed(folder), "it would say that the search is still running"
+        assert not results.is_locked(folder), "it would say that the search is still running"
         return "report.html"
 
     plan: Any = SimpleNamespace(settings=settings())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ending, "search", search)
         patched.setattr(ending.write, "try_write", report)
-        ending.searched(plan, folder, History(), console, results.claim(folder), " --then-finalize")
+        ending.searched(plan, folder, History(), console, results.lock(folder), " --then-finalize")
 
 
 @pytest.mark.parametrize("how", [RayDied("Ray's raylet has died"), Unwritable("disk full")], ids=repr)

@@ -131,7 +131,7 @@ def _use(run: Run) -> list[Item]:
     address = shlex.quote(run.folder.address)
     commands: list[Item] = []
     if run.in_progress:
-        if results.claimed(run.folder):
+        if results.is_locked(run.folder):
             commands.append(Note("The search is still running. Write the report again to see its progress."))
         else:
             commands.append(Code("Resume the search:", f"python -m tune.run --resume {address}"))

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from tune.files import Unwritable, short, whole
+from tune.files import Unwritable, atomic_path, short
 from tune.reporting.distributions import parameters
 from tune.reporting.load import Run
 from tune.reporting.schedule import Span, spans
@@ -121,7 +121,7 @@ def write(runs: Mapping[str, Run], path: Path) -> None:
     Unwritable if the file cannot be written.
     """
     try:
-        with whole(path) as unfinished:
+        with atomic_path(path) as unfinished:
             _write(runs, unfinished)
     except (OSError, DBAPIError, StorageInternalError) as error:
         raise Unwritable(f"{short(path)} cannot be written: {error.__cause__ or error}") from error

@@ -142,7 +142,7 @@ class Calibrator:
         """Caches it for later searches of this user on this machine."""
         with suppress(OSError):  # without the cache it is measured again next time
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with files.written(self.path) as file:
+            with files.atomic_file(self.path) as file:
                 file.write(json.dumps(calibration.to_dict(), indent=2).encode())
 
     @property

@@ -8,7 +8,7 @@ from contextlib import suppress
 from rich.console import Console
 
 from tune import cli, wording
-from tune.files import Claim, Unwritable
+from tune.files import FolderLock, Unwritable
 from tune.remote import Unreachable
 from tune.reporting import write
 from tune.results import RunFolder
@@ -22,7 +22,7 @@ from tune.settings import Settings
 
 
 def searched(
-    prepared: Plan, folder: RunFolder, so_far: History, console: Console, claim: Claim, extra_options: str
+    prepared: Plan, folder: RunFolder, so_far: History, console: Console, lock: FolderLock, extra_options: str
 ) -> None:
     """Runs the search; if it ends early, prints its results. `extra_options`: to resume with, besides --resume."""
     try:
@@ -34,18 +34,18 @@ def searched(
             else:
                 search(prepared, folder, so_far, console, mirror, extra_options)
     except KeyboardInterrupt:
-        claim.release()  # or the report would say that the search is running
+        lock.release()  # or the report would say that the search is running
         how_to_go_on = _shown_or_removed(folder, prepared.settings, console, extra_options)
         wording.printer(console)(f"Interrupted. {how_to_go_on}")
         raise
     except SystemExit as error:  # raised by rich when the output pipe is closed
         raise cli.WorkFailed(f"the output was closed. {summary.resume_hint(folder)}{extra_options}") from error
     except (RayDied, Unwritable) as error:
-        claim.release()  # likewise
+        lock.release()  # likewise
         how_to_go_on = _shown_or_removed(folder, prepared.settings, console, extra_options)
         raise cli.WorkFailed(f"{error}. {how_to_go_on}") from error
     finally:
-        claim.release()
+        lock.release()
 
 
 def tell(settings: Settings, folder: RunFolder, console: Console) -> None:

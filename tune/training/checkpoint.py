@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cifar_models import Preprocessing
 from cifar_models.tensor_files import read_tensors
-from tune.files import written
+from tune.files import atomic_file
 from tune.training import host
 from tune.training.config import TrainConfig
 from tune.training.model import build_model
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes plain values and tensors to `path`, atomically. Unwritable if the disk is full."""
     content = packed(state)  # not written by torch itself, which turns a full disk into an internal error
-    with written(path) as file:
+    with atomic_file(path) as file:
         file.write(content)
 
 

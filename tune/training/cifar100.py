@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tune.files import whole
+from tune.files import atomic_path
 from tune.training import images
 from tune.training.download import DownloadFailed, fetch
 from tune.training.images import Split
@@ -111,5 +111,5 @@ def _unpack_missing(root: Path) -> None:
         for name in (name for name in MD5 if not (folder / name).exists()):
             member = tar.extractfile(f"{folder.name}/{name}")
             assert member is not None
-            with whole(folder / name) as unfinished, unfinished.open("wb") as sink:
+            with atomic_path(folder / name) as unfinished, unfinished.open("wb") as sink:
                 shutil.copyfileobj(member, sink)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tune.files import whole
+from tune.files import atomic_path
 
 TIMEOUT_S = 20.0
 """A server that sends nothing for this long is taken to be unreachable."""
@@ -26,7 +26,7 @@ def fetch(url: str, target: Path, algorithm: str, digest: str) -> None:
     """
     hasher = hashlib.new(algorithm, usedforsecurity=False)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with whole(target) as unfinished:
+    with atomic_path(target) as unfinished:
         with unfinished.open("wb") as sink:
             for block in _download(url):
                 hasher.update(block)

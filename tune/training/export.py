@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tune.files import written
+from tune.files import atomic_file
 from tune.training.checkpoint import Classifier
 from tune.training.images import SIDE
 from tune.training.predictor import Predictor
@@ -49,5 +49,5 @@ def export(path: Path, classifier: Classifier, *, tta: bool | None = None) -> No
         # torch warns about non-contiguous weights, such as channels-last ones, but writes them correctly.
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
         torch.export.save(program, content, extra_files={CLASSES_FILE: json.dumps(classifier.class_names)})
-    with written(path) as file:
+    with atomic_file(path) as file:
         file.write(content.getbuffer())

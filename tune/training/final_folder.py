@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tune import results
-from tune.files import Claim
+from tune.files import FolderLock
 from tune.results import RunFolder
 from tune.training import looks
 
@@ -36,13 +36,13 @@ class FinalFolder:
         """Where the model of one seed is kept until all seeds are trained."""
         return self.folder.path / f"seed-{seed}.pt"
 
-    def claim(self) -> Claim:
+    def lock(self) -> FolderLock:
         """Makes the folder and locks it against other processes. ValueError if one is already working there."""
         try:
             self.folder.path.mkdir(exist_ok=True)
         except OSError as error:
             raise ValueError(f"{self.folder.path} cannot be created ({error.strerror}).") from error
-        return results.claim(self.folder)
+        return results.lock(self.folder)
 
     def clear(self) -> None:
         """Empties the folder but keeps it, since it is locked, and the record of looks at the test set."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tune.files import whole
+from tune.files import atomic_path
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ def write(path: Path, pixels: NDArray[np.uint8], labels: NDArray[Any], metadata:
     batch = batch.replace_schema_metadata({"about": about})
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        whole(path) as unfinished,
+        atomic_path(path) as unfinished,
         pa.OSFile(str(unfinished), "wb") as sink,
         pa.ipc.new_file(sink, batch.schema) as writer,
     ):

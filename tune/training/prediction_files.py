@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune.files import told_of, whole, written
+from tune.files import as_unwritable, atomic_file, atomic_path
 from tune.results import replace_file
 from tune.training.metrics import Predictions
 from tune.training.ood import NAMES, Prediction
@@ -64,24 +64,24 @@ def write_ood(
     it, so that a line of the CSV file reads `distortion00_1_0,42`. Unwritable if the disk is full.
     """
     rows = 0
-    with told_of(table):
+    with as_unwritable(table):
         submission.parent.mkdir(parents=True, exist_ok=True)
     content = io.StringIO()
     content.write("id,label\n")
-    with whole(table) as unfinished:
-        with told_of(table):
+    with atomic_path(table) as unfinished:
+        with as_unwritable(table):
             writer = pq.ParquetWriter(unfinished, _described(OOD, class_names, about))
         try:
             for prediction in predictions:
                 ids = [f"{prediction.name}_{prediction.severity}_{i}" for i in range(len(prediction.labels))]
                 content.writelines(f"{id},{label}\n" for id, label in zip(ids, prediction.labels.tolist(), strict=True))
-                with told_of(table):
+                with as_unwritable(table):
                     writer.write_batch(_rows(prediction, ids))
                 rows += len(ids)
         finally:
-            with told_of(table):
+            with as_unwritable(table):
                 writer.close()
-    with written(submission) as sink:
+    with atomic_file(submission) as sink:
         sink.write(content.getvalue().encode("ascii"))
     return rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.random import PCG64, Generator
 
-from tune.files import whole
+from tune.files import atomic_path
 from tune.training import images, synthetic
 from tune.training.synthetic import VERSION, Floats, to_bytes, uniform, wave
 
@@ -128,6 +128,6 @@ def prepare(root: Path) -> Path:
         if _is_whole(path, (5 * OOD_IMAGES, *clean.shape[1:])):
             continue
         severities = [to_bytes(corrupt(clean, s, Generator(PCG64((VERSION, 2, number))))) for s in range(1, 6)]
-        with whole(path) as unfinished, unfinished.open("wb") as sink:
+        with atomic_path(path) as unfinished, unfinished.open("wb") as sink:
             np.save(sink, np.concatenate(severities))
     return folder
