@@ -67,7 +67,7 @@ def test_a_files_uri_is_a_folder(tmp_path: Path) -> None:
         ("s3://bucket/my runs", "cannot be used (Cannot parse URI"),
         ("s3://bucket/runs?colour=red", "Unexpected query parameter in S3 URI: 'colour'"),
         ("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http", "check the address, the network, and the cred"),
-        ("s3://bucket/runs?endpoint_override=no.such.host.invalid", "Could not resolve host"),
+        ("s3://bucket/runs?endpoint_override=no.such.host.invalid", "resolve host"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_told_at_once(given: str, words: str) -> None:
@@ -260,7 +260,7 @@ def test_a_store_that_has_gone_is_told(tmp_path: Path) -> None:
         lambda: there.write("a", b""), lambda: there.delete("a"), lambda: storage.upload_newer(tmp_path, there),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(Unreachable, match=r"^s3://bucket/runs\?\S+ cannot be used \(Failed to connect to 127"):
+        with pytest.raises(Unreachable, match=r"^s3://bucket/runs\?\S+ cannot be used \(.*connect to "):
             call()
 
 

@@ -105,7 +105,7 @@ class RemoteFolder:
             except FileNotFoundError:
                 return None
 
-    def write(self, name: str, content: bytes | memoryview) -> None:
+    def write(self, name: str, content: bytes) -> None:
         """Writes a file, which an object store shows only once it is complete.
 
         Not to be called in a thread that an interrupt can reach: that would close the stream, and so publish half a

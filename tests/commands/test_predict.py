@@ -134,6 +134,7 @@ def test_a_folder_without_an_image_is_a_failure(
     assert (said.out, said.err) == ("", "failed: texts/a.txt cannot be read as an image.\n")
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # torch 2.11 warns of what it does itself
 def test_a_model_is_exported_into_a_new_folder(trained: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "folder" / "model.pt2"
     assert cli.run(predict.prepare, [str(trained), "--export", str(target)]) == cli.DONE

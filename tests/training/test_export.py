@@ -20,6 +20,7 @@ from tune.training.export import export
 ALONE = """
 import json, sys, warnings
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", "The given buffer is not writable")  # torch 2.11 warns of what it does itself
 sys.modules["tune"] = sys.modules["cifar_models"] = None
 import torch
 path, images, answers = sys.argv[1:]

@@ -36,11 +36,13 @@ def load(path: Path) -> dict[str, Any]:
     return _checked(read_tensors(path), str(path))
 
 
-def packed(state: dict[str, Any]) -> memoryview:
+def packed(state: dict[str, Any]) -> bytes:
     """The bytes that `save` writes."""
     content = io.BytesIO()
     torch.save(state, content)
-    return content.getbuffer()
+    # Not `getbuffer`: Python 3.12.1 crashes when its view is garbage in a cycle (python/cpython#111049), as a failed
+    # write leaves it. `getvalue` does not copy, either.
+    return content.getvalue()
 
 
 def unpacked(content: bytes, name: str) -> dict[str, Any]:

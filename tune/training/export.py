@@ -50,4 +50,4 @@ def export(path: Path, classifier: Classifier, *, tta: bool | None = None) -> No
         warnings.filterwarnings("ignore", message="No complete tensor found in the group")
         torch.export.save(program, content, extra_files={CLASSES_FILE: json.dumps(classifier.class_names)})
     with atomic_file(path) as file:
-        file.write(content.getbuffer())
+        file.write(content.getvalue())
