@@ -116,6 +116,7 @@ def test_the_table_compares_with_the_best_packing_of_the_same_run() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_costs_no_other_its_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

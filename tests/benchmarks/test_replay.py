@@ -209,6 +209,7 @@ def test_the_draws_begin_with_the_space_s_own_points_and_do_not_depend_on_their_
     assert few[0] == searched().config(searched().reference, epochs=HORIZON, seed=record.SEED)
 
 
+@pytest.mark.slow
 def test_a_recording_goes_on_where_it_was(
     cifar100_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

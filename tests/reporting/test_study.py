@@ -59,6 +59,7 @@ def test_an_interrupted_trial_is_none_that_runs(tmp_path: Path) -> None:
     assert found == [TrialState.COMPLETE, TrialState.RUNNING, fail, fail, TrialState.PRUNED, fail]
 
 
+@pytest.mark.slow
 def test_optuna_dashboard_opens_the_file_as_it_is(run: Run, small: RunFolder, tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     study.write({"big": run, "small": load(small)}, path)

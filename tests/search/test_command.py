@@ -29,7 +29,7 @@ from tune import cli
 from tune.results import RunFolder
 from tune.training.config import TrainConfig
 
-pytestmark = pytest.mark.starts_ray
+pytestmark = [pytest.mark.starts_ray, pytest.mark.slow]
 
 SPACE = """
 from ray import tune

@@ -245,6 +245,7 @@ def test_a_warm_start_outlives_the_run_it_came_from(
     assert "one holds no warm_start.parquet" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished(
     space: Path, tmp_path: Path, synthetic_root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_trial_that_fails_is_recorded_and_the_search_says_why_nothing_finished
     assert capfd.readouterr().out.count("trial 0000 failed and is tried once more: ") == 1
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_the_search_with_what_it_has(space: Path, tmp_path: Path, synthetic_root: Path) -> None:
     code, folder = search(
         space, tmp_path, synthetic_root, "budget", "--trials", "500", "--max-epochs", "50", "--time-budget", "4s"

@@ -95,6 +95,7 @@ with host.at_full_speed():
 """
 
 
+@pytest.mark.slow
 def test_what_follows_a_search_trains_at_full_speed_on_every_thread(tmp_path: Path) -> None:
     """Subnormal numbers are zero on the threads, too, that the search's data have started before."""
     (tmp_path / "space.py").write_text(SPACE)

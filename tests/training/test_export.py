@@ -51,7 +51,7 @@ def classifier(path: Path, seeds: int, values: Mapping[str, Any]) -> Classifier:
     ("values", "seeds", "tta"),
     [
         ({"model": "simple_cnn"}, 2, True),
-        ({"model": "resnet18", "image_size": 16}, 1, False),
+        pytest.param({"model": "resnet18", "image_size": 16}, 1, False, marks=pytest.mark.slow),
         pytest.param({"model": "resnet50", "image_size": 40}, 1, False, marks=pytest.mark.slow),
     ],
     ids=["simple_cnn, 2 seeds and views", "resnet18", "resnet50"],

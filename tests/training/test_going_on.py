@@ -105,6 +105,7 @@ def test_the_models_are_the_same_bit_by_bit(changes: dict[str, Any], tiny: Train
 GROWING = {"initial_scale": 0.5, "backbone_lr": 0.1, "ema": 0.9, "scheduler": "one_cycle"}
 
 
+@pytest.mark.slow
 def test_a_resnet_that_grows_its_images_goes_on_after_any_epoch(tiny: TrainingData, tmp_path: Path) -> None:
     """Averaged, its classifier at a rate of its own."""
     trained, data = config(model="resnet18", image_size=24, batch_size=16, epochs=3, **GROWING), beginning(tiny, 32)
