@@ -150,6 +150,24 @@ def test_a_damaged_file_is_named(damage: Callable[[bytes], bytes], words: str, m
         assert "\n" not in str(caught.value)
 
 
+def test_a_model_of_a_newer_version_is_named(model_file: Path) -> None:
+    content = checkpoint.load(model_file)
+    checkpoint.save(model_file, content | {"config": content["config"] | {"lookahead": 5}})
+    with pytest.raises(
+        ValueError, match=r"model\.pt is not a model that .* wrote: .*no parameter lookahead"
+    ):
+        checkpoint.load_model(model_file, CPU)
+
+
+def test_a_full_gpu_is_no_damaged_model(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(checkpoint, "build_model", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        checkpoint.load_model(model_file, CPU)
+
+
 def test_a_bare_tensor_is_no_checkpoint(model_file: Path) -> None:
     torch.save(torch.zeros(3), model_file)
     with pytest.raises(ValueError, match=r"model\.pt is not a checkpoint: it does not hold a dict\.$"):

@@ -172,6 +172,8 @@ def test_a_damaged_file_is_named_with_the_mend(damage: Callable[[bytes], bytes],
     damaged.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"images\.arrow is damaged .*; delete it, and it is made anew\.$"):
         images.read(damaged)
+    with pytest.raises(ValueError, match=r"^The images sent to this process are damaged \("):
+        images.read(np.fromfile(damaged, np.uint8))
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(path: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def after_training(tiny_root: Path) -> list[str]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_a_step_takes_the_memory_that_the_last_one_freed(after_training: list[str]) -> None:
     """Thousands of faults a step mean that every activation was given back to the system and fetched again."""
-    assert float(after_training[0]) < 500
+    assert float(after_training[0]) < 1000
 
 
 def test_numbers_too_small_for_full_speed_are_zero(after_training: list[str]) -> None:

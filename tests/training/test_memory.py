@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tune.training import data, sources
+from tune.training import data, loop, sources
 from tune.training.config import TrainConfig
 from tune.training.loop import fit
+from tune.training.state import Training
 
 TRAIN = """
 import json, resource, sys
@@ -79,3 +80,30 @@ def test_each_part_of_a_batch_has_two_images_for_batch_normalisation(synthetic_r
     (result,) = fit(config, images, torch.device("cpu"), micro_batches=4)
     assert result.micro_batches == 4
     assert not result.diverged
+
+
+@pytest.mark.parametrize(("batch_size", "parts"), [(1, 1), (3, 1), (5, 2)])
+def test_a_second_attempt_asks_for_no_more_parts_than_that(batch_size: int, parts: int, synthetic_root: Path) -> None:
+    """After memory ran out, the next attempt is told to split each batch, whatever its size."""
+    images = data.load_training(sources.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 100)
+    images = replace(images, train=images.train.select(torch.arange(10)), val=None)
+    config = TrainConfig(model="simple_cnn", lr=0.01, batch_size=batch_size, epochs=1)
+    (result,) = fit(config, images, torch.device("cpu"), micro_batches=2)
+    assert result.micro_batches == parts
+
+
+def test_memory_that_two_images_do_not_fit_into_is_an_error(
+    synthetic_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def full(training: Training, *_: object) -> None:
+        tried.append(training.micro_batches)
+        raise MemoryError
+
+    monkeypatch.setattr(loop, "_backward", full)
+    images = data.load_training(sources.prepare("synthetic", synthetic_root, "train"), 0.02, 0, 100)
+    config = TrainConfig(model="simple_cnn", lr=0.01, batch_size=9, epochs=1)
+    with pytest.raises(MemoryError):
+        next(fit(config, images, torch.device("cpu")))
+    assert tried == [1, 2, 4], "nine images in four parts, each of two or three"
