@@ -123,7 +123,7 @@ def test_a_directory_is_no_space(tmp_path: Path) -> None:
         ),
         (
             "from tune.space import SearchSpace\nSPACE = SearchSpace(modell='simple_cnn')\n",
-            ["line 2", "SearchSpace got an unexpected keyword argument 'modell'; it takes model, epochs, trials"],
+            ["line 2", "SearchSpace got an unexpected keyword argument 'modell'", " It takes model, epochs, trials"],
         ),
         ("from ray import tune\nLR = tune.loguniform(0, 0.1)\n", ["line 2", "greater than 0"]),
         ("from ray import tune\nLR = tune.uniform('a', 'b')\n", ["line 2", "TypeError"]),

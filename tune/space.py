@@ -210,5 +210,6 @@ def _told(error: BaseException) -> str:
         return str(error)
     own, wrong = "SearchSpace.__init__() ", str(error)
     if isinstance(error, TypeError) and wrong.startswith(own):
-        return f"SearchSpace {wrong.removeprefix(own)}; it takes {', '.join(f.name for f in fields(SearchSpace))}."
+        ends = "" if wrong.endswith("?") else "."  # Python 3.13 asks whether another name was meant
+        return f"SearchSpace {wrong.removeprefix(own)}{ends} It takes {', '.join(f.name for f in fields(SearchSpace))}."
     return f"{type(error).__name__}: {error}"

@@ -153,9 +153,7 @@ def test_a_damaged_file_is_named(damage: Callable[[bytes], bytes], words: str, m
 def test_a_model_of_a_newer_version_is_named(model_file: Path) -> None:
     content = checkpoint.load(model_file)
     checkpoint.save(model_file, content | {"config": content["config"] | {"lookahead": 5}})
-    with pytest.raises(
-        ValueError, match=r"model\.pt is not a model that .* wrote: .*no parameter lookahead"
-    ):
+    with pytest.raises(ValueError, match=r"model\.pt is not a model that .* wrote: .*no parameter lookahead"):
         checkpoint.load_model(model_file, CPU)
 
 
