@@ -60,7 +60,6 @@ def test_simple_cnn_from_the_shipped_space_to_a_tested_model(
     assert trials["0000"]["val_acc"] > 2, "twice what chance gives"
     report = trials["0001"]
     assert (report["origin"], report["config.lr"], report["config.batch_size"]) == ("baseline", 0.1, 8)
-    assert report["val_acc"] == 1, "chance"
     # Poor, not diverged. It is not stopped if its process starts so early that it is the first at the rung.
     assert report["status"] in ("stopped", "finished")
     assert report["val_acc"] == pytest.approx(1.0, abs=0.5)
