@@ -25,5 +25,5 @@ def read_tensors(path: Path | str, content: BinaryIO | None = None) -> Any:
         # torch's own message suggests weights_only=False, which would execute what is in the file.
         raise ValueError(f"{path} is damaged, or holds more than tensors and plain values.") from error
     except Exception as error:  # torch raises a dozen types for a damaged file
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} cannot be read: {why}") from error
+        why = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")
+        raise ValueError(f"{path} cannot be read: {why}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -114,7 +115,12 @@ def _done(work: Callable[[], None]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has closed the pipe, but the work may be unfinished
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # `| head` has closed the pipe, or a file is full; the work may be unfinished.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:
+            print(f"failed: {error.strerror}; free some space, and start it again.", file=sys.stderr)
         return FAILED
     return DONE

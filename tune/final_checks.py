@@ -43,6 +43,8 @@ def check_folder(final: FinalFolder, options: argparse.Namespace) -> None:
         predicts = ", --ood-only only predicts" if final.model.is_file() else ""
         more = ", --resume continues it" if final.checkpoint.is_file() else predicts
         raise ValueError(f"{final.folder.path} already exists; --overwrite replaces it{more}.")
+    if not options.ood_only:
+        looks.so_far(final.folder)  # ValueError now rather than after the training
 
 
 def check_model(final: FinalFolder) -> Classifier:
@@ -135,5 +137,5 @@ def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
         raise ValueError(f"No trial of {folder.name} has a result; search again, or name one with --trial.")
     try:
         return str(best["trial_id"]), TrainConfig.from_dict(best["config"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"best.json of {folder.name} is damaged; name a trial with --trial.") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"best.json of {folder.name} is damaged ({error}); name a trial with --trial.") from error

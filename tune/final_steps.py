@@ -26,7 +26,7 @@ def train(final: FinalFolder, request: Request, folder: RunFolder, console: Cons
     say = wording.printer(console)
     say(
         f"Final model of {folder.name}: trial {request.trial_id}, {request.config.model}, "
-        f"{request.config.epochs} epochs{seeds} on {request.train_on} images, {final.device}"
+        f"{wording.counted(request.config.epochs, 'epoch')}{seeds} on {request.train_on} images, {final.device}"
     )
     try:
         _train(final, request, console, run)

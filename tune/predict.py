@@ -192,7 +192,7 @@ def as_table(answers: Sequence[Answer], top: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("image", overflow="fold")
     for rank in range(1, top + 1):
-        table.add_column(str(rank), no_wrap=True)
+        table.add_column(str(rank), overflow="fold")
     for answer in answers:
         likely = list(zip(answer.labels, answer.probabilities, strict=True))[:top]
         cells = [f"{label} {100 * share:.1f} %" for label, share in likely]

@@ -136,6 +136,8 @@ def connect(uri: str) -> RemoteFolder:
     _check_no_secret(uri)
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
+        if not path.strip("/"):
+            raise ValueError(f"{uri} cannot be used (Missing bucket name).")
         return RemoteFolder(uri, path.rstrip("/"), _bounded(filesystem))
     except (OSError, pa.ArrowException, TypeError) as error:
         raise ValueError(f"{uri} cannot be used ({_why(error)}).") from error

@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--then-finalize", action="store_true",
                         help="then train and test the best configuration, with tune.finalize's defaults")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
-                        help="check everything but the data, print the expected cost, start nothing")  # fmt: skip
+                        help="check all but data and weights, print the expected cost, start nothing")  # fmt: skip
     return parser
 
 

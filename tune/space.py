@@ -173,7 +173,9 @@ def _always_set(parameters: Mapping[str, Any]) -> set[str]:
 
 def find(given: str) -> Path:
     """The file that `--space` names: a path, or a shipped space such as `simple_cnn`, for users without a checkout."""
-    if given.isidentifier() and not os.path.isfile(given):  # Path.is_file raises where a name is too long
+    if (
+        given.isidentifier() and given[0] != "_" and not os.path.isfile(given)
+    ):  # Path.is_file raises where a name is too long
         shipped = Path(str(search_spaces.__file__)).with_name(f"{given}.py")
         if os.path.isfile(shipped):
             return shipped

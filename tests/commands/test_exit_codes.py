@@ -99,6 +99,15 @@ def test_a_reader_that_has_gone_ends_it_without_a_word(flush: bool) -> None:
     assert gone.returncode == cli.FAILED
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_output_that_does_not_fit_is_a_failure_with_a_sentence() -> None:
+    code = "import sys; from tune import cli; sys.exit(cli.run(lambda a: lambda: print('x'), []))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == "failed: No space left on device; free some space, and start it again.\n"
+    assert done.returncode == cli.FAILED
+
+
 def test_an_error_of_ours_keeps_its_traceback() -> None:
     def work() -> None:
         raise ValueError("a bug, not the user's input")

@@ -158,12 +158,15 @@ def test_finalize_of_a_search_without_a_result(finished: RunFolder, told: Told) 
         ("experiment.json", "{}", ["experiment.json is damaged", "another version"]),
         ("experiment.json", '{"settings": null}', ["experiment.json is damaged", "another version"]),
         ("best.json", "", ["best.json is damaged"]),
+        ("best.json", '{"trial_id": null, "config": {"model": null}}', ["best.json of one is damaged", "--trial"]),
+        ("final/test_looks.json", "{}", ["test_looks.json is damaged"]),
         ("best.json", '{"a": 1}', ["best.json of one is damaged", "--trial"]),
         ("best.json", '{"trial_id": "0000"}', ["best.json of one is damaged", "--trial"]),
         ("best.json", '{"trial_id": "0000", "config": null}', ["best.json of one is damaged", "--trial"]),
     ],
 )
 def test_finalize_of_a_damaged_run(name: str, content: str, words: list[str], finished: RunFolder, told: Told) -> None:
+    (finished.path / name).parent.mkdir(exist_ok=True)
     (finished.path / name).write_text(content)
     sentence = told(finalize.prepare, *finalize_sound(finished))
     for word in words:

@@ -59,3 +59,11 @@ def test_a_training_that_goes_on_is_the_same_one(final: FinalFolder, asked: Requ
     looks.look(final.folder, begun, asked.to_dict())
     assert list(train(final, asked)) == []
     assert opened(final, asked) == 1
+
+
+@pytest.mark.parametrize("content", ["{}", '{"looks": null}', '{"looks": [1]}', '{"looks'])
+def test_a_damaged_record_is_refused_rather_than_begun_anew(content: str, tmp_path: Path) -> None:
+    (tmp_path / looks.NAME).write_text(content)
+    with pytest.raises(ValueError, match=r"test_looks\.json is damaged"):
+        looks.look(RunFolder(tmp_path), "a", {})
+    assert (tmp_path / looks.NAME).read_text() == content

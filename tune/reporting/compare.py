@@ -58,6 +58,8 @@ def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, f
 
 def _sentence(known: Mapping[str, Run]) -> str:
     kind, found = _comparable(known)
+    if len({run.metric for run in known.values()}) > 1 and not found:
+        return "They are not ranked: some were searched for val_acc, others for val_robust_acc, which do not compare."
     if len(found) < 2:
         return "No two runs have comparable accuracies yet."
     best, second = sorted(found, key=lambda label: -found[label][0])[:2]
