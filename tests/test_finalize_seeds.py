@@ -26,7 +26,7 @@ def test_two_seeds_with_views_then_the_challenge_alone(tmp_path: Path, capsys: p
     places = ["--ood-dir", str(data_dir)]
     assert finish(folder, "--seeds", "2", "--tta", "--epochs", "1", *places) == cli.DONE
     said = capsys.readouterr().out
-    assert "1 epochs on 2 seeds" in said
+    assert "1 epoch on 2 seeds" in said
     assert said.index("seed 3, epoch 1:") < said.index("seed 4, epoch 1:") < said.index("Single seeds:")
     assert "Test accuracy of the ensemble of seeds" in said
     metrics = RunFolder(folder.final).read_json("metrics.json")
