@@ -138,4 +138,5 @@ def pick(folder: RunFolder, trial: str | None) -> tuple[str, TrainConfig]:
     try:
         return str(best["trial_id"]), TrainConfig.from_dict(best["config"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"best.json of {folder.name} is damaged ({error}); name a trial with --trial.") from error
+        why = str(error).rstrip(".")
+        raise ValueError(f"best.json of {folder.name} is damaged ({why}); name a trial with --trial.") from error

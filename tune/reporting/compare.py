@@ -41,6 +41,10 @@ def _kind(run: Run) -> str:
     return f"test of trial {run.final_of_another}" if run.final_of_another else "test"
 
 
+def _metrics_differ(runs: Mapping[str, Run]) -> bool:
+    return len({run.metric for run in runs.values()}) > 1
+
+
 def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, float, float]]]:
     """What ranks the runs, and its values with intervals: test accuracy if all have one, else validation accuracy.
 
@@ -49,7 +53,7 @@ def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, f
     tested = {label: found for label, run in known.items() if (found := run.test_accuracy) is not None}
     if len(tested) == len(known):
         return "test", tested
-    if len({run.metric for run in known.values()}) > 1:
+    if _metrics_differ(known):
         return "validation", {}
     values = {label: (run.validation, run.val_images) for label, run in known.items()}
     validated = {label: (value, *wilson95(value, n)) for label, (value, n) in values.items() if value is not None}
@@ -58,7 +62,7 @@ def _comparable(known: Mapping[str, Run]) -> tuple[str, dict[str, tuple[float, f
 
 def _sentence(known: Mapping[str, Run]) -> str:
     kind, found = _comparable(known)
-    if len({run.metric for run in known.values()}) > 1 and not found:
+    if _metrics_differ(known) and not found:
         return "They are not ranked: some were searched for val_acc, others for val_robust_acc, which do not compare."
     if len(found) < 2:
         return "No two runs have comparable accuracies yet."
@@ -86,7 +90,8 @@ def _table(runs: Mapping[str, Run]) -> Table:
         rows.append(
             (
                 label, run.model, str(len(run.trials)),
-                percent(run.validation) + ("" if run.metric == "val_acc" else " under corruptions"),
+                percent(run.validation)
+                + (" under corruptions" if run.metric != "val_acc" and run.validation is not None else ""),
                 percent(tested[0] if tested else None)
                 + (f" (trial {run.final_of_another})" if run.final_of_another else ""),
                 f"{run.epochs_trained:,} of {run.horizon * len(run.trials):,}", duration(run.search_s),
@@ -133,7 +138,7 @@ def _cost(run: Run) -> float:
 
 def _progress(runs: Mapping[str, Run]) -> Chart | None:
     """Optuna's optimisation history, one line per run with a finished trial; None if the runs' metrics differ."""
-    if len({run.metric for run in runs.values()}) > 1:
+    if _metrics_differ(runs):
         return None
     studies = {label: study.whole_trials(run, name=html.escape(label)) for label, run in runs.items()}
     done = [found for found in studies.values() if found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
